@@ -1,0 +1,2 @@
+//! Mayday.
+fn main(){}
