@@ -1,0 +1,4 @@
+//! The one catalogue of what Mayday says to people, English first: one file per room that speaks.
+//!
+//! Sentences are short, active and concrete; a message that refuses says what to do instead. No room builds such
+//! a sentence on its own, so that a translation is one folder.

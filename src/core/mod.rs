@@ -1,0 +1,17 @@
+//! What every room says: time, ids, text from outside, durations, digests, and the catalogue of messages.
+//!
+//! Architecture Invariant: nothing here does I/O, and nothing here imports another room.
+
+pub mod clock;
+pub mod digest;
+pub mod duration;
+pub mod id;
+pub mod message;
+pub mod text;
+
+pub use clock::{Clock, SharedClock, Timestamp};
+pub use id::{IncidentId, RunId, Serial};
+pub use text::Tainted;
+
+/// A future on the heap, for the traits that are used as objects.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,187 @@
+//! Incidents: alerts that belong together, from the first one to the last one's end, with everything that happened.
+//!
+//! Everything that changes an incident is an [`Input`] in the durable inbox (a [`crate::work`] queue named `incident`),
+//! applied by the holder of the group key's shard. `apply` is pure; its effects are queue items of the same commit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Actor, PersonId};
+use crate::alert::{AlertId, Severity};
+use crate::analysis::{Evidence, Finding};
+use crate::chat::{ChannelId, Chart, PlanBox};
+use crate::core::{IncidentId, RunId, Tainted, Timestamp};
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nobody has said yet that they are on it.
+    Triggered,
+    /// A person is on it.
+    Acknowledged,
+    /// The harm has stopped; alerts may still be ending.
+    Mitigated,
+    /// Over.
+    Resolved,
+    /// It came back within the window.
+    Reopened,
+}
+
+/// One incident as it is stored and as `/api/v1/incidents` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// `INC-7`.
+    pub id: IncidentId,
+    /// What its alerts have in common, as text: `service_name=order-service`.
+    pub group_key: String,
+    /// Owner.
+    pub team: String,
+    /// Canonical service name, or the label as it came, or empty.
+    pub service: Tainted,
+    /// Where its card stands.
+    pub channel: ChannelId,
+    /// Lifecycle.
+    pub phase: Phase,
+    /// Worst of its firing alerts, or what a person set.
+    pub severity: Severity,
+    /// Whether a person set the severity (then alerts don't change it).
+    pub severity_by_person: bool,
+    /// What the first alert is called.
+    pub alert_name: Tainted,
+    /// What the worst alert says.
+    pub description: Tainted,
+    /// Start of the earliest alert.
+    pub started_at: Timestamp,
+    /// When Mayday made it.
+    pub opened_at: Timestamp,
+    /// First acknowledgement.
+    pub acknowledged_at: Option<Timestamp>,
+    /// When it ended last.
+    pub resolved_at: Option<Timestamp>,
+    /// Who leads.
+    pub commander: Option<PersonId>,
+    /// Alerts that fire now.
+    pub firing: u64,
+    /// Alerts folded in so far.
+    pub alerts: u64,
+    /// The newest of them, at most 20.
+    pub latest_alerts: Vec<AlertId>,
+    /// The latest finding's conclusions, best first.
+    pub findings: Vec<Finding>,
+    /// The evidence they cite.
+    pub evidence: Vec<Evidence>,
+    /// What could not be seen, in words.
+    pub not_seen: Vec<String>,
+    /// The chart of the latest finding.
+    pub chart: Option<Chart>,
+    /// Runs proposed or made for it, newest last, at most 10.
+    pub runs: Vec<RunBrief>,
+    /// Grows with every change; the card's version.
+    pub version: u64,
+}
+
+/// A run as the incident's card shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunBrief {
+    /// `RUN-3`.
+    pub run: RunId,
+    /// The playbook's id.
+    pub playbook: String,
+    /// The run's state and, when ended, its outcome, as words: `proposed`, `running`, `fixed`.
+    pub state: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Grows with the run's journal: an older brief never replaces a newer one.
+    pub version: u64,
+    /// How the card shows it.
+    pub plan: PlanBox,
+}
+
+/// Everything that changes an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "input")]
+pub enum Input {
+    /// Accepted alerts of one group key (they stand in the store under their ids).
+    Alerts {
+        /// The group key they share.
+        group_key: String,
+        /// Which, in the order they came.
+        alerts: Vec<AlertSeen>,
+    },
+    /// A person (or Mayday) did something to a known incident.
+    Act {
+        /// Which incident.
+        incident: IncidentId,
+        /// Who.
+        by: Actor,
+        /// What.
+        act: Act,
+    },
+    /// Diagnosis has something to show.
+    Found {
+        /// Which incident.
+        incident: IncidentId,
+        /// Conclusions, best first.
+        findings: Vec<Finding>,
+        /// Evidence behind them.
+        evidence: Vec<Evidence>,
+        /// What could not be seen.
+        not_seen: Vec<String>,
+        /// A picture.
+        chart: Option<Chart>,
+    },
+    /// A run for this incident moved.
+    Run {
+        /// Which incident.
+        incident: IncidentId,
+        /// How it stands now.
+        brief: Box<RunBrief>,
+    },
+}
+
+/// An alert's change as the incident needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertSeen {
+    /// Which.
+    pub alert_id: AlertId,
+    /// Its status in this message.
+    pub status: crate::alert::Status,
+}
+
+/// What a person can do to an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "act")]
+pub enum Act {
+    /// "I am on it."
+    Acknowledge,
+    /// Gives it to someone.
+    Assign {
+        /// The new commander.
+        to: PersonId,
+    },
+    /// Sets how bad it is.
+    SetSeverity {
+        /// How bad.
+        severity: Severity,
+    },
+    /// Ends it.
+    Resolve,
+    /// Takes the end back.
+    Reopen,
+    /// A line for the timeline.
+    Note {
+        /// What.
+        text: Tainted,
+    },
+}
+
+/// One thing that happened, for `timeline` and reports; stored under the incident, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Actor,
+    /// One sentence.
+    pub says: String,
+}

@@ -1,0 +1,35 @@
+//! Playbooks: the language, its checks, triggers, plans, and the engine that runs them with a durable journal.
+//!
+//! Architecture Invariant: the engine knows the [`Action`] trait and nothing of what actions do.
+//! Architecture Invariant: event, folded status and runtime state are three types.
+
+pub mod action;
+pub mod view;
+
+pub use action::{Action, Intent, Perform, Planned, Probe, Settle};
+pub use view::{ProposeRequest, Proposed, RunState, RunView, Runs, TaskState};
+
+/// What can go wrong when asking the engine.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No such playbook, with the nearest names.
+    #[error("there is no playbook `{name}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoPlaybook {
+        /// What was asked for.
+        name: String,
+        /// The nearest name.
+        near: Option<String>,
+    },
+    /// No such run.
+    #[error("there is no run {0}")]
+    NoRun(crate::core::RunId),
+    /// The parameters don't fit the playbook's.
+    #[error("{0}")]
+    BadParameters(String),
+    /// The guards (cooldown, quota, concurrency key) forbid it now.
+    #[error("{0}")]
+    NotNow(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+}
