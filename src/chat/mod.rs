@@ -130,3 +130,5 @@ pub enum Error {
     #[error("the chat refused the message: {0}")]
     Refused(String),
 }
+
+impl crate::store::Record for Post {}

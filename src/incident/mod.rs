@@ -185,3 +185,33 @@ pub struct Moment {
     /// One sentence.
     pub says: String,
 }
+
+/// What the upper rooms should look at; items of the `signal` queue, committed with the change that caused them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "signal")]
+pub enum Signal {
+    /// A new (or reopened) incident: diagnose it, look for a playbook.
+    Opened {
+        /// Which.
+        incident: IncidentId,
+        /// The alert that opened it.
+        alert: AlertId,
+    },
+    /// One more alert series joined an open incident: a playbook may match now.
+    Joined {
+        /// Which.
+        incident: IncidentId,
+        /// The alert that joined.
+        alert: AlertId,
+    },
+    /// It ended.
+    Resolved {
+        /// Which.
+        incident: IncidentId,
+    },
+}
+
+impl crate::store::Record for Incident {}
+impl crate::store::Record for Input {}
+impl crate::store::Record for Moment {}
+impl crate::store::Record for Signal {}

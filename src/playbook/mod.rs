@@ -33,3 +33,14 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
 }
+
+/// A run's journal grew; an item of the `run-changed` queue, in the commit that wrote the journal.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct RunChanged {
+    /// Which run.
+    pub run: crate::core::RunId,
+    /// For which incident.
+    pub incident: Option<crate::core::IncidentId>,
+}
+
+impl crate::store::Record for RunChanged {}
