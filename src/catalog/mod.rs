@@ -90,7 +90,11 @@ impl Catalog {
                 if let Some(other) = by_name.insert(name.to_lowercase(), index)
                     && other != index
                 {
-                    return Err(Error::Ambiguous { name: name.clone(), first: services[other].name.clone(), second: service.name.clone() });
+                    return Err(Error::Ambiguous {
+                        name: name.clone(),
+                        first: services[other].name.clone(),
+                        second: service.name.clone(),
+                    });
                 }
             }
         }

@@ -200,7 +200,12 @@ pub trait Runs: Send + Sync + 'static {
     /// Proposes a run: read tasks start at once, changes wait for their right.
     fn propose(&self, request: ProposeRequest) -> BoxFuture<'_, Result<Proposed, super::Error>>;
     /// Carries out what a person says about a run; the decision is durable and audited when this returns.
-    fn order<'a>(&'a self, run: RunId, order: Order, person: &'a Person) -> BoxFuture<'a, Result<Decided, super::Error>>;
+    fn order<'a>(
+        &'a self,
+        run: RunId,
+        order: Order,
+        person: &'a Person,
+    ) -> BoxFuture<'a, Result<Decided, super::Error>>;
     /// One run.
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, super::Error>>;
     /// Runs, newest first, older than `before`.

@@ -11,6 +11,7 @@
 //! Architecture Invariant: no room above knows which adapter it talks to.
 
 pub mod key;
+pub mod memory;
 pub mod record;
 
 use std::sync::Arc;

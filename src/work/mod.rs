@@ -3,6 +3,17 @@
 //! Everything that changes an incident or a run is an item of a [`Queue`], put there by the commit that caused it, and
 //! applied by the holder of the shard's [`Lease`] in one commit that also takes the item away.
 
+pub mod leases;
+pub mod queue;
+pub mod serial;
+pub mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use leases::Leases;
+pub use queue::{Queue, Queued};
+pub use serve::{Handler, serve};
+
 use serde::{Deserialize, Serialize};
 
 use crate::store::{self, Batch, Key, Revision};
