@@ -6,6 +6,7 @@
 //! Architecture Invariant: types of a chat's library stay inside that chat's adapter.
 
 pub mod card;
+pub mod grammar;
 pub mod web;
 
 use serde::{Deserialize, Serialize};
