@@ -7,6 +7,7 @@ pub mod digest;
 pub mod duration;
 pub mod id;
 pub mod message;
+pub mod redact;
 pub mod stop;
 pub mod text;
 
