@@ -9,6 +9,7 @@ pub mod id;
 pub mod message;
 pub mod nearest;
 pub mod person;
+pub mod redact;
 pub mod stop;
 pub mod text;
 

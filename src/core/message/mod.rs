@@ -6,4 +6,6 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod access;
+pub mod action;
 pub mod command;
