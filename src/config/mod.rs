@@ -19,6 +19,9 @@ use serde::Deserialize;
 pub use diagnostic::{Code, Diagnostic};
 pub use load::{from_bytes, load};
 
+/// A whole, commented configuration that passes `check`.
+pub const EXAMPLE: &str = include_str!("example.yaml");
+
 /// `mayday.yaml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

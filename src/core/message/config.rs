@@ -136,9 +136,7 @@ pub fn no_patterns(path: &str) -> String {
 
 /// A password that is not hashed.
 pub fn bad_hash(user: &str) -> String {
-    format!(
-        "the password hash of `{user}` is not an argon2 hash; make one with `argon2 \"$(openssl rand -hex 8)\" -id -e` and paste what begins with $argon2id$"
-    )
+    format!("the password hash of `{user}` is not an argon2id hash; make one with `mayday password`")
 }
 
 /// Reachable from outside without users.
@@ -151,9 +149,4 @@ pub fn open_listener(address: &str) -> String {
 /// What `mayday check` says at the end when all is well.
 pub fn all_well(file: &str, services: usize, playbooks: usize) -> String {
     format!("{file}: no mistakes ({services} services, {playbooks} playbooks)")
-}
-
-/// What `mayday check` says at the end otherwise.
-pub fn mistakes(count: usize) -> String {
-    if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::part::Part;
 use super::upstream::{Answer, Upstreams};
-use super::{Args, log};
+use super::{Args, Error, log};
 
 /// One customer every so often.
 const EVERY: Duration = Duration::from_millis(250);
@@ -15,10 +15,10 @@ const MOST_WAITING: usize = 24;
 ///
 /// # Errors
 /// The HTTP client can't be built.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args) -> Result<(), Error> {
     let upstreams = Upstreams::new(Part::Load, args.upstreams)?;
     let Some(gateway) = upstreams.all().first().cloned() else {
-        anyhow::bail!("load needs --upstream gateway=URL");
+        return Err(Error::NoGateway);
     };
     let seats = std::sync::Arc::new(tokio::sync::Semaphore::new(MOST_WAITING));
     let mut tick = tokio::time::interval(EVERY);

@@ -39,11 +39,25 @@ pub struct Args {
     pub control_file: Option<PathBuf>,
 }
 
+/// What kept a process of the shop from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port, a folder, a file.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The HTTP client.
+    #[error("the HTTP client can't be built: {0}")]
+    Http(#[from] reqwest::Error),
+    /// An argument that the part needs.
+    #[error("load needs --upstream gateway=URL")]
+    NoGateway,
+}
+
 /// Runs one process of the shop until its parent ends.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub fn run(args: Args) -> Result<(), Error> {
     parent::end_with_it();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
@@ -52,6 +66,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             _ => serve::run(args).await,
         }
     })
+}
+
+/// Reads the arguments of `mayday shop-service`.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn arguments(given: Vec<std::ffi::OsString>) -> Result<Args, Vec<String>> {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+    let line = std::iter::once("shop-service".into()).chain(given);
+    <Line as clap::Parser>::try_parse_from(line).map(|line| line.args).map_err(|error| vec![error.to_string()])
 }
 
 /// Writes one log line: time, level, service, text.

@@ -19,7 +19,8 @@ pub enum Part {
 
 impl Part {
     /// Those that serve.
-    pub const SERVICES: [Self; 5] = [Self::Gateway, Self::OrderService, Self::InventoryService, Self::PaymentGateway, Self::Store];
+    pub const SERVICES: [Self; 5] =
+        [Self::Gateway, Self::OrderService, Self::InventoryService, Self::PaymentGateway, Self::Store];
 
     /// Its name everywhere: in the catalogue, in logs, as argument.
     #[must_use]

@@ -17,7 +17,7 @@ use super::gauges::{self, Gauges};
 use super::part::Part;
 use super::shelf::{Seats, Shelf};
 use super::upstream::{Answer, Upstreams};
-use super::{Args, log};
+use super::{Args, Error, log};
 
 /// Connections the store takes; the other services take more than the shop ever opens.
 const STORE_SEATS: usize = 40;
@@ -42,7 +42,7 @@ struct Service {
 ///
 /// # Errors
 /// The port can't be bound within five seconds, or the folder can't be made.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args) -> Result<(), Error> {
     let part = args.part;
     let listener = bind(args.port).await?;
     let seats = Seats::new(if part == Part::Store { STORE_SEATS } else { SEATS });
@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// A port that its predecessor just gave back may still be closing.
-async fn bind(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
+async fn bind(port: u16) -> std::io::Result<tokio::net::TcpListener> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
@@ -74,7 +74,7 @@ async fn bind(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -119,7 +119,9 @@ async fn work(State(service): State<Arc<Service>>) -> Response {
         return StatusCode::NO_CONTENT.into_response();
     }
     for callee in service.part.calls() {
-        let Some(address) = service.upstreams.all().iter().find(|address| address.name == callee.name()) else { continue };
+        let Some(address) = service.upstreams.all().iter().find(|address| address.name == callee.name()) else {
+            continue;
+        };
         let began = Instant::now();
         let answer = service.upstreams.work(address, callee.work()).await;
         let (code, says) = match answer {
@@ -131,7 +133,11 @@ async fn work(State(service): State<Arc<Service>>) -> Response {
             }
             Answer::Unreachable => (StatusCode::BAD_GATEWAY, format!("connection to {} refused", address.name)),
         };
-        log("ERROR", service.part, &format!("request {number} failed after {} ms: {says}", began.elapsed().as_millis()));
+        log(
+            "ERROR",
+            service.part,
+            &format!("request {number} failed after {} ms: {says}", began.elapsed().as_millis()),
+        );
         return (code, says).into_response();
     }
     if let Some(folder) = service.folder.clone() {
@@ -189,7 +195,8 @@ async fn health_of(State(service): State<Arc<Service>>, Path(name): Path<String>
 
 async fn dependencies_of(State(service): State<Arc<Service>>, Path(name): Path<String>) -> Response {
     if name != service.part.name() {
-        return (StatusCode::NOT_FOUND, format!("{} knows only its own dependencies", service.part.name())).into_response();
+        return (StatusCode::NOT_FOUND, format!("{} knows only its own dependencies", service.part.name()))
+            .into_response();
     }
     let mut dependencies = Vec::new();
     for address in service.upstreams.all() {

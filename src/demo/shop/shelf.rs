@@ -86,7 +86,8 @@ impl axum::serve::Listener for Shelf {
                                 "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{says}",
                                 says.len()
                             );
-                            let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
+                            let _ =
+                                tokio::time::timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
                         });
                     }
                 },
