@@ -138,8 +138,7 @@ impl Tier {
             Some(newest) if again => newest.path.clone(),
             _ => self.fresh(at),
         };
-        let file =
-            OpenOptions::new().append(true).create(true).open(&path).map_err(|error| files(&path, &error))?;
+        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(|error| files(&path, &error))?;
         if again {
             // What a failed write left behind.
             let whole = self.segments.last().map_or(0, |newest| newest.bytes);
