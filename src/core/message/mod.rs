@@ -4,3 +4,4 @@
 //! a sentence on its own, so that a translation is one folder.
 
 pub mod command;
+pub mod heal;
