@@ -5,5 +5,8 @@
 
 pub mod access;
 pub mod action;
+pub mod cli;
 pub mod command;
 pub mod heal;
+pub mod config;
+pub mod demo;
