@@ -7,6 +7,6 @@ pub mod access;
 pub mod action;
 pub mod cli;
 pub mod command;
-pub mod heal;
 pub mod config;
 pub mod demo;
+pub mod heal;

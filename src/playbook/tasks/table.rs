@@ -230,11 +230,7 @@ pub const TASK_TYPES: &[TaskType] = &[
             SERVICE,
             may("older_than", ParamKind::Duration, "only files unchanged for this long; the catalogue's when missing"),
         ],
-        &[
-            number("removed", "files removed"),
-            number("freed_bytes", "bytes freed"),
-            list("folders", "where"),
-        ],
+        &[number("removed", "files removed"), number("freed_bytes", "bytes freed"), list("folders", "where")],
     ),
     change(
         "Cache_Clear",
@@ -329,10 +325,7 @@ pub const TASK_TYPES: &[TaskType] = &[
     read(
         "Sub_Playbook",
         "Runs another playbook as a part of this one.",
-        &[
-            must("playbook", ParamKind::Name, "its id"),
-            may("parameters", ParamKind::Map, "its parameters"),
-        ],
+        &[must("playbook", ParamKind::Name, "its id"), may("parameters", ParamKind::Map, "its parameters")],
         &[text("outcome", "what it came to"), text("run", "its id")],
     ),
     read(

@@ -191,7 +191,10 @@ impl Writer {
         self.shared.tree.flush().map(drop).map_err(|error| unavailable(&error))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that applies; `write` flushes and syncs right after it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that applies; `write` flushes and syncs right after it"
+    )]
     fn apply(&self, batch: ::sled::Batch) -> Result<(), Error> {
         let _alone = self.shared.visible.write().unwrap_or_else(PoisonError::into_inner);
         self.shared.tree.apply_batch(batch).map_err(|error| unavailable(&error))
