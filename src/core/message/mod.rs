@@ -9,3 +9,4 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod heal;
