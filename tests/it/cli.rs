@@ -152,3 +152,16 @@ fn a_configuration_is_checked_with_its_exit_code() {
     let missing = mayday(&["check"]);
     assert!(out(&missing).starts_with("mayday.yaml:1:1: CF008: "), "{}", out(&missing));
 }
+
+#[test]
+fn the_template_of_every_log_line_is_printed_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.log");
+    std::fs::write(&file, b"user 17 logged in\ndisk full\nuser 42 logged in\n\xff broken").unwrap();
+    let mined = out(&mayday(&["logs", "mine", file.to_str().unwrap(), "--json"]));
+    let lines: Vec<serde_json::Value> = mined.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!((&lines[0]["line"], &lines[0]["template"]), (&1.into(), &"user <*> logged in".into()));
+    assert_eq!(lines[0]["template_id"], lines[2]["template_id"]);
+    assert_ne!(lines[0]["template_id"], lines[1]["template_id"]);
+}
