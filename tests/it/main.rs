@@ -1,1 +1,5 @@
 //! Tests.
+
+mod incident;
+mod intake;
+mod samples;
