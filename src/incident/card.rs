@@ -59,7 +59,9 @@ fn title(incident: &Incident, now: Timestamp) -> String {
     let mut what = capped(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
     let began = clock(incident.started_at, now);
     if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.resolved_at) {
-        return say::title_over(&place, &what, &began, &clock(resolved, now), took);
+        // The zone and the day are said once.
+        let began = clock(incident.started_at, resolved);
+        return say::title_over(&place, &what, began.trim_end_matches(" UTC"), &clock(resolved, now), took);
     }
     if let Some(first) = incident.known.values.iter().find(|value| value.name == incident.alert_name) {
         what = format!("{what} at {}", say::measured(first.value, first.unit.as_deref()));
