@@ -54,7 +54,8 @@ fn one(
         Some(value) => time::read(value).map_err(|why| fields.wrong(name, &why)),
     };
     let ended = at("endsAt")?;
-    let start = at("startsAt")?.ok_or_else(|| fields.wrong("startsAt", "missing; it tells one occurrence from the next"))?;
+    let start =
+        at("startsAt")?.ok_or_else(|| fields.wrong("startsAt", "missing; it tells one occurrence from the next"))?;
     let status = match fields.text("status")? {
         Some(word) => draft::status(&word).ok_or_else(|| {
             fields.wrong("status", &format!("{:?} where firing or resolved was expected", capped(&word, 40)))

@@ -29,7 +29,8 @@ fn of_object(object: &Map<String, Value>) -> Option<Format> {
     if object.get("labels").and_then(|labels| labels.get("alertname")).is_some() && has("startsAt") {
         return Some(Format::Alertmanager);
     }
-    if (has("event_value") || has("event_status") || has("event_nseverity")) && (has("trigger_id") || has("event_name")) {
+    if (has("event_value") || has("event_status") || has("event_nseverity")) && (has("trigger_id") || has("event_name"))
+    {
         return Some(Format::Zabbix);
     }
     let named_by_label = object.get("labels").and_then(|labels| labels.get("alertname")).is_some();

@@ -43,7 +43,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The alert, with its limits kept and what they cut noted.
-    pub(super) fn finish(self, fields: &Fields<'_>, reader: Reader<'_>, notes: &mut Vec<String>) -> Result<Alert, String> {
+    pub(super) fn finish(
+        self,
+        fields: &Fields<'_>,
+        reader: Reader<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Alert, String> {
         time::plausible(self.start, reader.received_at).map_err(|why| fields.wrong("", &why))?;
         let name = self.name.trim();
         let mut cut = |what: &str, text: &str, most: usize| {
@@ -110,7 +115,9 @@ pub(super) fn fingerprint_of_labels(source: &str, labels: &BTreeMap<String, Stri
 /// The status of a word; none if no table knows it.
 pub(super) fn status(word: &str) -> Option<Status> {
     match word.trim().to_ascii_lowercase().as_str() {
-        "firing" | "problem" | "triggered" | "active" | "open" | "alerting" | "alarm" | "down" | "1" => Some(Status::Firing),
+        "firing" | "problem" | "triggered" | "active" | "open" | "alerting" | "alarm" | "down" | "1" => {
+            Some(Status::Firing)
+        }
         "resolved" | "recovery" | "recovered" | "ok" | "normal" | "closed" | "inactive" | "up" | "0" => {
             Some(Status::Resolved)
         }

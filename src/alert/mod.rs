@@ -10,6 +10,8 @@
 mod alertmanager;
 mod detect;
 mod draft;
+#[cfg(test)]
+mod fuzz;
 mod generic;
 pub mod host;
 mod json;
@@ -19,8 +21,6 @@ pub mod service;
 pub mod severity;
 mod time;
 mod zabbix;
-#[cfg(test)]
-mod fuzz;
 
 pub use parse::{Format, Identity, NotUnderstood, Options, Parsed, Read, Reader, Rejected, Zone, parse};
 pub use service::Names;

@@ -41,7 +41,8 @@ pub(super) fn or_warning(word: Option<&str>, notes: &mut Vec<String>) -> Severit
     let word = word.map(str::trim).filter(|word| !word.is_empty());
     match word {
         Some(word) => of_word(word).unwrap_or_else(|| {
-            notes.push(format!("the severity {:?} is not known; taken as Warning", crate::core::text::capped(word, 40)));
+            notes
+                .push(format!("the severity {:?} is not known; taken as Warning", crate::core::text::capped(word, 40)));
             Severity::Warning
         }),
         None => {

@@ -64,7 +64,8 @@ fn not_a_time(text: &str) -> String {
 
 /// Zabbix's `2026.11.21` and `00:01:49` in the server's zone.
 pub(super) fn zabbix(date: &str, clock: &str, zone: &jiff::tz::TimeZone) -> Result<Timestamp, String> {
-    let wrong = || format!("{:?} is not Zabbix's date and time (2026.11.21 00:01:49)", capped(&format!("{date} {clock}"), 60));
+    let wrong =
+        || format!("{:?} is not Zabbix's date and time (2026.11.21 00:01:49)", capped(&format!("{date} {clock}"), 60));
     let iso = format!("{}T{}", date.trim().replace('.', "-"), clock.trim());
     let local: DateTime = iso.parse().map_err(|_| wrong())?;
     zone.to_timestamp(local).map_err(|_| wrong())
@@ -74,7 +75,9 @@ pub(super) fn zabbix(date: &str, clock: &str, zone: &jiff::tz::TimeZone) -> Resu
 pub(super) fn plausible(start: Timestamp, received_at: Timestamp) -> Result<(), String> {
     const AHEAD: i64 = 86_400;
     if start.as_second() > received_at.as_second().saturating_add(AHEAD) {
-        return Err(format!("starts at {start}, more than a day in the future; check the sender's clock and time zone"));
+        return Err(format!(
+            "starts at {start}, more than a day in the future; check the sender's clock and time zone"
+        ));
     }
     Ok(())
 }

@@ -46,7 +46,9 @@ fn one(fields: &Fields<'_>, reader: Reader<'_>, notes: &mut Vec<String>) -> Resu
     let status = status(fields, get("event_value")?.as_deref(), get("event_status")?.as_deref())?;
     let zone = reader.options.zabbix_time_zone.zone();
     let moment = |date: Option<String>, clock: Option<String>, name: &str| match (date, clock) {
-        (Some(date), Some(clock)) => time::zabbix(&date, &clock, zone).map(Some).map_err(|why| fields.wrong(name, &why)),
+        (Some(date), Some(clock)) => {
+            time::zabbix(&date, &clock, zone).map(Some).map_err(|why| fields.wrong(name, &why))
+        }
         _ => Ok(None),
     };
     let start = moment(get("event_date")?, get("event_time")?, "event_date")?;
@@ -112,7 +114,8 @@ fn status(fields: &Fields<'_>, value: Option<&str>, word: Option<&str>) -> Resul
         Some(word) => draft::status(word).ok_or_else(|| {
             fields.wrong("event_status", &format!("{:?} where PROBLEM or RESOLVED was expected", capped(word, 40)))
         }),
-        None => Err(fields.wrong("event_value", "missing, and so is event_status; map them to {EVENT.VALUE} and {EVENT.STATUS}")),
+        None => Err(fields
+            .wrong("event_value", "missing, and so is event_status; map them to {EVENT.VALUE} and {EVENT.STATUS}")),
     }
 }
 
@@ -128,7 +131,9 @@ fn labels(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, String> {
                 free.insert(value);
             }
             // Zabbix allows a tag several times.
-            std::collections::btree_map::Entry::Occupied(mut taken) if !taken.get().split(',').any(|one| one == value) => {
+            std::collections::btree_map::Entry::Occupied(mut taken)
+                if !taken.get().split(',').any(|one| one == value) =>
+            {
                 taken.get_mut().push(',');
                 taken.get_mut().push_str(&value);
             }
@@ -159,7 +164,12 @@ fn tags(fields: &Fields<'_>) -> Result<Vec<(String, String)>, String> {
     Ok(plain
         .split(", ")
         .filter(|tag| !tag.trim().is_empty())
-        .map(|tag| tag.split_once(':').map_or_else(|| (tag.trim().to_owned(), String::new()), |(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .map(|tag| {
+            tag.split_once(':').map_or_else(
+                || (tag.trim().to_owned(), String::new()),
+                |(name, value)| (name.trim().to_owned(), value.trim().to_owned()),
+            )
+        })
         .collect())
 }
 

@@ -82,8 +82,7 @@ impl Outcome {
 /// # Errors
 /// [`Illegal`]; nothing changes then.
 pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Timestamp) -> Result<Outcome, Illegal> {
-    let mut outcome =
-        Outcome { incident, links: Vec::new(), moments: Vec::new(), signals: Vec::new(), changed: false };
+    let mut outcome = Outcome { incident, links: Vec::new(), moments: Vec::new(), signals: Vec::new(), changed: false };
     match change {
         Change::Alerts(alerts) => fold_alerts(&mut outcome, &alerts, known, now),
         Change::Act { by, act } => do_act(&mut outcome, by, act, now)?,
@@ -229,8 +228,8 @@ fn note_value(incident: &mut Incident, alert: &Alert) {
 fn follow_severity(outcome: &mut Outcome, worst: Option<Severity>, known: &Known, now: Timestamp) {
     let Some(worst) = worst else { return };
     let incident = &mut outcome.incident;
-    let speaks = known.alerts.values().filter(|alert| alert.status == Status::Firing && alert.severity == worst);
-    if let Some(alert) = speaks.last().filter(|alert| !alert.description.as_data().is_empty()) {
+    let mut speaks = known.alerts.values().filter(|alert| alert.status == Status::Firing && alert.severity == worst);
+    if let Some(alert) = speaks.next_back().filter(|alert| !alert.description.as_data().is_empty()) {
         incident.description = alert.description.clone();
     }
     if incident.severity_by_person || incident.severity == worst {

@@ -290,7 +290,8 @@ impl<'a> Loaded<'a> {
                 break;
             }
             let kind = (seen.name.clone(), seen.severity);
-            let changed = matches!(known.links.get(&seen.alert_id), Some(Class::Firing(_))) && seen.status == Status::Firing;
+            let changed =
+                matches!(known.links.get(&seen.alert_id), Some(Class::Firing(_))) && seen.status == Status::Firing;
             if (!names.contains(&kind) || changed)
                 && let Some(alert) = self.record(&seen.alert_id).await?
             {

@@ -14,8 +14,8 @@
 //! `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
 
 mod apply;
-pub mod card;
 mod backlog;
+pub mod card;
 mod group;
 mod handle;
 mod intake;

@@ -50,7 +50,11 @@ pub(super) fn about(alert: &Alert, identity: Identity, last: Option<&Last>, know
         (Status::Firing, Status::Firing) if start_assumed || id_given || alert.timestamp <= last.start => About::Last,
         (Status::Firing, Status::Firing) => About::OwnInsteadOf(last.alert_id.clone()),
         (Status::Firing, Status::Resolved) => {
-            if start_assumed || alert.timestamp > last.ended.unwrap_or(last.start) { About::Own } else { About::Last }
+            if start_assumed || alert.timestamp > last.ended.unwrap_or(last.start) {
+                About::Own
+            } else {
+                About::Last
+            }
         }
     }
 }

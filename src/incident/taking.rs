@@ -89,7 +89,12 @@ impl<'a> Taking<'a> {
     }
 
     /// The last occurrence of a series ends because a new one began.
-    async fn supersede(&mut self, old: &AlertId, at: Timestamp, group_key: &impl Fn(&Alert) -> String) -> Result<(), Error> {
+    async fn supersede(
+        &mut self,
+        old: &AlertId,
+        at: Timestamp,
+        group_key: &impl Fn(&Alert) -> String,
+    ) -> Result<(), Error> {
         self.hold(old).await?;
         let Some(mut alert) = self.known(old).map(|record| record.alert.clone()) else { return Ok(()) };
         if alert.status == Status::Firing {

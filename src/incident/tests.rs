@@ -143,7 +143,11 @@ fn an_incident_ends_with_its_last_alert_and_not_before() {
     assert_eq!(play.incident.time_to_resolve().unwrap().as_secs(), 12 * 60);
     let version = play.incident.version;
     play.alerts(15, &[resolved("a"), firing("b")]);
-    assert_eq!((play.incident.phase, play.incident.version), (Phase::Resolved, version), "a late beginning and a second end");
+    assert_eq!(
+        (play.incident.phase, play.incident.version),
+        (Phase::Resolved, version),
+        "a late beginning and a second end"
+    );
 }
 
 #[test]
@@ -175,7 +179,10 @@ fn every_act_fits_its_phase_or_says_what_to_do_instead() {
     play.alerts(2, &[firing("a")]);
     play.act(3, Act::Acknowledge).unwrap();
     assert_eq!(play.incident.phase, Phase::Acknowledged);
-    assert_eq!(play.act(3, Act::Acknowledge).unwrap_err(), "INC-7 is already acknowledged by ana. `assign` gives it to someone else.");
+    assert_eq!(
+        play.act(3, Act::Acknowledge).unwrap_err(),
+        "INC-7 is already acknowledged by ana. `assign` gives it to someone else."
+    );
     assert_eq!(play.act(3, Act::Reopen).unwrap_err(), "INC-7 is open (acknowledged); there is nothing to reopen.");
     play.act(4, Act::Assign { to: PersonId("web:ben".to_owned()) }).unwrap();
     assert_eq!(play.act(4, Act::Note { text: " ".into() }).unwrap_err(), crate::core::message::incident::EMPTY_NOTE);
@@ -277,7 +284,10 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
         evidence: vec![EvidenceId("E1".to_owned())],
     };
     let found = Change::Found {
-        findings: vec![finding("order-service spins in a loop since 14:02", 0.86), finding("more requests than usual", 0.2)],
+        findings: vec![
+            finding("order-service spins in a loop since 14:02", 0.86),
+            finding("more requests than usual", 0.2),
+        ],
         evidence: vec![evidence("E1")],
         not_seen: vec!["traces, none are configured".to_owned()],
         chart: None,

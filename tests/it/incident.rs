@@ -79,7 +79,8 @@ fn alert(name: &str, service: &str, status: &str, start: &str) -> serde_json::Va
 #[tokio::test]
 async fn alerts_of_one_service_are_one_incident_with_a_card_and_a_signal() {
     let house = House::new();
-    let (first, second) = (alert("High_CPU_Usage", "orders", "firing", "14:01:00"), alert("Slow", "order-service", "firing", "14:01:30"));
+    let (first, second) =
+        (alert("High_CPU_Usage", "orders", "firing", "14:01:00"), alert("Slow", "order-service", "firing", "14:01:30"));
     house.send(&serde_json::json!([first, second, alert("Disk_Full", "cart", "firing", "14:01:00")])).await;
     house.apply().await;
     let all = house.all().await;
@@ -103,7 +104,12 @@ async fn alerts_of_one_service_are_one_incident_with_a_card_and_a_signal() {
 #[tokio::test]
 async fn an_incident_ends_with_its_last_alert_and_comes_back_within_the_window() {
     let house = House::new();
-    house.send(&serde_json::json!([alert("A", "orders", "firing", "14:01:00"), alert("B", "orders", "firing", "14:01:00")])).await;
+    house
+        .send(&serde_json::json!([
+            alert("A", "orders", "firing", "14:01:00"),
+            alert("B", "orders", "firing", "14:01:00")
+        ]))
+        .await;
     house.apply().await;
     house.send(&alert("A", "orders", "resolved", "14:01:00")).await;
     house.apply().await;
@@ -126,7 +132,8 @@ async fn an_incident_ends_with_its_last_alert_and_comes_back_within_the_window()
     house.apply().await;
     assert_eq!(house.all().await.len(), 2, "after the window it is another incident");
     assert_eq!(house.handle().list(true, None, 10).await.unwrap().len(), 1);
-    let told: Vec<String> = house.handle().timeline(IncidentId::new(1)).await.unwrap().into_iter().map(|moment| moment.says).collect();
+    let told: Vec<String> =
+        house.handle().timeline(IncidentId::new(1)).await.unwrap().into_iter().map(|moment| moment.says).collect();
     assert_eq!(
         told,
         [
@@ -187,7 +194,10 @@ async fn a_person_acts_and_the_handle_waits_until_it_is_applied() {
     let (handle, ana) = (house.handle(), Actor::Person(PersonId("web:ana".to_owned())));
     let id = IncidentId::new(1);
     let acknowledged = handle.act(id, ana.clone(), Act::Acknowledge).await.unwrap();
-    assert_eq!((acknowledged.phase, acknowledged.commander), (Phase::Acknowledged, Some(PersonId("web:ana".to_owned()))));
+    assert_eq!(
+        (acknowledged.phase, acknowledged.commander),
+        (Phase::Acknowledged, Some(PersonId("web:ana".to_owned())))
+    );
     let again = handle.act(id, ana.clone(), Act::Acknowledge).await.unwrap_err();
     assert!(matches!(again, Error::Illegal(_)), "{again}");
     let set = handle.act(id, ana.clone(), Act::SetSeverity { severity: Severity::Info }).await.unwrap();
@@ -230,7 +240,8 @@ async fn pages_go_back_without_a_gap_or_a_repeat() {
 async fn a_storm_of_one_service_is_one_incident_in_few_commits() {
     let house = House::new();
     for part in 0..20 {
-        let many: Vec<_> = (0..100).map(|number| alert(&format!("A{part}-{number}"), "orders", "firing", "14:01:00")).collect();
+        let many: Vec<_> =
+            (0..100).map(|number| alert(&format!("A{part}-{number}"), "orders", "firing", "14:01:00")).collect();
         house.send(&many.into()).await;
     }
     house.apply().await;
@@ -238,7 +249,8 @@ async fn a_storm_of_one_service_is_one_incident_in_few_commits() {
     assert_eq!((incident.alerts, incident.firing, incident.latest_alerts.len()), (2000, 2000, 20));
     assert_eq!(incident.known.kinds.len(), 50);
     for part in 0..20 {
-        let many: Vec<_> = (0..100).map(|number| alert(&format!("A{part}-{number}"), "orders", "resolved", "14:01:00")).collect();
+        let many: Vec<_> =
+            (0..100).map(|number| alert(&format!("A{part}-{number}"), "orders", "resolved", "14:01:00")).collect();
         house.send(&many.into()).await;
     }
     house.apply().await;
@@ -268,9 +280,7 @@ async fn a_change_that_came_too_late_takes_its_item_away_and_changes_nothing() {
 #[tokio::test]
 async fn hosts_that_share_only_a_scrape_job_are_incidents_of_their_own() {
     let house = House::new();
-    let of_host = |host: &str| {
-        serde_json::json!({"status":"firing","labels":{"alertname":"HighLoad","job":"node","instance":host,"severity":"warning"},"startsAt":"2026-11-21T14:00:00Z"})
-    };
+    let of_host = |host: &str| serde_json::json!({"status":"firing","labels":{"alertname":"HighLoad","job":"node","instance":host,"severity":"warning"},"startsAt":"2026-11-21T14:00:00Z"});
     let body = serde_json::json!({"alerts":[of_host("10.0.0.1:9100"), of_host("10.0.0.2:9100")],"version":"4"});
     let intake = Intake::new(house.store.clone(), house.clock.clone(), house.catalog.clone(), house.options.clone());
     intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap();

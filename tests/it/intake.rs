@@ -37,7 +37,10 @@ impl House {
 
 fn batch(first: usize, count: usize) -> String {
     let alert = |number: usize| {
-        format!(r#"{{"alert_name":"A{number}","severity":"Critical","service_name":"s{}","timestamp":"2026-11-21T00:09:00Z","metric_value":{number}}}"#, number % 7)
+        format!(
+            r#"{{"alert_name":"A{number}","severity":"Critical","service_name":"s{}","timestamp":"2026-11-21T00:09:00Z","metric_value":{number}}}"#,
+            number % 7
+        )
     };
     format!("[{}]", (first..first + count).map(alert).collect::<Vec<_>>().join(","))
 }
@@ -93,7 +96,9 @@ async fn a_bad_alert_is_set_aside_named_and_bounded() {
 #[tokio::test]
 async fn an_end_without_a_start_ends_the_occurrence_that_fires() {
     let house = House::new(Options::default());
-    let fire = |start: &str| format!(r#"{{"alert_name":"Cron","service_name":"s","severity":"Critical","timestamp":"{start}"}}"#);
+    let fire = |start: &str| {
+        format!(r#"{{"alert_name":"Cron","service_name":"s","severity":"Critical","timestamp":"{start}"}}"#)
+    };
     let first = house.send(&fire("2026-11-21T00:00:00Z")).await.alert_ids.remove(0);
     let end = house.send(r#"{"alert_name":"Cron","service_name":"s","status":"Resolved"}"#).await;
     assert_eq!((end.alert_ids[0].clone(), end.duplicates), (first.clone(), 0));

@@ -92,7 +92,8 @@ fn an_update_keeps_its_occurrence_and_says_what_was_said() {
     body["event_update_action"] = "acknowledged and commented".into();
     body["event_update_user"] = "Ana Ops".into();
     body["event_update_message"] = "looking into it — auf dem Weg".into();
-    let update = Sample { body: body.to_string(), ..samples.into_iter().find(|sample| sample.name == "zabbix-01").unwrap() };
+    let update =
+        Sample { body: body.to_string(), ..samples.into_iter().find(|sample| sample.name == "zabbix-01").unwrap() };
     let (before, after) = (read(&update, Format::Zabbix), read(&update, Format::Alert));
     assert_eq!(before, after);
     let alert = &after.alerts[0].alert;
@@ -122,9 +123,17 @@ const WRONG: [(&str, &str, &str); 14] = [
     ("alertmanager", "{\"alerts\":[7]}", "alerts[0]: a number where an object was expected"),
     ("alertmanager", "{\"alerts\":[{\"labels\":{}}]}", "alerts[0].labels.alertname: missing"),
     ("alertmanager", "{\"alerts\":[{\"labels\":{\"alertname\":[]}}]}", "alerts[0].labels.alertname: a list where text"),
-    ("alertmanager", "{\"alerts\":[{\"labels\":{\"alertname\":\"A\"},\"startsAt\":\"soon\"}]}", "alerts[0].startsAt: \"soon\""),
+    (
+        "alertmanager",
+        "{\"alerts\":[{\"labels\":{\"alertname\":\"A\"},\"startsAt\":\"soon\"}]}",
+        "alerts[0].startsAt: \"soon\"",
+    ),
     ("zabbix", "{\"event_name\":\"x\"}", "event_value: missing"),
-    ("zabbix", "{\"event_name\":\"x\",\"event_value\":\"1\",\"event_date\":\"gestern\",\"event_time\":\"1\"}", "event_date: \"gestern 1\""),
+    (
+        "zabbix",
+        "{\"event_name\":\"x\",\"event_value\":\"1\",\"event_date\":\"gestern\",\"event_time\":\"1\"}",
+        "event_date: \"gestern 1\"",
+    ),
     ("generic", "{\"severity\":\"Critical\"}", "alert_name: missing"),
     ("generic", "{\"alert_name\":\"x\",\"timestamp\":\"2999-01-01T00:00:00Z\"}", "more than a day in the future"),
     ("alert", "{\"hello\":\"world\"}", "looks like none"),
@@ -156,7 +165,8 @@ fn one_bad_alert_does_not_take_the_others_with_it() {
     let received_at = "2026-11-21T00:10:00Z".parse().unwrap();
     let reader = Reader { received_at, names: &NoNames, options: &options };
     let parsed = alert::parse(Format::Generic, body.as_bytes(), reader).unwrap();
-    let names: Vec<_> = parsed.alerts.iter().map(|read| (read.index, read.alert.alert_name.as_data().to_owned())).collect();
+    let names: Vec<_> =
+        parsed.alerts.iter().map(|read| (read.index, read.alert.alert_name.as_data().to_owned())).collect();
     assert_eq!(names, [(0, "High_CPU_Usage".to_owned()), (2, "Disk_Full".to_owned())]);
     assert_eq!(parsed.alerts[1].alert.metric_value, Some(91.0));
     assert_eq!(parsed.alerts[1].alert.host_ip, Some("10.0.0.5".parse().unwrap()));

@@ -66,7 +66,11 @@ pub fn title(place: &str, what: &str, others: usize, since: &str) -> String {
         0 => String::new(),
         more => format!(" and {}", count(more as u64, "other kind of alert", "other kinds of alerts")),
     };
-    if place.is_empty() { format!("{what}{others} since {since}") } else { format!("{place}: {what}{others} since {since}") }
+    if place.is_empty() {
+        format!("{what}{others} since {since}")
+    } else {
+        format!("{place}: {what}{others} since {since}")
+    }
 }
 
 /// What was, where, and how long it took.
@@ -120,7 +124,9 @@ pub fn came_back(times: u32) -> String {
 #[must_use]
 pub fn impact(journey: Option<&str>, cost_per_minute: Option<f64>) -> Option<String> {
     match (journey, cost_per_minute) {
-        (Some(journey), Some(cost)) => Some(format!("Part of {journey}, ≈ {} per minute of outage.", measured(cost, None))),
+        (Some(journey), Some(cost)) => {
+            Some(format!("Part of {journey}, ≈ {} per minute of outage.", measured(cost, None)))
+        }
         (Some(journey), None) => Some(format!("Part of {journey}.")),
         (None, Some(cost)) => Some(format!("≈ {} per minute of outage.", measured(cost, None))),
         (None, None) => None,
@@ -145,7 +151,11 @@ pub fn confidence(confidence: f64, not_seen: &[String]) -> String {
 /// What was not seen, as a tail; empty when all was.
 #[must_use]
 pub fn not_seen_tail(not_seen: &[String]) -> String {
-    if not_seen.is_empty() { String::new() } else { format!(" Not seen: {}.", not_seen.join("; ").trim_end_matches('.')) }
+    if not_seen.is_empty() {
+        String::new()
+    } else {
+        format!(" Not seen: {}.", not_seen.join("; ").trim_end_matches('.'))
+    }
 }
 
 /// Label of the value's fact where the alert is the only kind.
