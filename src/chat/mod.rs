@@ -6,6 +6,7 @@
 //! Architecture Invariant: types of a chat's library stay inside that chat's adapter.
 
 pub mod card;
+pub mod grammar;
 pub mod outbox;
 pub mod web;
 
@@ -13,8 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use card::{Button, ButtonStyle, Card, Chart, EvidenceRef, Fact, Line, PlanBox, Section};
 
-use crate::core::person::Person;
-use crate::core::{BoxFuture, Timestamp};
+use crate::core::{BoxFuture, Person, Timestamp};
 
 /// A chat room: which chat, and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

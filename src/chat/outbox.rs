@@ -255,7 +255,11 @@ mod tests {
         let until = Timestamp::from_second(1_005).unwrap();
         let fates = delivery.deliver(&items).await;
         assert_eq!(fates, [Fate::Failed { until }, Fate::Shown, Fate::Held { until }]);
-        assert_eq!(delivery.deliver(&[waiting("busy", "c", 1, 0)]).await, [Fate::Held { until }], "later ones queue up");
+        assert_eq!(
+            delivery.deliver(&[waiting("busy", "c", 1, 0)]).await,
+            [Fate::Held { until }],
+            "later ones queue up"
+        );
         clock.advance(Duration::from_secs(5));
         chat.up.store(true, std::sync::atomic::Ordering::Relaxed);
         let again = [waiting("busy", "a", 1, 1), waiting("busy", "b", 1, 0), waiting("busy", "c", 1, 0)];
@@ -268,7 +272,8 @@ mod tests {
         let chat = Arc::new(Fake::default());
         let delivery =
             Delivery::new(vec![chat.clone()], Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH)), Options::default());
-        let items = [waiting("orders", "INC-7", 3, 0), waiting("orders", "INC-7", 5, 0), waiting("orders", "INC-7", 4, 0)];
+        let items =
+            [waiting("orders", "INC-7", 3, 0), waiting("orders", "INC-7", 5, 0), waiting("orders", "INC-7", 4, 0)];
         assert_eq!(delivery.deliver(&items).await, [Fate::Superseded, Fate::Shown, Fate::Superseded]);
         assert_eq!(*chat.shown.lock().unwrap(), ["INC-7@5"]);
     }

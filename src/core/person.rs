@@ -1,5 +1,6 @@
-//! Who: persons, their roles, and who did something. In this room because every chat, command and record names them;
-//! what they may do is decided in `access/`.
+//! Who someone is, as every room says it: chats carry a person in, incidents and runs keep who did what.
+//!
+//! What a person *may* do is decided in `access/`; these are only the words.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,4 +52,32 @@ pub enum Actor {
         /// The one it was done as.
         person: PersonId,
     },
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Actor {
+    /// The person whose wish it is: nobody, when Mayday acts by itself.
+    #[must_use]
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Person(person) | Self::Impersonated { person, .. } => Some(person),
+            Self::Mayday(_) => None,
+        }
+    }
 }

@@ -69,10 +69,8 @@ fn dead_key(at: Timestamp) -> Key {
 impl Handler<Post> for Outbox {
     fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<Post>>) -> BoxFuture<'a, Result<(), store::Error>> {
         Box::pin(async move {
-            let waiting: Vec<Waiting> = items
-                .iter()
-                .map(|item| Waiting { post: item.record.clone(), failures: item.failures })
-                .collect();
+            let waiting: Vec<Waiting> =
+                items.iter().map(|item| Waiting { post: item.record.clone(), failures: item.failures }).collect();
             let fates = self.delivery.deliver(&waiting).await;
             let mut batch = Batch::new();
             lease.guard(&mut batch);
@@ -111,7 +109,11 @@ mod tests {
         let store = Memory::shared();
         let clock: SharedClock = Arc::new(ManualClock::at(Timestamp::from_second(1_000_000).unwrap()));
         let chat = Arc::new(WebChat::new(store.clone(), clock.clone(), web::Options::default()));
-        let outbox = Outbox::new(Delivery::new(vec![chat.clone()], clock.clone(), Options::default()), store.clone(), clock.clone());
+        let outbox = Outbox::new(
+            Delivery::new(vec![chat.clone()], clock.clone(), Options::default()),
+            store.clone(),
+            clock.clone(),
+        );
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
         let post = Post {
             channel: ChannelId::web("orders"),

@@ -95,7 +95,12 @@ impl WebChat {
         }
     }
 
-    pub(super) async fn message(&self, channel: &str, root: Option<u64>, seq: u64) -> Result<Option<Message>, store::Error> {
+    pub(super) async fn message(
+        &self,
+        channel: &str,
+        root: Option<u64>,
+        seq: u64,
+    ) -> Result<Option<Message>, store::Error> {
         self.inner.store.read(&message_key(channel, root, seq)).await?.map(|entry| entry.decode()).transpose()
     }
 

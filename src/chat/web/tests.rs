@@ -35,7 +35,13 @@ fn card(slot: &str, version: u64, over: bool) -> Post {
 }
 
 async fn slots(chat: &WebChat) -> Vec<String> {
-    chat.page("orders", None, 100).await.unwrap().threads.iter().map(|thread| thread.root.message.slot.clone()).collect()
+    chat.page("orders", None, 100)
+        .await
+        .unwrap()
+        .threads
+        .iter()
+        .map(|thread| thread.root.message.slot.clone())
+        .collect()
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Change, Head, LOCKS, MAX_CHANNELS, Message, Slot, WebChat, counts, head_key, later, message_key, slot_key};
+use super::{
+    Change, Head, LOCKS, MAX_CHANNELS, Message, Slot, WebChat, counts, head_key, later, message_key, slot_key,
+};
 use super::{Error, Key, Post, Revision, store, thread_prefix};
 use crate::store::{Batch, Range};
 
@@ -115,12 +117,8 @@ impl WebChat {
             head.open = (head.open + open).saturating_sub(was_open);
             head.waiting = (head.waiting + waiting).saturating_sub(was_waiting);
         }
-        let message = Message {
-            version: post.version,
-            author: post.author.clone(),
-            content: post.content.clone(),
-            ..before
-        };
+        let message =
+            Message { version: post.version, author: post.author.clone(), content: post.content.clone(), ..before };
         batch.put(message_key(channel, message.root, message.seq), &message)?;
         batch.put(slot_key(channel, &post.slot), &Slot { version: post.version, ..slot })?;
         Ok(message)
