@@ -6,3 +6,7 @@ mod intake;
 mod layering;
 mod samples;
 mod shop;
+mod browser;
+mod browser_driver;
+mod http;
+mod web_world;

@@ -11,3 +11,4 @@ pub mod config;
 pub mod demo;
 pub mod heal;
 pub mod incident;
+pub mod web;
