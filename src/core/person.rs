@@ -53,3 +53,31 @@ pub enum Actor {
         person: PersonId,
     },
 }
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Actor {
+    /// The person whose wish it is: nobody, when Mayday acts by itself.
+    #[must_use]
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Person(person) | Self::Impersonated { person, .. } => Some(person),
+            Self::Mayday(_) => None,
+        }
+    }
+}

@@ -13,6 +13,7 @@
 pub mod key;
 pub mod memory;
 pub mod record;
+pub mod series;
 
 use std::sync::Arc;
 

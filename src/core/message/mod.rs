@@ -3,5 +3,7 @@
 //! Sentences are short, active and concrete; a message that refuses says what to do instead. No room builds such
 //! a sentence on its own, so that a translation is one folder.
 
+pub mod access;
+pub mod action;
 pub mod command;
 pub mod heal;

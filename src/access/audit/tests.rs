@@ -1,0 +1,219 @@
+//! What the audit promises.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::access::PersonId;
+use crate::core::clock::ManualClock;
+use crate::store::memory::Memory;
+use crate::store::{Range, Write};
+
+struct Desk {
+    audit: Audit,
+    store: SharedStore,
+    clock: ManualClock,
+}
+
+fn desk() -> Desk {
+    let store = Memory::shared();
+    let clock = ManualClock::at("2026-11-21T02:00:00Z".parse().unwrap());
+    Desk { audit: Audit::new(store.clone(), Arc::new(clock.clone())), store, clock }
+}
+
+fn record(action: &str) -> AuditRecord {
+    AuditRecord {
+        actor: Actor::Person(PersonId("web:ana".into())),
+        action: action.to_owned(),
+        subject: "RUN-3".into(),
+        detail: json!({"reason": "because"}),
+        right: None,
+    }
+}
+
+async fn written(count: u64) -> Desk {
+    let desk = desk();
+    for n in 0..count {
+        desk.clock.advance(Duration::from_secs(1));
+        desk.audit.commit(Batch::new(), record(&format!("a{n}"))).await.unwrap();
+    }
+    desk
+}
+
+async fn tamper(desk: &Desk, writes: Vec<Write>) {
+    desk.store.commit(Batch { conditions: vec![], writes }).await.unwrap();
+}
+
+async fn bytes(desk: &Desk, key: &Key) -> Vec<u8> {
+    desk.store.read(key).await.unwrap().unwrap().value
+}
+
+async fn report(desk: &Desk) -> Report {
+    verify(&desk.store, &[]).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_change_and_its_record_are_one_commit() {
+    let desk = desk();
+    let key = Key::of(["thing"]);
+    let mut batch = Batch::new();
+    batch.require_absent(key.clone());
+    batch.writes.push(Write::Put(key.clone(), b"x".to_vec()));
+    desk.audit.commit(batch.clone(), record("make")).await.unwrap();
+    assert!(matches!(desk.audit.commit(batch, record("make")).await, Err(store::Error::Conflict(at)) if at == key));
+    let report = report(&desk).await;
+    assert_eq!((report.records, report.first_bad), (1, None));
+    // The chain goes on after a batch that failed.
+    desk.audit.commit(Batch::new(), record("next")).await.unwrap();
+    assert_eq!(verify(&desk.store, &[]).await.unwrap().records, 2);
+}
+
+#[tokio::test]
+async fn two_processes_on_one_chain_never_take_the_same_place() {
+    let desk = desk();
+    let other = Audit::new(desk.store.clone(), Arc::new(desk.clock.clone()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let audit = if n % 2 == 0 { desk.audit.clone() } else { other.clone() };
+        tasks.spawn(async move { audit.commit(Batch::new(), record("x")).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let report = report(&desk).await;
+    assert_eq!((report.records, report.first_bad), (40, None));
+}
+
+#[tokio::test]
+async fn several_records_go_into_one_commit_and_a_dropped_appender_leaves_no_gap() {
+    let desk = desk();
+    let mut appender = desk.audit.open(MAIN).await.unwrap();
+    let mut batch = Batch::new();
+    appender.append(&mut batch, record("one")).unwrap();
+    appender.append(&mut batch, record("two")).unwrap();
+    appender.commit(batch).await.unwrap();
+
+    let mut dropped = desk.audit.open(MAIN).await.unwrap();
+    dropped.append(&mut Batch::new(), record("never")).unwrap();
+    drop(dropped);
+    desk.audit.commit(Batch::new(), record("three")).await.unwrap();
+    desk.audit.commit_to("s3f", Batch::new(), record("elsewhere")).await.unwrap();
+    let report = report(&desk).await;
+    assert_eq!((report.records, report.first_bad), (4, None));
+    assert_eq!(report.heads.len(), 2);
+}
+
+#[tokio::test]
+async fn an_edit_a_gap_and_another_order_are_found_where_they_are() {
+    for (at, what, writes) in [
+        (3, "changed", 0),
+        (3, "missing", 1),
+        (2, "number", 2),
+        (3, "removed", 3),
+        (5, "chain ends at 4", 4),
+        (1, "all 5 records are missing", 5),
+        (5, "head is missing", 6),
+    ] {
+        let desk = written(5).await;
+        let writes = match writes {
+            0 => {
+                let text = String::from_utf8(bytes(&desk, &payload_key(MAIN, 3)).await).unwrap();
+                vec![Write::Put(payload_key(MAIN, 3), text.replace("web:ana", "web:eve").into_bytes())]
+            }
+            1 => vec![Write::Delete(link_key(MAIN, 3))],
+            2 => vec![
+                Write::Put(link_key(MAIN, 2), bytes(&desk, &link_key(MAIN, 3)).await),
+                Write::Put(link_key(MAIN, 3), bytes(&desk, &link_key(MAIN, 2)).await),
+            ],
+            3 => vec![Write::Delete(payload_key(MAIN, 3))],
+            4 => vec![Write::Delete(link_key(MAIN, 5))],
+            5 => (1..=5).map(|seq| Write::Delete(link_key(MAIN, seq))).collect(),
+            _ => vec![Write::Delete(head_key(MAIN))],
+        };
+        tamper(&desk, writes).await;
+        let bad = report(&desk).await.first_bad.unwrap();
+        assert_eq!(bad.seq, at, "{bad}");
+        assert!(bad.to_string().contains(what), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_tail_with_its_head_set_back_shows_only_against_a_checkpoint() {
+    let desk = written(5).await;
+    let checkpoints = report(&desk).await.heads;
+    let link: Link = desk.store.read(&link_key(MAIN, 4)).await.unwrap().unwrap().decode().unwrap();
+    let head = store::record::encode(&Head { seq: 4, at: link.at, hash: link.hash }).unwrap();
+    tamper(&desk, vec![Write::Delete(link_key(MAIN, 5)), Write::Put(head_key(MAIN), head)]).await;
+    assert_eq!(report(&desk).await.first_bad, None, "this is what a chain alone can't show");
+    let bad = verify(&desk.store, &checkpoints).await.unwrap().first_bad.unwrap();
+    assert_eq!(bad.seq, 5);
+}
+
+#[tokio::test]
+async fn secrets_in_the_detail_are_not_kept() {
+    let desk = desk();
+    let detail = json!({"command": "curl -H 'Authorization: Bearer abc123def'", "password": "hunter2"});
+    desk.audit.commit(Batch::new(), AuditRecord { detail, ..record("run") }).await.unwrap();
+    let text = String::from_utf8(bytes(&desk, &payload_key(MAIN, 1)).await).unwrap();
+    assert!(!text.contains("abc123def") && !text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn the_list_is_newest_first_and_pages_meet_without_gap_or_repeat() {
+    let desk = desk();
+    for n in 0..25 {
+        desk.clock.advance(Duration::from_secs(1));
+        let chain = if n % 3 == 0 { "s01" } else { MAIN };
+        desk.audit.commit_to(chain, Batch::new(), record(&format!("a{n}"))).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let page = desk.audit.list(cursor.as_ref(), 7).await.unwrap();
+        seen.extend(page.records.into_iter().map(|entry| entry.action));
+        match page.next {
+            Some(next) => cursor = Some(next.parse().unwrap()),
+            None => break,
+        }
+    }
+    let wanted: Vec<String> = (0..25).rev().map(|n| format!("a{n}")).collect();
+    assert_eq!(seen, wanted);
+    assert!("nonsense".parse::<Cursor>().is_err());
+}
+
+#[tokio::test]
+async fn more_than_one_page_is_verified() {
+    let desk = written(1203).await;
+    let report = report(&desk).await;
+    assert_eq!((report.records, report.first_bad), (1203, None));
+    assert_eq!(report.heads[0].seq, 1203);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever byte of whatever record is flipped, it shows.
+    #[test]
+    fn any_flipped_bit_is_found(which in 0_usize..18, byte in any::<prop::sample::Index>(), bit in 0_u8..7) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let desk = written(6).await;
+            let prefix = ["audit", "audit-payload", "audit-head"][which % 3];
+            let all = desk.store.scan(&Range::under(&Key::of([prefix]), 100)).await.unwrap();
+            let entry = &all[which % all.len()];
+            let mut value = entry.value.clone();
+            value[byte.index(entry.value.len())] ^= 1 << bit;
+            tamper(&desk, vec![Write::Put(entry.key.clone(), value.clone())]).await;
+            let found = report(&desk).await.first_bad;
+            // The one harmless flip: the time of a head, which nothing is decided by.
+            let harmless = prefix == "audit-head"
+                && store::record::decode::<Head>(&entry.key, &value).is_ok_and(|head| {
+                    let old: Head = entry.decode().unwrap();
+                    head.seq == old.seq && head.hash == old.hash
+                });
+            assert!(found.is_some() || harmless, "{} {}", entry.key, String::from_utf8_lossy(&value));
+        });
+    }
+}
