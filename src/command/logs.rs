@@ -19,7 +19,12 @@ pub(super) async fn logs(speaker: &Speaker<'_>, service: &str, span: Option<Span
     let span = span.unwrap_or(speaker.options.logs_window).0;
     let query =
         LogQuery { service: service.name.clone(), from: speaker.now - span, to: speaker.now, words, limit: SHOWN };
-    let page = speaker.deps.logs.search(&query).await.map_err(|error| No::Refused(super::speaker::capital(&error.to_string())))?;
+    let page = speaker
+        .deps
+        .logs
+        .search(&query)
+        .await
+        .map_err(|error| No::Refused(super::speaker::capital(&error.to_string())))?;
     let mut lines = vec![say::logs_summary(&service.name, span, page.total, page.matched, page.errors, &query.words)];
     if page.truncated {
         lines.push(say::truncated());

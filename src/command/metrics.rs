@@ -31,11 +31,8 @@ pub(super) async fn metrics(speaker: &Speaker<'_>, expression: String, span: Opt
     if found.len() > SERIES {
         lines.push(say::and_more(found.len() - SERIES, "other"));
     }
-    let data: Vec<_> = found
-        .iter()
-        .take(SERIES)
-        .map(|series| json!({ "labels": series.labels, "points": series.points }))
-        .collect();
+    let data: Vec<_> =
+        found.iter().take(SERIES).map(|series| json!({ "labels": series.labels, "points": series.points })).collect();
     // A source may give more points than asked for.
     let every = first.points.len().div_ceil(400).max(1);
     let card = Card {
@@ -59,7 +56,7 @@ fn line(expression: &str, series: &Series, unit: &str) -> String {
         let number = number(value);
         if unit.is_empty() { number } else { format!("{number} {unit}") }
     };
-    let last = values().last().unwrap_or_default();
+    let last = values().next_back().unwrap_or_default();
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let mean = values().sum::<f64>() / count;
     say::series(&name(expression, series), &shown(last), &shown(least), &shown(mean), &shown(most))
@@ -113,7 +110,7 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_that_matter() {
-        let shown: Vec<String> = [0.0, 0.00123, 0.5, 3.14159, 42.0, 48.25, 970.4, 12_345.0, 4.2e9].map(number).into();
-        assert_eq!(shown, ["0", "0.0012", "0.5", "3.14", "42", "48.2", "970", "12.3k", "4.2G"]);
+        let shown: Vec<String> = [0.0, 0.00123, 0.5, 3.1234, 42.0, 48.25, 970.4, 12_345.0, 4.2e9].map(number).into();
+        assert_eq!(shown, ["0", "0.0012", "0.5", "3.12", "42", "48.2", "970", "12.3k", "4.2G"]);
     }
 }

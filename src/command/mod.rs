@@ -45,8 +45,8 @@ use crate::chat::{Card, Commands, Completion, Inbound, Reply};
 use crate::core::duration::Span;
 use crate::core::message::command as say;
 use crate::core::{BoxFuture, SharedClock};
-use crate::playbook::view::Order;
 use crate::playbook::Runs;
+use crate::playbook::view::Order;
 use crate::source;
 
 /// How commands behave.
@@ -63,7 +63,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { deadline: Span::from_secs(20), logs_window: Span::from_secs(1800), metrics_window: Span::from_secs(3600) }
+        Self {
+            deadline: Span::from_secs(20),
+            logs_window: Span::from_secs(1800),
+            metrics_window: Span::from_secs(3600),
+        }
     }
 }
 
@@ -202,9 +206,9 @@ impl Commands for Desk {
                     Reply { ok: false, text: say::broken(verb, &why), card: None, data: json!({ "error": "broken" }) }
                 }
             };
-            metrics::counter!("mayday_command_said_total", "command" => verb, "ok" => if reply.ok { "yes" } else { "no" })
+            ::metrics::counter!("mayday_command_said_total", "command" => verb, "ok" => if reply.ok { "yes" } else { "no" })
                 .increment(1);
-            metrics::histogram!("mayday_command_answer_seconds").record(began.elapsed().as_secs_f64());
+            ::metrics::histogram!("mayday_command_answer_seconds").record(began.elapsed().as_secs_f64());
             reply
         })
     }

@@ -42,11 +42,6 @@ pub(super) const fn least_role(verb: Verb) -> Role {
     }
 }
 
-/// Whether the command changes something, and so stands in the audit.
-pub(super) const fn changes(verb: Verb) -> bool {
-    !matches!(least_role(verb), Role::Viewer)
-}
-
 /// A role's word.
 pub(super) const fn role_word(role: Role) -> &'static str {
     match role {

@@ -16,7 +16,8 @@ pub(super) fn playbooks(speaker: &Speaker<'_>, playbook: Option<&str>) -> Answer
     if all.is_empty() {
         return Ok(done(say::no_playbooks(), json!({ "playbooks": [] })));
     }
-    let line = |playbook: &PlaybookBrief| say::playbook_line(&playbook.id, &playbook.name, &playbook.triggers.join("; "));
+    let line =
+        |playbook: &PlaybookBrief| say::playbook_line(&playbook.id, &playbook.name, &playbook.triggers.join("; "));
     let lines: Vec<String> = all.iter().map(line).collect();
     Ok(done(lines.join("\n"), json!({ "playbooks": data_of(&all)? })))
 }
@@ -28,7 +29,12 @@ pub(super) fn describe(playbook: &PlaybookBrief) -> Vec<String> {
         lines.push(playbook.description.clone());
     }
     for parameter in &playbook.parameters {
-        lines.push(say::parameter_line(&parameter.name, &parameter.kind, parameter.default.as_deref(), &parameter.says));
+        lines.push(say::parameter_line(
+            &parameter.name,
+            &parameter.kind,
+            parameter.default.as_deref(),
+            &parameter.says,
+        ));
     }
     for (index, task) in playbook.tasks.iter().enumerate() {
         lines.push(say::task_line(index + 1, &task.name, &task.kind, &task.risk));

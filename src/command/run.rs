@@ -45,7 +45,12 @@ pub(super) async fn run(
     })
 }
 
-fn key(speaker: &Speaker<'_>, playbook: &str, parameters: &BTreeMap<String, String>, incident: Option<IncidentId>) -> String {
+fn key(
+    speaker: &Speaker<'_>,
+    playbook: &str,
+    parameters: &BTreeMap<String, String>,
+    incident: Option<IncidentId>,
+) -> String {
     let incident = incident.map(|id| id.to_string()).unwrap_or_default();
     let mut parts = vec![speaker.person.id.0.as_str(), playbook, incident.as_str()];
     parts.extend(parameters.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));

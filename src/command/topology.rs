@@ -16,6 +16,7 @@ pub(super) fn topology(speaker: &Speaker<'_>, service: &str) -> Answer {
         .filter(|other| other.depends_on.iter().any(is_it))
         .map(|other| other.name.clone())
         .collect();
-    let data = json!({ "service": service.name, "team": service.team, "calls": service.depends_on, "called_by": callers });
+    let data =
+        json!({ "service": service.name, "team": service.team, "calls": service.depends_on, "called_by": callers });
     Ok(done(say::topology(&service.name, &service.team, &service.depends_on, &callers), data))
 }

@@ -67,7 +67,9 @@ impl Existing<'_> {
     }
 
     fn parameters(&self, wanted: &Wanted) -> Vec<Candidate> {
-        let Some(playbook) = wanted.before.first().and_then(|id| self.deps.playbooks.find(id)) else { return Vec::new() };
+        let Some(playbook) = wanted.before.first().and_then(|id| self.deps.playbooks.find(id)) else {
+            return Vec::new();
+        };
         let given = |name: &str| wanted.before.iter().any(|word| word.split('=').next() == Some(name));
         let open = playbook.parameters.into_iter().filter(|parameter| !given(&parameter.name));
         open.map(|parameter| candidate(format!("{}=", parameter.name), parameter.says)).collect()

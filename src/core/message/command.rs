@@ -99,7 +99,11 @@ pub fn no_run(id: RunId, near: Option<&str>) -> String {
 /// No such service.
 #[must_use]
 pub fn no_service(name: &str, near: Option<&str>) -> String {
-    with_near(format!("`{}` is no service of the catalogue.", short(name)), near, "`services:` in mayday.yaml adds one.")
+    with_near(
+        format!("`{}` is no service of the catalogue.", short(name)),
+        near,
+        "`services:` in mayday.yaml adds one.",
+    )
 }
 
 /// No such playbook.
@@ -124,7 +128,9 @@ fn with_near(what: String, near: Option<&str>, otherwise: &str) -> String {
 /// Something inside failed; it is in the log.
 #[must_use]
 pub fn broken(command: &str, why: &str) -> String {
-    format!("`{command}` could not be carried out: {why}. Nothing is known to have changed; `health` shows which part is ill.")
+    format!(
+        "`{command}` could not be carried out: {why}. Nothing is known to have changed; `health` shows which part is ill."
+    )
 }
 
 /// It took too long.
@@ -336,7 +342,8 @@ pub fn plan_ending(command: &str) -> String {
 /// A run was proposed.
 #[must_use]
 pub fn proposed(run: RunId, playbook: &str, incident: Option<IncidentId>) -> String {
-    let place = incident.map_or_else(|| format!("`runs {run}` shows its plan."), |id| format!("Its plan comes to the card of {id}."));
+    let place = incident
+        .map_or_else(|| format!("`runs {run}` shows its plan."), |id| format!("Its plan comes to the card of {id}."));
     format!("{run} proposed: {playbook}. {place}")
 }
 
@@ -374,7 +381,10 @@ pub fn asks_nothing(run: RunId) -> String {
 /// The run asks several things.
 #[must_use]
 pub fn asks_several(run: RunId, tasks: &[String]) -> String {
-    format!("{run} asks more than one thing; say which: `answer {run} --task <task> …` with one of {}.", tasks.join(", "))
+    format!(
+        "{run} asks more than one thing; say which: `answer {run} --task <task> …` with one of {}.",
+        tasks.join(", ")
+    )
 }
 
 /// The plan that was shown is not the one that waits.

@@ -7,3 +7,4 @@ pub mod access;
 pub mod action;
 pub mod command;
 pub mod heal;
+pub mod ops;
