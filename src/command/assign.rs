@@ -2,9 +2,10 @@
 
 use super::speaker::Speaker;
 use super::{Answer, No, data_of, done};
-use crate::chat::grammar::{Who, nearest};
+use crate::chat::grammar::Who;
 use crate::core::IncidentId;
 use crate::core::message::command as say;
+use crate::core::nearest::nearest;
 use crate::incident::Act;
 
 pub(super) async fn assign(speaker: &Speaker<'_>, incident: Option<IncidentId>, to: Who) -> Answer {

@@ -30,10 +30,12 @@ pub(super) async fn run(
     };
     let id = incident.map(|incident| incident.id);
     speaker.audit("run", id.map_or_else(|| playbook.id.clone(), |id| format!("{id} {}", playbook.id))).await?;
+    let key = key(speaker, &playbook.id, &parameters, id);
     let request = ProposeRequest {
-        key: key(speaker, &playbook.id, &parameters, id),
+        key,
         playbook: playbook.id.clone(),
-        parameters: parameters.into_iter().map(|(name, text)| (name, typed(&text))).collect(),
+        // The engine gives each text its parameter's type.
+        parameters: parameters.into_iter().map(|(name, text)| (name, Value::String(text))).collect(),
         incident: id,
         alert,
         by: speaker.actor.clone(),
@@ -56,12 +58,4 @@ fn key(
     parts.extend(parameters.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
     let digest = digest::of_parts(parts.into_iter().map(str::as_bytes));
     format!("said/{}/{}", &digest[..24], speaker.now.as_second() / SAME_WISH_SECS)
-}
-
-/// `3`, `0.5`, `true` as what they are; everything else is text.
-fn typed(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
-        _ => Value::String(text.to_owned()),
-    }
 }

