@@ -12,3 +12,4 @@ pub mod demo;
 pub mod heal;
 pub mod incident;
 pub mod web;
+pub mod ops;
