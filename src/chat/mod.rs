@@ -6,14 +6,14 @@
 //! Architecture Invariant: types of a chat's library stay inside that chat's adapter.
 
 pub mod card;
+pub mod grammar;
 pub mod web;
 
 use serde::{Deserialize, Serialize};
 
 pub use card::{Button, ButtonStyle, Card, Chart, EvidenceRef, Fact, Line, PlanBox, Section};
 
-use crate::access::Person;
-use crate::core::{BoxFuture, Timestamp};
+use crate::core::{BoxFuture, Person, Timestamp};
 
 /// A chat room: which chat, and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

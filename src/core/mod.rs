@@ -7,12 +7,14 @@ pub mod digest;
 pub mod duration;
 pub mod id;
 pub mod message;
+pub mod person;
 pub mod redact;
 pub mod stop;
 pub mod text;
 
 pub use clock::{Clock, SharedClock, Timestamp};
 pub use id::{IncidentId, RunId, Serial};
+pub use person::{Actor, Person, PersonId, Role};
 pub use text::Tainted;
 
 /// A future on the heap, for the traits that are used as objects.

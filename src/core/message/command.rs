@@ -1,0 +1,3 @@
+//! What the commands answer.
+
+pub mod grammar;
