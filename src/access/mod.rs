@@ -14,6 +14,7 @@ pub mod sessions;
 pub mod throttle;
 pub mod token_file;
 
+pub use crate::core::person::{Actor, Person, PersonId, Role};
 use serde::{Deserialize, Serialize};
 
 pub use approval::{Approved, Hashed, Policy, Refusal, Request, Standing, Vote};
@@ -24,7 +25,6 @@ pub use right::{Right, StandingPolicy};
 pub use sessions::{Session, Sessions};
 
 use crate::core::duration::Span;
-pub use crate::core::person::{Actor, Person, PersonId, Role};
 
 /// `access:` of the configuration: who may sign in, and for how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -7,6 +7,7 @@
 
 pub mod card;
 pub mod grammar;
+pub mod outbox;
 pub mod web;
 
 use serde::{Deserialize, Serialize};

@@ -18,17 +18,6 @@ pub enum Role {
     Admin,
 }
 
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Viewer => "viewer",
-            Self::Responder => "responder",
-            Self::Approver => "approver",
-            Self::Admin => "admin",
-        })
-    }
-}
-
 /// Someone known to Mayday. The id is unique over all chats (`web:ana`, later `slack:U123`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
@@ -48,12 +37,6 @@ pub struct Person {
 #[serde(transparent)]
 pub struct PersonId(pub String);
 
-impl std::fmt::Display for PersonId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]
@@ -71,10 +54,27 @@ pub enum Actor {
     },
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Actor {
     /// The person whose wish it is: nobody, when Mayday acts by itself.
     #[must_use]
-    pub const fn person(&self) -> Option<&PersonId> {
+    pub fn person(&self) -> Option<&PersonId> {
         match self {
             Self::Person(person) | Self::Impersonated { person, .. } => Some(person),
             Self::Mayday(_) => None,

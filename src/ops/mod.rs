@@ -1,1 +1,3 @@
-//! (room ops)
+//! Operations: what keeps Mayday itself going. Today: the delivery of posts.
+
+pub mod delivery;

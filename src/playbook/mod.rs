@@ -4,9 +4,24 @@
 //! Architecture Invariant: event, folded status and runtime state are three types.
 
 pub mod action;
+pub mod book;
+mod check;
+pub mod condition;
+pub mod diagnostic;
+pub mod model;
+mod names;
+mod nearest;
+pub mod parameters;
+mod read;
+mod shape;
+pub mod tasks;
+pub mod text;
 pub mod view;
+mod yaml;
 
 pub use action::{Action, Intent, Perform, Planned, Probe, Settle};
+pub use book::Book;
+pub use diagnostic::Diagnostic;
 pub use view::{ProposeRequest, Proposed, RunState, RunView, Runs, TaskState};
 
 /// What can go wrong when asking the engine.

@@ -5,4 +5,8 @@
 
 pub mod access;
 pub mod action;
+pub mod cli;
 pub mod command;
+pub mod config;
+pub mod demo;
+pub mod heal;
