@@ -3,3 +3,6 @@
 mod cli;
 mod layering;
 mod shop;
+mod power_cut;
+mod store_conformance;
+mod store_sigkill;
