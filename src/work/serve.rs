@@ -113,7 +113,14 @@ fn forget_left(past: &mut HashMap<Shard, Past>) {
 }
 
 impl Past {
-    fn learn(&mut self, queue: &'static str, lease: &Lease, first: Key, result: Result<(), store::Error>, now: Timestamp) {
+    fn learn(
+        &mut self,
+        queue: &'static str,
+        lease: &Lease,
+        first: Key,
+        result: Result<(), store::Error>,
+        now: Timestamp,
+    ) {
         let (conflicts, failures) = (self.conflicts, self.failures);
         *self = Self::default();
         let error = match result {
@@ -194,9 +201,9 @@ enum Attempt {
 async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<Queued<T>>) -> Attempt {
     match AssertUnwindSafe(handler.handle(lease, items)).catch_unwind().await {
         Ok(Ok(())) => Attempt::Done,
-        Ok(Err(
-            error @ (store::Error::Conflict(_) | store::Error::Unavailable(_) | store::Error::InUse(_)),
-        )) => Attempt::Store(error),
+        Ok(Err(error @ (store::Error::Conflict(_) | store::Error::Unavailable(_) | store::Error::InUse(_)))) => {
+            Attempt::Store(error)
+        }
         Ok(Err(error)) => Attempt::Item(error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -110,8 +110,7 @@ impl House {
         let clock: SharedClock = Arc::new(manual.clone());
         let store = Memory::shared();
         let queue: Queue<Job> = Queue::new("jobs", store.clone(), clock.clone());
-        let worker =
-            Arc::new(Worker { queue: queue.clone(), store: store.clone(), done: std::sync::Mutex::default() });
+        let worker = Arc::new(Worker { queue: queue.clone(), store: store.clone(), done: std::sync::Mutex::default() });
         Self { manual, clock, store, queue, worker }
     }
 

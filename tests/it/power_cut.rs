@@ -107,7 +107,8 @@ fn a_commit_is_acknowledged_only_after_its_bytes_are_synced() {
     let log = format!("<{}>", data.canonicalize().unwrap().join("db").display());
     let of_log = |call: &&Call<'_>| call.arguments.split(',').next().is_some_and(|file| file.contains(&log));
     let writes: Vec<_> = calls.iter().filter(|call| call.name.contains("write")).filter(of_log).collect();
-    let syncs: Vec<_> = calls.iter().filter(|call| call.name == "fdatasync" || call.name == "fsync").filter(of_log).collect();
+    let syncs: Vec<_> =
+        calls.iter().filter(|call| call.name == "fdatasync" || call.name == "fsync").filter(of_log).collect();
     let acks: Vec<_> = calls.iter().filter(|call| call.name == "write" && call.arguments.contains("\"ack ")).collect();
     assert_eq!(acks.len(), COMMITS);
     for number in 0..COMMITS {

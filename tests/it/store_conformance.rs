@@ -314,8 +314,7 @@ async fn follows_the_model<P: Place>(steps: Vec<Step>) {
                 let order = if back { Order::Backward } else { Order::Forward };
                 let range = Range { from: key(NAMES[from]), to: key(NAMES[to]), limit, order };
                 let found = open.scan(&range).await.unwrap();
-                let mut wanted: Vec<_> =
-                    model.iter().filter(|(at, _)| **at >= range.from && **at < range.to).collect();
+                let mut wanted: Vec<_> = model.iter().filter(|(at, _)| **at >= range.from && **at < range.to).collect();
                 if back {
                     wanted.reverse();
                 }

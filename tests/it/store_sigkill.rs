@@ -75,7 +75,10 @@ fn every_acknowledged_commit_survives_fifty_kills() {
         runtime.block_on(async {
             for number in &acknowledged {
                 for key in pair(*number) {
-                    assert!(store.read(&key).await.unwrap().is_some(), "round {round}: {key} was acknowledged and is gone");
+                    assert!(
+                        store.read(&key).await.unwrap().is_some(),
+                        "round {round}: {key} was acknowledged and is gone"
+                    );
                 }
             }
             // Whole or not at all, also what was not acknowledged any more.

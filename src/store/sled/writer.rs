@@ -28,11 +28,14 @@ fn collect(writes: usize) {
     }
 }
 
+/// What a commit is told.
+type Answer = Result<Revision, Error>;
+
 /// One commit that waits.
 pub(super) struct Request {
     pub batch: Batch,
     pub bytes: usize,
-    pub done: oneshot::Sender<Result<Revision, Error>>,
+    pub done: oneshot::Sender<Answer>,
 }
 
 /// The writer's own state; nobody else writes.
@@ -55,7 +58,8 @@ pub(super) struct Writer {
 struct Group {
     /// Each key's newest value of this group and its revision; none where it is deleted.
     writes: HashMap<Key, Option<(Revision, Vec<u8>)>>,
-    answers: Vec<(oneshot::Sender<Result<Revision, Error>>, Result<Revision, Error>)>,
+    /// Who is to be told what, in the order they came.
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
 
 impl Writer {
