@@ -147,12 +147,23 @@ function firstVisible() {
   return node && { node, top: node.getBoundingClientRect().top };
 }
 
+// Whether the newest message is in sight: then the next one may scroll in.
 function nearEnd() {
-  return document.documentElement.scrollHeight - window.scrollY - window.innerHeight < 160;
+  const last = messages.querySelector(":scope > .block:last-of-type");
+  return !last || last.getBoundingClientRect().top < window.innerHeight - 90;
 }
 
+// To the newest message: its end, but never past its first line, which says what is wrong.
 function toEnd() {
-  window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+  const last = messages.querySelector(":scope > .block:last-of-type");
+  const top = last ? last.getBoundingClientRect().top + window.scrollY - headroom() : Infinity;
+  window.scrollTo({ top: Math.min(document.documentElement.scrollHeight, top), behavior: "instant" });
+}
+
+// On a phone the channels stand above the messages.
+function headroom() {
+  const nav = document.querySelector("nav");
+  return getComputedStyle(nav).flexDirection === "row" ? nav.offsetHeight + 10 : 16;
 }
 
 function flash(node) {
