@@ -19,8 +19,10 @@ let watchdog;
 let hiding;
 let retry;
 
+const listening = () => body.dataset.channel ?? document.getElementById("incident").dataset.channelOf;
+
 export function startLive() {
-  seen(highest());
+  if (messages) seen(highest());
   unread();
   connect();
   document.addEventListener("visibilitychange", () => {
@@ -28,6 +30,7 @@ export function startLive() {
     if (document.hidden) hiding = setTimeout(disconnect, HIDDEN);
     else if (!source) connect();
   });
+  if (!messages) return;
   messages.addEventListener("click", older);
   if (location.hash.startsWith("#INC-")) find(location.hash.slice(1))?.scrollIntoView();
   else if (!location.hash) toEnd();
@@ -39,7 +42,7 @@ function find(slot) {
 
 function connect() {
   clearTimeout(retry);
-  source = new EventSource(`/events?channel=${encodeURIComponent(body.dataset.channel)}&after=${after}`);
+  source = new EventSource(`/events?channel=${encodeURIComponent(listening())}&after=${after}`);
   source.addEventListener("hello", ({ data }) => {
     pause = 1000;
     connected(data === body.dataset.build ? "" : "Mayday was updated.");
@@ -108,8 +111,9 @@ function parse(html) {
 }
 
 function show({ channel, seq, root, html, said }) {
-  if (channel !== body.dataset.channel) return;
+  if (channel !== listening()) return;
   const drawn = parse(html);
+  if (!messages) return showAlone(drawn, said);
   const atEnd = nearEnd();
   const old = document.getElementById(`m-${seq}`);
   const anchor = atEnd ? undefined : firstVisible();
@@ -128,6 +132,15 @@ function show({ channel, seq, root, html, said }) {
   else pointTo(changed.closest(".block"));
   announce(said);
   seen(seq);
+}
+
+// An incident's own page shows its card alone.
+function showAlone(drawn, said) {
+  const place = document.getElementById("incident");
+  if (drawn.dataset.slot !== place.dataset.slot) return;
+  morph(place.querySelector(".card"), drawn.querySelector(".card"));
+  tick(place);
+  announce(said);
 }
 
 // Puts a new message where its number belongs; false if that is before what the page has loaded.
