@@ -103,6 +103,7 @@ pub(crate) fn alert(id: &AlertId) -> Alert {
         labels: BTreeMap::new(),
         description: Tainted::default(),
         metric_value_from: None,
+        metric_unit: None,
         fingerprint: Fingerprint("f".to_owned()),
         ended_at: None,
         link: None,
@@ -137,6 +138,7 @@ pub(crate) fn incident() -> Incident {
         chart: None,
         runs: Vec::new(),
         version: 1,
+        known: crate::incident::Known::default(),
     }
 }
 
