@@ -11,5 +11,5 @@ pub mod config;
 pub mod demo;
 pub mod heal;
 pub mod incident;
-pub mod web;
 pub mod ops;
+pub mod web;
