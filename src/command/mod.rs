@@ -28,6 +28,7 @@ mod timeline;
 mod topology;
 mod values;
 mod why;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Instant;

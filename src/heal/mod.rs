@@ -15,6 +15,7 @@ pub mod investigate;
 pub mod ports;
 mod progress;
 mod signals;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
