@@ -169,3 +169,23 @@ pub fn open_listener(address: &str) -> String {
 pub fn all_well(file: &str, services: usize, playbooks: usize) -> String {
     format!("{file}: no mistakes ({services} services, {playbooks} playbooks)")
 }
+
+/// For `health`: what is loaded.
+pub fn playbooks_loaded(count: usize) -> String {
+    format!("{count} loaded")
+}
+
+/// For `health`: what is scraped.
+pub fn targets(all: usize, up: usize) -> String {
+    if all == 0 { "no metrics pages are configured".to_owned() } else { format!("{up} of {all} metrics pages answer") }
+}
+
+/// Printed by `run` once it is ready.
+pub fn ready(url: &str) -> String {
+    format!("Mayday listens on {url}")
+}
+
+/// Printed by `run` when people sign in by link.
+pub fn link(link: &str, valid: &str) -> String {
+    format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
+}
