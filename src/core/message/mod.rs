@@ -6,3 +6,4 @@
 pub mod access;
 pub mod action;
 pub mod command;
+pub mod playbook;
