@@ -81,7 +81,8 @@ impl Condition {
             return Err(wrong(says, 0));
         }
         // The parser is generated code; a panic in it must stay a mistake in one file.
-        let compiled = catch_unwind(|| Program::compile(source)).map_err(|_| wrong("it can't be parsed".to_owned(), 0))?;
+        let compiled =
+            catch_unwind(|| Program::compile(source)).map_err(|_| wrong("it can't be parsed".to_owned(), 0))?;
         let program = compiled.map_err(|errors| {
             let first = errors.errors.first();
             let (line, column) = first.map_or((1, 1), |error| error.pos);
@@ -160,7 +161,8 @@ fn too_deep(source: &str) -> Option<String> {
             return Some(format!("brackets nest more than {MAX_BRACKETS} deep; split it into several conditions"));
         }
     }
-    (operators > MAX_OPERATORS).then(|| format!("it has more than {MAX_OPERATORS} operators; split it into several conditions"))
+    (operators > MAX_OPERATORS)
+        .then(|| format!("it has more than {MAX_OPERATORS} operators; split it into several conditions"))
 }
 
 fn short(message: &str) -> String {
@@ -177,7 +179,8 @@ fn to_cel(value: &Value) -> Cel {
         Value::String(text) => Cel::String(Arc::new(text.clone())),
         Value::Array(items) => Cel::List(Arc::new(items.iter().map(to_cel).collect())),
         Value::Object(map) => {
-            let map: HashMap<Key, Cel> = map.iter().map(|(key, value)| (Key::from(key.clone()), to_cel(value))).collect();
+            let map: HashMap<Key, Cel> =
+                map.iter().map(|(key, value)| (Key::from(key.clone()), to_cel(value))).collect();
             Cel::Map(Map { map: Arc::new(map) })
         }
     }
@@ -279,7 +282,8 @@ impl Walk<'_> {
 
     /// `x.count + 1` has no meaning in CEL when `x.count` is a double: say so before it runs.
     fn calculation(&mut self, call: &cel::common::ast::CallExpr, id: u64) {
-        let calculates = [operators::ADD, operators::SUBSTRACT, operators::MULTIPLY, operators::DIVIDE, operators::MODULO];
+        let calculates =
+            [operators::ADD, operators::SUBSTRACT, operators::MULTIPLY, operators::DIVIDE, operators::MODULO];
         if !calculates.contains(&call.func_name.as_str()) || call.args.len() != 2 {
             return;
         }
@@ -287,7 +291,11 @@ impl Walk<'_> {
         let output = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(_) | Expr::Select(_));
         if (whole(&call.args[0]) && output(&call.args[1])) || (output(&call.args[0]) && whole(&call.args[1])) {
             let at = self.at(id);
-            self.refuse(at, "numbers of outputs have a fraction; write the other one with one too, as `1.0`".to_owned(), true);
+            self.refuse(
+                at,
+                "numbers of outputs have a fraction; write the other one with one too, as `1.0`".to_owned(),
+                true,
+            );
         }
     }
 }

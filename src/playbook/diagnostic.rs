@@ -122,7 +122,12 @@ impl Report {
         if self.found.len() < Self::MOST {
             // Text of the file may stand in the sentence: one line, bounded.
             let says = says.into().replace(['\n', '\r'], " ");
-            self.found.push(Diagnostic { file: self.file.clone(), place, code, says: crate::core::text::capped(&says, 600) });
+            self.found.push(Diagnostic {
+                file: self.file.clone(),
+                place,
+                code,
+                says: crate::core::text::capped(&says, 600),
+            });
         }
     }
 

@@ -23,7 +23,8 @@ pub fn resolve(
         if !playbook.parameters.contains_key(name) {
             let near = hint(name, playbook.parameters.keys().map(String::as_str));
             let known: Vec<&str> = playbook.parameters.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "takes no parameters".to_owned() } else { format!("takes {}", known.join(", ")) };
+            let known =
+                if known.is_empty() { "takes no parameters".to_owned() } else { format!("takes {}", known.join(", ")) };
             return Err(format!("{} has no parameter `{name}`{near}; it {known}", playbook.playbook_id));
         }
     }

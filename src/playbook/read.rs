@@ -85,7 +85,10 @@ impl Reader<'_> {
                 let says = if good {
                     format!("`{text}` is a name that every condition already has; choose another")
                 } else {
-                    format!("`{}` can't be {text:?}; use a letter, then letters, digits and `_`, at most 64", last(path))
+                    format!(
+                        "`{}` can't be {text:?}; use a letter, then letters, digits and `_`, at most 64",
+                        last(path)
+                    )
                 };
                 self.report.add(node.place, Code::PB008, says);
                 None

@@ -54,7 +54,10 @@ fn only_names(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Jinja) ->
         ));
     }
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Bytes) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "a list or a map can't become part of a change; name one value of it"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a list or a map can't become part of a change; name one value of it",
+        ));
     }
     minijinja::escape_formatter(out, state, value)
 }
@@ -95,7 +98,8 @@ pub fn render(text: &str, values: &Value, purpose: Use) -> Result<String, String
         Use::People => &PEOPLE,
         Use::Change => &CHANGE,
     };
-    let rendered = environment.render_str(text, Jinja::from(Serde(values))).map_err(|error| wrong(text, &error).says)?;
+    let rendered =
+        environment.render_str(text, Jinja::from(Serde(values))).map_err(|error| wrong(text, &error).says)?;
     if rendered.len() > MAX_RENDERED {
         return Err(format!("the text becomes {} bytes long, at most {MAX_RENDERED} are allowed", rendered.len()));
     }
@@ -177,7 +181,10 @@ mod tests {
         assert!(render("{{ alert.service_name }}", &values, Use::Change).unwrap_err().contains("plain names"));
         assert_eq!(render("GET {{ alert.ok }}:/x", &values, Use::Change).unwrap(), "GET order-service:/x");
         assert!(render("{{ alert }}", &values, Use::Change).is_err());
-        assert_eq!(render_value(&json!({"replicas": "{{ n + 1 }}"}), &values, Use::Change).unwrap(), json!({"replicas": 3}));
+        assert_eq!(
+            render_value(&json!({"replicas": "{{ n + 1 }}"}), &values, Use::Change).unwrap(),
+            json!({"replicas": 3})
+        );
     }
 
     #[test]

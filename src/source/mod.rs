@@ -3,6 +3,9 @@
 //!
 //! Architecture Invariant: nothing here changes anything outside.
 
+pub mod exposition;
+pub mod host;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -81,6 +84,19 @@ pub struct Series {
     pub labels: BTreeMap<String, String>,
     /// Time and value, in time order; never NaN.
     pub points: Vec<(Timestamp, f64)>,
+}
+
+/// One number as it was read from somewhere, before it belongs to a stored series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The metric's name.
+    pub name: String,
+    /// Its labels, without the name.
+    pub labels: BTreeMap<String, String>,
+    /// The value; may be NaN or infinite, as the format allows both.
+    pub value: f64,
+    /// When it was measured, if the reader was told.
+    pub at: Option<Timestamp>,
 }
 
 /// Why a source gave no answer. "Nothing there" is an answer, not an error.

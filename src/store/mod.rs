@@ -10,15 +10,18 @@
 //!
 //! Architecture Invariant: no room above knows which adapter it talks to.
 
+pub mod blobs;
 pub mod key;
 pub mod memory;
 pub mod record;
 pub mod series;
+mod sled;
 
 use std::sync::Arc;
 
 pub use key::{Key, Range};
 pub use record::Record;
+pub use sled::{Options, open};
 
 use crate::core::BoxFuture;
 

@@ -5,5 +5,12 @@
 
 pub mod access;
 pub mod action;
+pub mod cli;
 pub mod command;
+pub mod config;
+pub mod demo;
+pub mod heal;
+pub mod incident;
+pub mod ops;
 pub mod playbook;
+pub mod web;

@@ -26,7 +26,9 @@ impl Graph {
         let before: Vec<Vec<usize>> =
             tasks.iter().map(|(_, after)| after.iter().filter_map(|id| index.get(id).copied()).collect()).collect();
         let mut graph = Self { ancestors: vec![vec![false; tasks.len()]; tasks.len()], before, index };
-        for task in graph.sorted().map_err(|circle| circle.iter().map(|task| tasks[*task].0.to_owned()).collect::<Vec<_>>())? {
+        for task in
+            graph.sorted().map_err(|circle| circle.iter().map(|task| tasks[*task].0.to_owned()).collect::<Vec<_>>())?
+        {
             let mut all = vec![false; tasks.len()];
             for near in &graph.before[task] {
                 all[*near] = true;

@@ -91,7 +91,11 @@ impl Checker<'_> {
             if !super::names::RESERVED.contains(&name.as_str())
                 && !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             {
-                self.add(&path, Code::PB008, format!("parameter {name:?} can't be called that; use letters, digits and `_`"));
+                self.add(
+                    &path,
+                    Code::PB008,
+                    format!("parameter {name:?} can't be called that; use letters, digits and `_`"),
+                );
             }
             let Some(default) = &parameter.default else { continue };
             let path = format!("{path}.default");
@@ -130,7 +134,11 @@ impl Checker<'_> {
         for (index, trigger) in self.playbook.trigger_conditions.iter().enumerate() {
             let path = format!("trigger_conditions[{index}]");
             if trigger.alert_name.trim().is_empty() {
-                self.add(&format!("{path}.alert_name"), Code::PB021, "`alert_name` is empty; name the alert this is for");
+                self.add(
+                    &format!("{path}.alert_name"),
+                    Code::PB021,
+                    "`alert_name` is empty; name the alert this is for",
+                );
             }
             let when = trigger.when.as_ref().and_then(|when| {
                 let path = format!("{path}.when");
@@ -167,7 +175,11 @@ impl Checker<'_> {
         let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
         for (index, task) in tasks.iter().enumerate() {
             if !task.id.is_empty() && ids[..index].contains(&task.id.as_str()) {
-                self.add(&format!("tasks[{index}].id"), Code::PB009, format!("two tasks are called `{}`; rename one", task.id));
+                self.add(
+                    &format!("tasks[{index}].id"),
+                    Code::PB009,
+                    format!("two tasks are called `{}`; rename one", task.id),
+                );
             }
             for (number, needed) in task.depends_on.iter().enumerate() {
                 let path = format!("tasks[{index}].depends_on[{number}]");
@@ -175,7 +187,11 @@ impl Checker<'_> {
                     self.add(&path, Code::PB011, format!("`{}` depends on itself", task.id));
                 } else if !ids.contains(&needed.as_str()) {
                     let near = hint(needed, ids.iter().copied());
-                    self.add(&path, Code::PB010, format!("`{}` depends on `{needed}`, which is no task here{near}", task.id));
+                    self.add(
+                        &path,
+                        Code::PB010,
+                        format!("`{}` depends on `{needed}`, which is no task here{near}", task.id),
+                    );
                 }
             }
         }
@@ -188,7 +204,8 @@ impl Checker<'_> {
             Ok(graph) => graph,
             Err(circle) => {
                 let first = circle.first().and_then(|id| tasks.iter().position(|task| task.id == *id)).unwrap_or(0);
-                let says = format!("these tasks wait for each other: {}; remove one of the dependencies", circle.join(" → "));
+                let says =
+                    format!("these tasks wait for each other: {}; remove one of the dependencies", circle.join(" → "));
                 self.add(&format!("tasks[{first}].depends_on"), Code::PB011, says);
                 // Names can't be checked against an order that does not exist: everything counts as before everything.
                 let mut graph = Graph::of(&tasks.iter().map(|task| (task.id.as_str(), &[][..])).collect::<Vec<_>>())
@@ -242,10 +259,18 @@ impl Checker<'_> {
 
     fn limits(&mut self, task: &Task, path: &str) {
         if task.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
-            self.add(&format!("{path}.timeout"), Code::PB023, "a task needs some time; leave `timeout` out or give it more");
+            self.add(
+                &format!("{path}.timeout"),
+                Code::PB023,
+                "a task needs some time; leave `timeout` out or give it more",
+            );
         }
         if task.risk.is_some() && task.kind != "API_Call" {
-            self.add(&format!("{path}.risk"), Code::PB006, format!("only an API_Call declares its risk; {} has its own", task.kind));
+            self.add(
+                &format!("{path}.risk"),
+                Code::PB006,
+                format!("only an API_Call declares its risk; {} has its own", task.kind),
+            );
         }
         if task.risk == Some(Risk::Read) && tasks::risk(task) == Risk::Read && !reads(task) {
             let says = "a call that changes nothing is a GET; with another method it is at least `reversible`";
@@ -262,7 +287,11 @@ impl Checker<'_> {
             ("Verify", None) => (format!("{path}.parameters.condition"), task.parameters.get("condition")?.as_str()?),
             ("Wait", None) => (format!("{path}.parameters.until"), task.parameters.get("until")?.as_str()?),
             ("Verify" | "Wait", Some(_)) => {
-                self.add(&format!("{path}.verify"), Code::PB003, format!("a {} has its own condition; remove `verify`", task.kind));
+                self.add(
+                    &format!("{path}.verify"),
+                    Code::PB003,
+                    format!("a {} has its own condition; remove `verify`", task.kind),
+                );
                 return None;
             }
             (_, Some(verify)) => (format!("{path}.verify.condition"), verify.condition.as_str()),
@@ -283,7 +312,10 @@ impl Checker<'_> {
         let (code, says) = if wrong.mixed_numbers {
             (Code::PB026, format!("`{words}`: {}", wrong.says))
         } else {
-            (Code::PB016, format!("`{words}` is not a condition: {}; write CEL, for instance `cpu.value < 80`", wrong.says))
+            (
+                Code::PB016,
+                format!("`{words}` is not a condition: {}; write CEL, for instance `cpu.value < 80`", wrong.says),
+            )
         };
         self.report.add(place, code, says);
     }
@@ -399,7 +431,11 @@ impl Checker<'_> {
         let Some(task_type) = tasks::find(&task.kind) else { return };
         let Some(line) = &task.action else {
             if task_type.action_line {
-                self.add(path, Code::PB027, format!("`{}` needs `action:`, for instance `action: GET /health`", task.id));
+                self.add(
+                    path,
+                    Code::PB027,
+                    format!("`{}` needs `action:`, for instance `action: GET /health`", task.id),
+                );
             }
             return;
         };
@@ -418,7 +454,11 @@ impl Checker<'_> {
         for (index, test) in self.playbook.tests.iter().enumerate() {
             let path = format!("tests[{index}]");
             let ids: Vec<&str> = self.playbook.tasks.iter().map(|task| task.id.as_str()).collect();
-            let named = test.given.keys().map(|id| (id, "given")).chain(test.expect.tasks.keys().map(|id| (id, "expect.tasks")));
+            let named = test
+                .given
+                .keys()
+                .map(|id| (id, "given"))
+                .chain(test.expect.tasks.keys().map(|id| (id, "expect.tasks")));
             for (id, wher) in named {
                 if !ids.contains(&id.as_str()) {
                     let near = hint(id, ids.iter().copied());
@@ -428,7 +468,11 @@ impl Checker<'_> {
             for name in test.parameters.keys() {
                 if !self.playbook.parameters.contains_key(name) {
                     let near = hint(name, self.playbook.parameters.keys().map(String::as_str));
-                    self.add(&format!("{path}.parameters.{name}"), Code::PB024, format!("there is no parameter `{name}`{near}"));
+                    self.add(
+                        &format!("{path}.parameters.{name}"),
+                        Code::PB024,
+                        format!("there is no parameter `{name}`{near}"),
+                    );
                 }
             }
         }

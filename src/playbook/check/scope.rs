@@ -42,15 +42,16 @@ impl<'a> Scope<'a> {
             "tasks" if outputs => {
                 self.known(root, first, self.playbook.tasks.iter().map(|task| task.id.as_str()))?;
                 match fields.get(1) {
-                    Some(field) if !TASK_FIELDS.contains(&field.as_str()) => {
-                        Err((Code::PB019, format!("`tasks.{}` has no `{field}`, only state and note", first.unwrap_or(""))))
-                    }
+                    Some(field) if !TASK_FIELDS.contains(&field.as_str()) => Err((
+                        Code::PB019,
+                        format!("`tasks.{}` has no `{field}`, only state and note", first.unwrap_or("")),
+                    )),
                     _ => Ok(()),
                 }
             }
             // Bound by for_each; functions' type names are values in CEL.
-            "item" | "int" | "double" | "string" | "bool" | "list" | "map" | "range" | "dict" | "namespace" | "debug"
-            | "loop" => Ok(()),
+            "item" | "int" | "double" | "string" | "bool" | "list" | "map" | "range" | "dict" | "namespace"
+            | "debug" | "loop" => Ok(()),
             _ => self.output(root, first, before, own, outputs),
         }
     }
@@ -94,7 +95,10 @@ impl<'a> Scope<'a> {
             }
             let names = tasks.iter().filter_map(|task| task.output_variable.as_deref()).filter(|_| outputs);
             let near = hint(root, names.chain(["params", "alert", "run", "tasks"]));
-            return Err((Code::PB017, format!("nothing declares `{root}`{near}; a task does with `output_variable: {root}`")));
+            return Err((
+                Code::PB017,
+                format!("nothing declares `{root}`{near}; a task does with `output_variable: {root}`"),
+            ));
         };
         if Some(giver) != own && !before.get(giver).copied().unwrap_or(false) {
             let says = format!(
@@ -103,7 +107,9 @@ impl<'a> Scope<'a> {
             );
             return Err((Code::PB018, says));
         }
-        let Some(Gives::These(outs)) = tasks::find(&tasks[giver].kind).map(|task_type| &task_type.gives) else { return Ok(()) };
+        let Some(Gives::These(outs)) = tasks::find(&tasks[giver].kind).map(|task_type| &task_type.gives) else {
+            return Ok(());
+        };
         match field {
             Some(field) if !outs.iter().any(|out| out.name == field) => {
                 let near = hint(field, outs.iter().map(|out| out.name));

@@ -58,7 +58,10 @@ fn a_circle_is_named() {
     );
     let found = mistakes(&text).join("\n");
     assert!(found.contains("PB011: these tasks wait for each other: "), "{found}");
-    assert!(found.contains("a → b → c → a") || found.contains("b → c → a → b") || found.contains("c → a → b → c"), "{found}");
+    assert!(
+        found.contains("a → b → c → a") || found.contains("b → c → a → b") || found.contains("c → a → b → c"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -25,7 +25,9 @@ pub fn fits(kind: ParamKind, value: &Value) -> Result<(), String> {
         (ParamKind::Whole, Value::Number(number)) => {
             number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
         }
-        (ParamKind::Number, Value::Number(_)) | (ParamKind::Bool, Value::Bool(_)) | (ParamKind::Map, Value::Object(_)) => true,
+        (ParamKind::Number, Value::Number(_))
+        | (ParamKind::Bool, Value::Bool(_))
+        | (ParamKind::Map, Value::Object(_)) => true,
         (ParamKind::Duration, Value::String(words)) => words.parse::<Span>().is_ok(),
         _ => false,
     };
@@ -49,7 +51,11 @@ pub fn action_line(line: &str) -> Result<(), String> {
     const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
     let (method, target) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
     if !METHODS.contains(&method) {
-        return Err(format!("`{}` must begin with one of {}, as `GET /health`", brief(&line.into()), METHODS.join(", ")));
+        return Err(format!(
+            "`{}` must begin with one of {}, as `GET /health`",
+            brief(&line.into()),
+            METHODS.join(", ")
+        ));
     }
     let target = target.trim();
     let path = target.starts_with('/') || target.starts_with("http://") || target.starts_with("https://");
@@ -59,5 +65,7 @@ pub fn action_line(line: &str) -> Result<(), String> {
     if (path || of_service) && (text::is_template(target) || !target.contains(char::is_whitespace)) {
         return Ok(());
     }
-    Err(format!("`{target}` is no place to call; write `{method} /path`, `{method} service:/path` or `GET service:health`"))
+    Err(format!(
+        "`{target}` is no place to call; write `{method} /path`, `{method} service:/path` or `GET service:health`"
+    ))
 }

@@ -1,0 +1,69 @@
+//! The folder and its files: opening them, and bringing what sled wrote to the disk itself.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Error, Options, SEGMENT_BYTES, unavailable};
+
+/// sled's background threads let go of the file a moment after the store is dropped; so long it is tried again.
+const LOCK_TRIES: u32 = 15;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens sled with the settings this adapter relies on.
+pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> {
+    std::fs::create_dir_all(path).map_err(|error| at(path, &error))?;
+    let config = ::sled::Config::new()
+        .path(path)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(options.cache_bytes)
+        // Durability is the writer's. This timer also cleans old segments, and nothing else does.
+        .flush_every_ms(Some(u64::try_from(options.clean_every.0.as_millis()).unwrap_or(u64::MAX).max(100)));
+    let mut tries = 0;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(::sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                tries += 1;
+                if tries == LOCK_TRIES {
+                    return Err(Error::InUse(path.display().to_string()));
+                }
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(error) => return Err(unavailable(&error)),
+        }
+    }
+}
+
+/// The log file, opened a second time: its `fdatasync` covers what sled wrote through its own descriptor, and an error
+/// of the device is reported to each descriptor, so sled can't swallow it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    log: File,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Opens the files for syncing, and syncs what opening the store wrote: the recovered log, the configuration, and the
+    /// folder entries.
+    pub fn new(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("db");
+        let log = File::open(&path).map_err(|error| at(&path, &error))?;
+        log.sync_all().map_err(|error| at(&path, &error))?;
+        let mut folders = vec![folder.join("blobs"), folder.to_owned()];
+        folders.extend(folder.canonicalize().ok().and_then(|full| Some(full.parent()?.to_owned())));
+        for file in std::iter::once(folder.join("conf")).chain(folders) {
+            File::open(&file).and_then(|open| open.sync_all()).map_err(|error| at(&file, &error))?;
+        }
+        Ok(Self { log, path })
+    }
+
+    /// Returns when all that was written to the log is on the disk.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.log.sync_data().map_err(|error| at(&self.path, &error))
+    }
+}
+
+fn at(path: &Path, error: &std::io::Error) -> Error {
+    Error::Unavailable(format!("{}: {error}", path.display()))
+}
