@@ -39,8 +39,8 @@ pub enum Command {
     Password,
     /// Find the root cause of recorded cases, one JSON object a line
     Diagnose(LaterArgs),
-    /// Mine log templates
-    Logs(LaterArgs),
+    /// Log files: mine their templates
+    Logs(LogsArgs),
     /// Score anomalies of a CSV series
     Detect(LaterArgs),
     /// Forecast a CSV series
@@ -224,6 +224,27 @@ pub struct HealthArgs {
     /// Where the bot is.
     #[command(flatten)]
     pub bot: Bot,
+}
+
+/// `mayday logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LogsCommand,
+}
+
+/// What can be done with log files.
+#[derive(Debug, Subcommand)]
+pub enum LogsCommand {
+    /// Print the template of every line, in order
+    Mine {
+        /// The log file
+        file: PathBuf,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `mayday audit`

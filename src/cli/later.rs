@@ -9,7 +9,6 @@ use crate::core::message::cli as message;
 /// Each command that is not there yet, and the source file whose arrival ends that.
 pub const LATER: &[(&str, &str)] = &[
     ("diagnose", "src/diagnose/case.rs"),
-    ("logs", "src/analysis/templates.rs"),
     ("detect", "src/analysis/anomaly.rs"),
     ("forecast", "src/analysis/forecast.rs"),
     ("report", "src/ops/report.rs"),
@@ -25,7 +24,6 @@ pub const LATER: &[(&str, &str)] = &[
 pub(super) fn problem(command: &Command) -> Problem {
     let name = match command {
         Command::Diagnose(_) => "diagnose",
-        Command::Logs(_) => "logs",
         Command::Detect(_) => "detect",
         Command::Forecast(_) => "forecast",
         Command::Report(_) => "report",
@@ -44,6 +42,7 @@ pub(super) fn problem(command: &Command) -> Problem {
         | Command::Alert(_)
         | Command::Health(_)
         | Command::Audit(_)
+        | Command::Logs(_)
         | Command::Password
         | Command::ShopService(_) => return Problem::refused(message::wrong_usage()),
     };

@@ -11,6 +11,7 @@ mod audit;
 mod client;
 mod health;
 mod later;
+mod logs;
 mod playbook;
 mod say;
 
@@ -22,7 +23,7 @@ use clap::Parser as _;
 
 pub use later::LATER;
 
-use args::{AlertCommand, AuditCommand, Cli, Command, DemoCommand};
+use args::{AlertCommand, AuditCommand, Cli, Command, DemoCommand, LogsCommand};
 
 use crate::core::message::cli as message;
 
@@ -157,6 +158,9 @@ fn carry_out(command: Command, doors: &dyn Doors) -> Result<Exit, Problem> {
         Command::Audit(args) => match args.command {
             AuditCommand::Verify { bot } => wait(audit::verify(&bot, doors)),
             AuditCommand::Export { bot } => wait(audit::export(&bot, doors)),
+        },
+        Command::Logs(args) => match args.command {
+            LogsCommand::Mine { file, json } => logs::mine(&file, json),
         },
         Command::Password => password(),
         later => Err(later::problem(&later)),

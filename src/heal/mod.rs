@@ -127,4 +127,4 @@ const JOINED_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(crate) mod tests;

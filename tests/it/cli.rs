@@ -114,3 +114,54 @@ fn a_password_becomes_an_argon2_hash() {
     let output = child.wait_with_output().unwrap();
     assert!(out(&output).starts_with("$argon2id$"), "{}", out(&output));
 }
+
+#[test]
+fn playbooks_are_checked_with_every_mistake_and_their_schema_is_printed() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/playbooks/design-example.yaml");
+    let well = mayday(&["playbook", "check", example]);
+    assert_eq!((well.status.code(), out(&well).as_str()), (Some(0), "1 playbook, no mistakes\n"));
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), "playbook_id: PB-A\nname: a\ntaks: []\n").unwrap();
+    std::fs::write(folder.path().join("b.yaml"), "playbook_id: [\n").unwrap();
+    let wrong = mayday(&["playbook", "check", folder.path().to_str().unwrap()]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(out(&wrong).contains("a.yaml:3:1: PB003") && out(&wrong).contains("b.yaml:"), "{}", out(&wrong));
+
+    let twice = mayday(&["playbook", "check", example, example]);
+    assert!(out(&twice).contains("PB028"), "{}", out(&twice));
+
+    let schema: serde_json::Value = serde_json::from_str(&out(&mayday(&["playbook", "schema"]))).unwrap();
+    assert!(schema["properties"]["tasks"].is_object());
+}
+
+#[test]
+fn a_configuration_is_checked_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yaml");
+    std::fs::write(&file, "services: [{name: a, team: b}]\n").unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(mayday(&["check", "-c", file]).status.code(), Some(0));
+    std::fs::write(file, "sevices: []\nlog: {format: xml}\n").unwrap();
+    let wrong = mayday(&["check", "-c", file]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(out(&wrong).starts_with(&format!(
+        "{file}:1:1: CF003: there is no key `sevices` here; did you mean `services`?\n{file}:2:15: CF005: "
+    )));
+    assert_eq!(err(&wrong), "2 mistakes\n");
+    let missing = mayday(&["check"]);
+    assert!(out(&missing).starts_with("mayday.yaml:1:1: CF008: "), "{}", out(&missing));
+}
+
+#[test]
+fn the_template_of_every_log_line_is_printed_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.log");
+    std::fs::write(&file, b"user 17 logged in\ndisk full\nuser 42 logged in\n\xff broken").unwrap();
+    let mined = out(&mayday(&["logs", "mine", file.to_str().unwrap(), "--json"]));
+    let lines: Vec<serde_json::Value> = mined.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!((&lines[0]["line"], &lines[0]["template"]), (&1.into(), &"user <*> logged in".into()));
+    assert_eq!(lines[0]["template_id"], lines[2]["template_id"]);
+    assert_ne!(lines[0]["template_id"], lines[1]["template_id"]);
+}

@@ -3,6 +3,13 @@
 mod access;
 mod action;
 mod audit;
+mod browser;
+mod browser_driver;
 mod cli;
+mod http;
+mod incident;
+mod intake;
 mod layering;
+mod samples;
 mod shop;
+mod web_world;

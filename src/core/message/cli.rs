@@ -93,3 +93,23 @@ pub fn health(url: &str, well: bool, version: &str) -> String {
     let how = if well { "well" } else { "not well" };
     format!("Mayday {version} at {url} is {how}")
 }
+
+/// All playbooks passed.
+pub fn playbooks_well(count: usize) -> String {
+    if count == 1 { "1 playbook, no mistakes".to_owned() } else { format!("{count} playbooks, no mistakes") }
+}
+
+/// Two files with one id.
+pub fn same_playbook(file: &str, id: &str, first: &str) -> String {
+    format!("{file}:1:1: PB028: `{id}` is already the id of {first}; give one of them another")
+}
+
+/// A folder without playbooks.
+pub fn no_playbooks() -> String {
+    "no YAML file was found there; name playbook files, or folders that hold some".to_owned()
+}
+
+/// More files than anyone has.
+pub fn too_many_files(most: usize) -> String {
+    format!("these folders hold more than {most} files; name the ones that are playbooks")
+}

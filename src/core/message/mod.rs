@@ -10,3 +10,6 @@ pub mod command;
 pub mod config;
 pub mod demo;
 pub mod heal;
+pub mod incident;
+pub mod ops;
+pub mod web;
