@@ -99,7 +99,6 @@ pub(crate) fn alert(id: &AlertId) -> Alert {
         service_name: "order-service".into(),
         host_ip: None,
         metric_value: None,
-        metric_unit: None,
         timestamp: at(0),
         labels: BTreeMap::new(),
         description: Tainted::default(),

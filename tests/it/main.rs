@@ -1,5 +1,8 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+mod access;
+mod action;
+mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
