@@ -47,6 +47,9 @@ pub struct Config {
     /// How causes are looked for and repairs proposed.
     #[serde(default)]
     pub heal: crate::heal::Options,
+    /// How playbooks run, and where the team's own ones stand.
+    #[serde(default)]
+    pub playbooks: crate::playbook::Options,
     /// What playbooks may reach.
     #[serde(default)]
     pub actions: crate::action::Options,
