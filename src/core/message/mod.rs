@@ -6,3 +6,5 @@
 pub mod access;
 pub mod action;
 pub mod command;
+
+pub mod watch;
