@@ -1,4 +1,29 @@
 //! One normalised signal, whatever sent it. One file per source format; pure: bytes in, alerts or a reason out.
+//!
+//! [`parse`] reads a body as one [`Format`] (or finds the format out); what comes back is [`Parsed`]: the alerts it
+//! could read, each with its index in the body, the ones it could not with the reason, and notes on what was cut or
+//! assumed. Nothing here does I/O or asks a clock: the time of receipt is a parameter.
+//!
+//! Which label names the service is documented at [`service`], where a number comes from at [`number`] and in each
+//! format's file, how words become a severity at [`severity`].
+
+mod alertmanager;
+mod detect;
+mod draft;
+#[cfg(test)]
+mod fuzz;
+mod generic;
+pub mod host;
+mod json;
+pub mod number;
+pub mod parse;
+pub mod service;
+pub mod severity;
+mod time;
+mod zabbix;
+
+pub use parse::{Format, Identity, NotUnderstood, Options, Parsed, Read, Reader, Rejected, Zone, parse};
+pub use service::Names;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -56,6 +81,9 @@ pub struct Alert {
     /// Where `metric_value` was read from: a path in the sender's message, as `annotations.value` or `event_opdata`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_value_from: Option<String>,
+    /// Unit of `metric_value` as the sender writes it (`%`, `ms`, `B`), when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric_unit: Option<String>,
     /// What makes two alerts the same series.
     pub fingerprint: Fingerprint,
     /// When it ended, if it has and the sender says so.
@@ -85,6 +113,21 @@ impl AlertId {
         let nanos = start.as_nanosecond().to_be_bytes();
         let digest = digest::of_parts([source.as_bytes(), fingerprint.0.as_bytes(), &nanos]);
         Self(format!("{millis:011x}-{}", &digest[..20]))
+    }
+}
+
+impl Severity {
+    /// From mild to bad.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
+    /// As people read it and as it is stored: `Critical`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "Info",
+            Self::Warning => "Warning",
+            Self::Critical => "Critical",
+        }
     }
 }
 

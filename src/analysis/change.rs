@@ -59,8 +59,12 @@ impl Change {
 /// Points must be in time order; points that are not finite are skipped. At least 6 are needed.
 #[must_use]
 pub fn change_point(points: &[(Timestamp, f64)], noise_floor: f64) -> Option<Change> {
-    let kept: Vec<(usize, f64)> =
-        points.iter().enumerate().filter(|(_, (_, value))| value.is_finite()).map(|(index, (_, value))| (index, *value)).collect();
+    let kept: Vec<(usize, f64)> = points
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, value))| value.is_finite())
+        .map(|(index, (_, value))| (index, *value))
+        .collect();
     let values: Vec<f64> = kept.iter().map(|(_, value)| *value).collect();
     let n = values.len();
     if n < BEFORE + AFTER {

@@ -49,7 +49,12 @@ impl Miner {
             .iter()
             .map(|id| (*id, likeness(&self.clusters[*id].tokens, &tokens)))
             // The earlier template wins a tie, so that the order of later ones does not matter.
-            .fold(None, |best: Option<(usize, f64)>, one| if best.is_some_and(|best| best.1 >= one.1) { best } else { Some(one) });
+            .fold(
+                None,
+                |best: Option<(usize, f64)>, one| {
+                    if best.is_some_and(|best| best.1 >= one.1) { best } else { Some(one) }
+                },
+            );
         if let Some((id, likeness)) = best
             && likeness >= SIMILAR
         {
@@ -239,7 +244,14 @@ impl Comparison {
             .filter_map(|(id, seen)| {
                 let (first_at, sample) = seen.first.clone()?;
                 let template = self.miner.template(*id)?;
-                Some(TemplateChange { template, before: seen.before, during: seen.during, errors: seen.errors, first_at, sample })
+                Some(TemplateChange {
+                    template,
+                    before: seen.before,
+                    during: seen.during,
+                    errors: seen.errors,
+                    first_at,
+                    sample,
+                })
             })
             .collect();
         changes.sort_by_key(|change| change.first_at);

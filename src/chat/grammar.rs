@@ -42,7 +42,6 @@ pub mod complete;
 pub mod error;
 pub mod spec;
 
-mod nearest;
 mod parse;
 mod print;
 mod token;
@@ -50,6 +49,5 @@ mod token;
 pub use command::{Command, Filter, Matcher, Operator, Verdict, Who};
 pub use complete::{Candidate, Values, Wanted, complete};
 pub use error::GrammarError;
-pub use nearest::nearest;
 pub use parse::{in_message, parse};
 pub use spec::{Kind, Spec, Verb};

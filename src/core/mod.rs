@@ -7,6 +7,7 @@ pub mod digest;
 pub mod duration;
 pub mod id;
 pub mod message;
+pub mod nearest;
 pub mod person;
 pub mod redact;
 pub mod stop;

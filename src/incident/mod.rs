@@ -2,6 +2,40 @@
 //!
 //! Everything that changes an incident is an [`Input`] in the durable inbox (a [`crate::work`] queue named `incident`),
 //! applied by the holder of the group key's shard. `apply` is pure; its effects are queue items of the same commit.
+//!
+//! * [`Intake`] takes bodies (or alerts of Mayday's own rules) in: parsed, deduplicated, durable, queued.
+//! * [`Service`] applies the inbox.
+//! * [`Incidents`] is the handle for everyone else: reads, pages, and [`Incidents::act`].
+//! * [`card::card`] shows an incident.
+//!
+//! In the store: `alert/<alert_id>`, `series/<source>-<fingerprint>` (only for senders that do not repeat a start),
+//! `alert-incident/<alert_id>` → incident and class, `incident-alert/<n>/<class>-<alert_id>` (class 0, 1, 2 firing from
+//! critical to info, 9 ended, so that one short scan tells what still fires), `incident/<n>`, `incident-open/<n>`,
+//! `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
+
+mod apply;
+mod backlog;
+pub mod card;
+mod group;
+mod handle;
+mod intake;
+mod keys;
+mod links;
+mod loaded;
+mod options;
+mod series;
+mod service;
+mod set_aside;
+mod taking;
+#[cfg(test)]
+mod tests;
+
+pub use apply::Illegal;
+pub use handle::{AlertView, Error, Incidents};
+pub use intake::{Accepted, AlertRecord, Intake, Refused};
+pub use options::Options;
+pub use service::Service;
+pub use set_aside::SetAside;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +90,7 @@ pub struct Incident {
     pub opened_at: Timestamp,
     /// First acknowledgement.
     pub acknowledged_at: Option<Timestamp>,
-    /// When it ended last.
+    /// When it ended; none while it is open.
     pub resolved_at: Option<Timestamp>,
     /// Who leads.
     pub commander: Option<PersonId>,
@@ -78,6 +112,40 @@ pub struct Incident {
     pub runs: Vec<RunBrief>,
     /// Grows with every change; the card's version.
     pub version: u64,
+    /// What the lifecycle and the card need to know beside that.
+    #[serde(default)]
+    pub known: Known,
+}
+
+/// What the lifecycle and the card need to know beside an incident's own fields.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// Who acknowledged it first.
+    pub acknowledged_by: Option<PersonId>,
+    /// When the harm stopped.
+    pub mitigated_at: Option<Timestamp>,
+    /// Host of the first alert: its address, else its name, else empty.
+    pub host: Tainted,
+    /// Kinds of alerts seen, at most 50: the name and its severity.
+    pub kinds: Vec<(Tainted, Severity)>,
+    /// The newest value of each of the first kinds, at most 5.
+    pub values: Vec<Measured>,
+    /// How many times it came back.
+    pub reopened: u32,
+    /// Moments written so far.
+    pub moments: u64,
+}
+
+/// A value that an alert carried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The alert's name.
+    pub name: Tainted,
+    /// The number.
+    pub value: f64,
+    /// Its unit, when the sender writes one.
+    pub unit: Option<String>,
 }
 
 /// A run as the incident's card shows it.
@@ -146,6 +214,12 @@ pub struct AlertSeen {
     pub alert_id: AlertId,
     /// Its status in this message.
     pub status: crate::alert::Status,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it started.
+    pub start: Timestamp,
+    /// What it is called.
+    pub name: Tainted,
 }
 
 /// What a person can do to an incident.
@@ -209,6 +283,35 @@ pub enum Signal {
         /// Which.
         incident: IncidentId,
     },
+}
+
+impl Phase {
+    /// Whether an incident in this phase is over.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Resolved)
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Triggered => "triggered",
+            Self::Acknowledged => "acknowledged",
+            Self::Mitigated => "mitigated",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+        }
+    }
+}
+
+impl Incident {
+    /// From the first alert's start to the end; none while it is open.
+    #[must_use]
+    pub fn time_to_resolve(&self) -> Option<std::time::Duration> {
+        let resolved = self.resolved_at.filter(|_| self.phase.is_over())?;
+        std::time::Duration::try_from(resolved.duration_since(self.started_at)).ok()
+    }
 }
 
 impl crate::store::Record for Incident {}

@@ -1,3 +1,5 @@
-//! Operations: what keeps Mayday itself going. Today: the delivery of posts.
+//! Operations: what keeps Mayday itself going: the delivery of posts, its health part by part, its own telemetry.
 
 pub mod delivery;
+pub mod health;
+pub mod telemetry;

@@ -99,7 +99,10 @@ pub fn parse(body: &[u8], limits: &Limits) -> Result<Page, Error> {
             cursor.rest = comment;
             about(&mut cursor, &mut page)
         } else if page.samples.len() >= limits.samples {
-            Err(format!("more than {} samples on the page; raise max_series of this target or expose less", limits.samples))
+            Err(format!(
+                "more than {} samples on the page; raise max_series of this target or expose less",
+                limits.samples
+            ))
         } else {
             sample(&mut cursor).map(|sample| page.samples.push(sample))
         };
@@ -374,15 +377,19 @@ rpc_duration_seconds{quantile="0.01",} NaN
 
     fn reading() -> impl Strategy<Value = Reading> {
         let labels = prop::collection::btree_map("[a-zA-Z_][a-zA-Z0-9_]{0,8}", ".{0,12}|[\\\\\"\n ]{0,6}", 0..4);
-        ("[a-zA-Z_:][a-zA-Z0-9_:]{0,12}", labels, any::<f64>(), prop::option::of(-1_000_000_000_000i64..4_000_000_000_000)).prop_map(
-            |(name, labels, value, at)| Reading {
+        (
+            "[a-zA-Z_:][a-zA-Z0-9_:]{0,12}",
+            labels,
+            any::<f64>(),
+            prop::option::of(-1_000_000_000_000i64..4_000_000_000_000),
+        )
+            .prop_map(|(name, labels, value, at)| Reading {
                 name,
                 // A line break that is not `\n` is data too.
                 labels,
                 value: if value.is_nan() { 0.5 } else { value },
                 at: at.map(|millis| Timestamp::from_millisecond(millis).unwrap()),
-            },
-        )
+            })
     }
 
     proptest! {

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use super::command::{Command, Filter, Matcher, Operator, Verdict, Who};
 use super::error::GrammarError;
-use super::nearest::nearest;
 use super::spec::{FILTERS, LEVELS, SPECS, Spec, VERDICTS, Verb};
 use super::token::{Cursor, Token, Unclosed, is_double, unquote};
 use crate::alert::Severity;
 use crate::core::duration::Span;
 use crate::core::message::command::grammar as say;
+use crate::core::nearest::nearest;
 use crate::core::{IncidentId, RunId};
 
 /// A longer line is not a command. Generous: a metric expression or a reason can be long.
@@ -233,7 +233,11 @@ impl<'a> Parser<'a> {
 
     fn verb(&self, word: &Token<'_>) -> Parsed<Verb> {
         Verb::find(&word.text).ok_or_else(|| {
-            let near = nearest(&word.text, SPECS.iter().map(|spec| spec.name));
+            // `time` for `timeline`: an unfinished word is near as well.
+            let unfinished =
+                SPECS.iter().find(|spec| word.text.len() >= 3 && spec.name.starts_with(&*word.text.to_lowercase()));
+            let near = unfinished.map(|spec| spec.name);
+            let near = near.or_else(|| nearest(&word.text, SPECS.iter().map(|spec| spec.name)));
             self.near(word.at.clone(), say::not_a_command(word.raw), near)
         })
     }

@@ -106,6 +106,8 @@ fn a_slip_is_marked_and_the_nearest_word_is_offered() {
     let error = wrong("ackk INC-7");
     assert_eq!((marked(&error), error.near.as_deref()), ("ackk", Some("ack")));
     assert_eq!(error.to_string(), "`ackk` is not a command. Did you mean `ack`?\n  ackk INC-7\n  ^^^^");
+    assert_eq!(wrong("time").near.as_deref(), Some("timeline"));
+    assert_eq!(wrong("frobnicate").near, None);
     let error = wrong("incidents opne");
     assert_eq!((marked(&error), error.near.as_deref()), ("opne", Some("open")));
     let error = wrong("severity Critcal");

@@ -1,1 +1,108 @@
-//! What actions say.
+//! What actions say: plans as people read them before they approve, and why something was not done.
+
+/// The object of a restart.
+#[must_use]
+pub fn process_object(service: &str, pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("process {service} pid {pid}"),
+        None => format!("process {service}, not running"),
+    }
+}
+
+/// Blast radius of a restart.
+#[must_use]
+pub fn restart_radius(service: &str) -> String {
+    format!("restarts 1 process; {service} gives no answers until it is up again")
+}
+
+/// Blast radius of a restart through a program.
+#[must_use]
+pub fn restart_program_radius(service: &str, program: &str) -> String {
+    format!("runs `{program}`; {service} gives no answers until it is up again")
+}
+
+/// The process that was to be restarted is another one by now.
+#[must_use]
+pub fn process_moved(service: &str, planned: &str, now: &str) -> String {
+    format!("{service} was {planned} in the plan and is {now} now: something else restarted it; nothing was done")
+}
+
+/// A service without a way to restart it.
+#[must_use]
+pub fn no_restart(service: &str) -> String {
+    format!("the catalogue does not say how {service} is restarted; add `restart` to its entry")
+}
+
+/// A name that the catalogue does not know.
+#[must_use]
+pub fn no_service(service: &str) -> String {
+    format!("the catalogue knows no service `{service}`")
+}
+
+/// Blast radius of a clean-up.
+#[must_use]
+pub fn cleanup_radius(files: usize, bytes: u64, folders: usize) -> String {
+    format!("removes {}, {}, from {}", count(files, "file"), bytes_text(bytes), count(folders, "folder"))
+}
+
+/// Nothing to clean up.
+#[must_use]
+pub fn nothing_to_clean(service: &str) -> String {
+    format!("no file of {service}'s clean-up folders is both old enough and named like the allowed patterns")
+}
+
+/// A service without folders that may be cleaned.
+#[must_use]
+pub fn no_cleanup(service: &str) -> String {
+    format!("the catalogue allows no folder of {service} to be cleaned; add `cleanup` to its entry")
+}
+
+/// More files than one plan takes.
+#[must_use]
+pub fn cleanup_cut(limit: usize) -> String {
+    format!("more files match; this plan takes the {limit} oldest")
+}
+
+/// Blast radius of a call that may change something.
+#[must_use]
+pub fn call_radius(method: &str, host: &str) -> String {
+    format!("one {method} request to {host}; what it changes is that API's to say")
+}
+
+/// Blast radius of a command.
+#[must_use]
+pub fn command_radius(name: &str) -> String {
+    format!("runs the allow-listed program `{name}` once, on this machine")
+}
+
+/// Where a message could not go because there is no mail server.
+#[must_use]
+pub fn no_mail_server() -> String {
+    "no mail server is configured; it was posted to the channel instead".to_owned()
+}
+
+/// Nobody answered.
+#[must_use]
+pub fn nobody_answered(question: &str) -> String {
+    format!("nobody answered in time: {question}")
+}
+
+/// `1 file`, `3 files`.
+#[must_use]
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// `34.5 MiB`.
+#[must_use]
+pub fn bytes_text(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} PiB")
+}

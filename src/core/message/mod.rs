@@ -5,6 +5,17 @@
 
 pub mod access;
 pub mod action;
+pub mod cli;
 pub mod command;
+<<<<<<< HEAD
 
 pub mod watch;
+=======
+pub mod config;
+pub mod demo;
+pub mod heal;
+pub mod incident;
+pub mod ops;
+pub mod playbook;
+pub mod web;
+>>>>>>> main

@@ -31,7 +31,9 @@ pub(super) fn check(batch: &Batch, most: usize) -> Result<usize, Error> {
         if key.as_str().is_empty() || key.as_str().len() > KEY_BYTES || key.as_str().as_bytes()[0] >= OWN.as_bytes()[0]
         {
             let start: String = key.as_str().chars().take(80).collect();
-            return Err(Error::Encode(format!("the key `{start}` is empty, longer than {KEY_BYTES} bytes or not text")));
+            return Err(Error::Encode(format!(
+                "the key `{start}` is empty, longer than {KEY_BYTES} bytes or not text"
+            )));
         }
         bytes += key.as_str().len() + value + 16;
     }

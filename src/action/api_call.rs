@@ -1,0 +1,272 @@
+//! `API_Call`: one HTTP request. `action` is `METHOD /path` (default API), `METHOD service:/path` (a catalogue entry's base
+//! URL) or `GET service:health` (its health path); parameters are the query of a GET and the JSON body otherwise.
+//!
+//! The output is the answer's JSON object (`{body: …}` for anything else) with `http_status` and `duration_ms`, and with
+//! `status`, `latency_ms` and `is_healthy` where the answer has no such field of its own.
+//!
+//! A GET is repeated after a crash; anything else tells the target its idempotency key and is left to a person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::fetch::{Answer, Call, Failure, Fetcher};
+use super::{json as to_json, parameters, reading};
+use crate::catalog::Catalog;
+use crate::core::message::action as say;
+use crate::core::redact::{redact, redact_json};
+use crate::core::{BoxFuture, text};
+use crate::playbook::Action;
+use crate::playbook::action::{Change, Context, Error, Intent, Perform, Planned, Settle};
+
+const KIND: &str = "API_Call";
+
+/// The executor.
+pub struct ApiCall {
+    fetcher: Fetcher,
+    catalog: Arc<Catalog>,
+    default_api: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    action: String,
+    #[serde(default)]
+    service: Option<String>,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
+/// The whole request; nothing in it depends on when it is made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Target {
+    method: String,
+    url: Url,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+}
+
+impl ApiCall {
+    /// Calls through this fetcher.
+    #[must_use]
+    pub fn new(fetcher: Fetcher, catalog: Arc<Catalog>, default_api: Option<String>) -> Self {
+        Self { fetcher, catalog, default_api }
+    }
+
+    fn resolve(&self, value: &Value) -> Result<Target, Error> {
+        let Parameters { action, service, parameters } = parameters(KIND, value)?;
+        let permanent = |why: String| Error::Permanent(format!("{KIND} `{}`: {why}", text::capped(&action, 120)));
+        let (method, rest) = action
+            .trim()
+            .split_once(char::is_whitespace)
+            .ok_or_else(|| permanent("write `METHOD /path`, for instance `GET /api/v1/health`".to_owned()))?;
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+        if !known.contains(&method) {
+            return Err(permanent(format!("`{method}` is not one of {}", known.join(", "))));
+        }
+        let rest = rest.trim();
+        let (service, path) = match rest.split_once(':') {
+            Some((name, path)) if !name.contains('/') => (Some(name.to_owned()), path),
+            _ => (service, rest),
+        };
+        let (base, path) = self.base(service.as_deref(), path).map_err(permanent)?;
+        let mut url = join(&base, &path).map_err(permanent)?;
+        let reads = matches!(method, "GET" | "HEAD");
+        if reads {
+            query(&mut url, &parameters).map_err(permanent)?;
+        }
+        let body = (!reads && !parameters.is_empty()).then_some(Value::Object(parameters));
+        Ok(Target { method: method.to_owned(), url, body })
+    }
+
+    fn base(&self, service: Option<&str>, path: &str) -> Result<(String, String), String> {
+        let Some(name) = service else {
+            let base = self.default_api.clone();
+            let base =
+                base.ok_or("no default API is configured; set actions.default_api, or write `METHOD service:/path`")?;
+            return Ok((base, path.to_owned()));
+        };
+        let service = self.catalog.find(name).ok_or_else(|| say::no_service(name))?;
+        let base = service.base_url.clone().ok_or_else(|| format!("the catalogue has no base_url for {name}"))?;
+        if path == "health" {
+            let health = service.health_path.clone();
+            return Ok((base, health.ok_or_else(|| format!("the catalogue has no health_path for {name}"))?));
+        }
+        Ok((base, path.to_owned()))
+    }
+
+    fn target(&self, value: &Value) -> Result<Target, Error> {
+        if value.get("url").is_some() { super::target(KIND, value) } else { self.resolve(value) }
+    }
+}
+
+/// The URL of a path below a base. The path may not leave the base, whatever it is made of.
+fn join(base: &str, path: &str) -> Result<Url, String> {
+    let wrong = |why: &str| Err(format!("the path `{}` {why}", text::capped(path, 120)));
+    if !path.starts_with('/') || path.starts_with("//") {
+        return wrong("must begin with one `/`");
+    }
+    if path.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '#')) {
+        return wrong("has a character that a path can't have");
+    }
+    let plain = path.split('?').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
+    if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return wrong("may not go up with `..`");
+    }
+    let base = Url::parse(base).map_err(|error| format!("the base URL is not valid: {error}"))?;
+    let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let url = Url::parse(&whole).map_err(|error| format!("no URL: {error}"))?;
+    if url.origin() == base.origin() && url.path().starts_with(base.path().trim_end_matches('/')) {
+        Ok(url)
+    } else {
+        wrong("leaves the base URL")
+    }
+}
+
+fn query(url: &mut Url, parameters: &Map<String, Value>) -> Result<(), String> {
+    let scalar = |name: &str, value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        _ => Err(format!("the query parameter `{name}` must be text, a number, true, false, or a list of those")),
+    };
+    let mut pairs = Vec::new();
+    for (name, value) in parameters {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => {
+                for item in items {
+                    pairs.push((name, scalar(name, item)?));
+                }
+            }
+            value => pairs.push((name, scalar(name, value)?)),
+        }
+    }
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    Ok(())
+}
+
+fn output(answer: Answer) -> Value {
+    let Answer { status, body, duration_ms } = answer;
+    let healthy = is_healthy(status, &body);
+    let mut fields = match body {
+        Value::Object(fields) => fields,
+        other => Map::from_iter([("body".to_owned(), other)]),
+    };
+    for (name, value) in [("http_status", json!(status)), ("duration_ms", json!(duration_ms))] {
+        fields.insert(name.to_owned(), value);
+    }
+    for (name, value) in [("status", json!(status)), ("latency_ms", json!(duration_ms)), ("is_healthy", json!(healthy))]
+    {
+        fields.entry(name).or_insert(value);
+    }
+    Value::Object(fields)
+}
+
+/// What an answer says of health: its own word if it has one, else its status.
+#[must_use]
+pub fn is_healthy(status: u16, body: &Value) -> bool {
+    if !(200..300).contains(&status) {
+        return false;
+    }
+    let says =
+        ["is_healthy", "healthy", "ok", "status", "state", "health"].iter().find_map(|name| match body.get(name) {
+            Some(Value::Bool(yes)) => Some(*yes),
+            Some(Value::String(word)) => match word.to_ascii_lowercase().as_str() {
+                "up" | "ok" | "healthy" | "pass" | "green" | "ready" | "running" | "alive" | "serving" => Some(true),
+                "down" | "unhealthy" | "fail" | "failed" | "red" | "error" | "critical" | "degraded"
+                | "not_serving" | "out_of_service" | "warn" | "warning" | "yellow" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        });
+    says.unwrap_or(true)
+}
+
+/// What an answer that is not 2xx means for the effect.
+fn refusal(reads: bool, answer: &Answer) -> Error {
+    let body = match &answer.body {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let why = format!("it answered {}: {}", answer.status, text::capped(&redact(&body), 200));
+    match answer.status {
+        429 | 503 => Error::Transient(why),
+        500.. if reads => Error::Transient(why),
+        500.. => Error::InDoubt(why),
+        _ => Error::Permanent(why),
+    }
+}
+
+impl Action for ApiCall {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn settle(&self, target: &Value) -> Settle {
+        let method = self.target(target).map(|target| target.method);
+        if method.is_ok_and(|method| matches!(method.as_str(), "GET" | "HEAD")) {
+            Settle::Repeat
+        } else {
+            Settle::AskPerson
+        }
+    }
+
+    fn default_timeout(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    fn plan<'a>(&'a self, _: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+        Box::pin(async move {
+            let target = self.resolve(parameters)?;
+            let mut shown = target.url.clone();
+            shown.set_query(None);
+            let object = format!("{} {shown}", target.method);
+            if matches!(target.method.as_str(), "GET" | "HEAD") {
+                return Ok(reading(object, to_json(&target)));
+            }
+            let mut body = target.body.clone().unwrap_or(Value::Null);
+            redact_json(&mut body);
+            let host = target.url.host_str().unwrap_or_default();
+            Ok(Planned {
+                changes: vec![Change {
+                    field: "request".to_owned(),
+                    before: "not sent".to_owned(),
+                    after: body.to_string(),
+                }],
+                radius: say::call_radius(&target.method, host),
+                undo: None,
+                details: vec![text::capped(&format!("body {body}"), 400)],
+                target: to_json(&target),
+                object,
+            })
+        })
+    }
+
+    fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+        Box::pin(async move {
+            let Target { method, url, body } = self.target(&intent.target)?;
+            let reads = matches!(method.as_str(), "GET" | "HEAD");
+            let method: Method =
+                method.parse().map_err(|_| Error::Permanent(format!("`{method}` is no HTTP method")))?;
+            let idempotency_key = (!reads).then(|| intent.idempotency_key.clone());
+            match self.fetcher.send(Call { method, url, body, idempotency_key }).await {
+                Ok(answer) if (200..300).contains(&answer.status) => Ok(Perform::Done(output(answer))),
+                Ok(answer) => Err(refusal(reads, &answer)),
+                Err(Failure::Refused(why)) => Err(Error::Permanent(why)),
+                Err(Failure::NotSent(why)) => Err(Error::Transient(why)),
+                Err(Failure::Broken(why)) if reads => Err(Error::Transient(why)),
+                Err(Failure::Broken(why)) => Err(Error::InDoubt(why)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "api_call_tests.rs"]
+mod tests;

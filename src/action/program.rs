@@ -1,0 +1,224 @@
+//! Runs a program without a shell: own process group, empty environment, bounded output and time.
+//!
+//! Whatever it started ends with it: on a time-out, and when whoever waits for it goes away, the whole group is killed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Arguments, each passed as it is.
+    pub args: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+    /// Folder it starts in.
+    pub cwd: PathBuf,
+    /// Killed after this long.
+    pub timeout: Duration,
+    /// Bytes kept of each of its two outputs; the rest is read and dropped.
+    pub max_output: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ran {
+    /// Exit code; none if a signal ended it.
+    pub exit_code: Option<i32>,
+    /// Its standard output, cut.
+    pub stdout: String,
+    /// Its standard error, cut.
+    pub stderr: String,
+    /// Whether something was cut.
+    pub truncated: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why there is nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It never started.
+    NotStarted(String),
+    /// It was killed after its time was over; what it had done by then is not known.
+    TimedOut(Duration),
+}
+
+/// After the program has ended, its children may keep its outputs open this long before they are killed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Runs it to its end.
+///
+/// # Errors
+/// [`Failure`]. A non-zero exit code is no error here.
+pub async fn run(program: &Program) -> Result<Ran, Failure> {
+    let started = Instant::now();
+    let mut child = Command::new(&program.path)
+        .args(&program.args)
+        .env_clear()
+        .envs(&program.env)
+        .current_dir(&program.cwd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Failure::NotStarted(format!("{} can't be started: {error}", program.path.display())))?;
+    let mut group = Group::of(child.id());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let outputs = async { tokio::join!(read(stdout, program.max_output), read(stderr, program.max_output)) };
+    tokio::pin!(outputs);
+
+    let deadline = tokio::time::sleep(program.timeout);
+    tokio::pin!(deadline);
+    // Both at once: a program that fills a pipe nobody reads never ends.
+    let mut read_out = None;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            both = &mut outputs, if read_out.is_none() => read_out = Some(both),
+            () = &mut deadline => {
+                group.kill();
+                let _ = child.wait().await;
+                return Err(Failure::TimedOut(program.timeout));
+            }
+        }
+    };
+    let ((stdout, cut_out), (stderr, cut_err)) = match read_out {
+        Some(both) => both,
+        None => match tokio::time::timeout(LINGER, &mut outputs).await {
+            Ok(both) => both,
+            // Someone of the group still holds the outputs, so the group exists and its id can't be another's.
+            Err(_) => {
+                group.kill();
+                outputs.await
+            }
+        },
+    };
+    group.forget();
+    let exit_code = status.ok().and_then(|status| status.code());
+    Ok(Ran { exit_code, stdout, stderr, truncated: cut_out || cut_err, took: started.elapsed() })
+}
+
+/// Reads to the end, keeps the beginning.
+async fn read(from: Option<impl AsyncRead + Unpin>, max: usize) -> (String, bool) {
+    let Some(mut from) = from else { return (String::new(), false) };
+    let mut kept = Vec::new();
+    let mut buffer = vec![0; 8192];
+    let mut cut = false;
+    // A read error means that the pipe is gone, like its end.
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let room = max.saturating_sub(kept.len());
+        kept.extend_from_slice(&buffer[..count.min(room)]);
+        cut |= count > room;
+    }
+    (String::from_utf8_lossy(&kept).into_owned(), cut)
+}
+
+/// Kills the process group when dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(pid: Option<u32>) -> Self {
+        Self(pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw))
+    }
+
+    fn kill(&mut self) {
+        if let Some(pid) = self.0.take() {
+            // An error means that nobody is left in it.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        Program {
+            path: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+            cwd: "/".into(),
+            timeout: Duration::from_secs(5),
+            max_output: 1000,
+        }
+    }
+
+    async fn ends(pid: i32) -> bool {
+        for _ in 0..100 {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn it_gives_exit_code_and_both_outputs_and_sees_no_environment_of_ours() {
+        let ran = run(&shell("echo out; echo err >&2; pwd; echo \"home=$HOME\"; exit 3")).await.unwrap();
+        assert_eq!((ran.exit_code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "out\n/\nhome=\n", "err\n"));
+    }
+
+    #[tokio::test]
+    async fn output_is_cut_and_the_program_is_not_blocked_by_it() {
+        let ran = run(&shell("head -c 3000000 /dev/zero | tr '\\0' x; echo done >&2")).await.unwrap();
+        assert_eq!((ran.stdout.len(), ran.truncated, ran.stderr.as_str()), (1000, true, "done\n"));
+    }
+
+    #[tokio::test]
+    async fn a_timeout_kills_it_and_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let mut program = shell(&format!("sleep 60 & echo $! > {}; wait", file.display()));
+        program.timeout = Duration::from_millis(300);
+        assert_eq!(run(&program).await, Err(Failure::TimedOut(Duration::from_millis(300))));
+        let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        assert!(ends(pid).await);
+    }
+
+    #[tokio::test]
+    async fn a_child_left_behind_is_killed_and_does_not_hold_us() {
+        let ran = run(&shell("sleep 60 & echo $!")).await.unwrap();
+        assert!(ran.took < Duration::from_secs(4));
+        assert!(ends(ran.stdout.trim().parse().unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_ends_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let program = shell(&format!("sleep 60 & echo $! > {}; wait", file.display()));
+        let _ = tokio::time::timeout(Duration::from_millis(400), run(&program)).await;
+        let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        assert!(ends(pid).await);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_never_started() {
+        let program = Program { path: "/nonexistent/program".into(), ..shell("") };
+        assert!(matches!(run(&program).await, Err(Failure::NotStarted(_))));
+    }
+}

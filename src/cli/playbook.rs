@@ -1,0 +1,117 @@
+//! `mayday playbook`: what authors need.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{PlaybookCommand, PlaybookRun};
+use super::client::Client;
+use super::{Doors, Exit, Problem, later, say, wait};
+use crate::core::message::cli as message;
+use crate::playbook::Book;
+use crate::playbook::model::Playbook;
+
+/// Largest playbook that is read, bytes; the reader has its own limit and says so.
+const MOST: u64 = 4 * 1024 * 1024;
+/// At most so many files of one call.
+const FILES: usize = 10_000;
+
+/// Carries one out.
+pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<Exit, Problem> {
+    match command {
+        PlaybookCommand::Check { paths } => check(&paths),
+        PlaybookCommand::Test { .. } => Err(later::named("playbook test")),
+        PlaybookCommand::Plan(run) => wait(tell(run, "plan", doors)),
+        PlaybookCommand::Run(run) => wait(tell(run, "run", doors)),
+        PlaybookCommand::Schema => {
+            let schema = serde_json::to_string_pretty(&schemars::schema_for!(Playbook));
+            say(&schema.map_err(|error| Problem::refused(error.to_string()))?);
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Every mistake of every file.
+fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
+    let files = files(paths)?;
+    let mut mistakes = 0;
+    let mut ids: Vec<(String, String)> = Vec::new();
+    for file in &files {
+        let shown = file.display().to_string();
+        let bytes = read(file).map_err(|error| Problem::refused(message::no_file(&shown, &error.to_string())))?;
+        match Book::read(&shown, &bytes) {
+            Ok(book) => {
+                let id = book.playbook.playbook_id.clone();
+                if let Some((_, first)) = ids.iter().find(|(known, _)| *known == id) {
+                    say(&message::same_playbook(&shown, &id, first));
+                    mistakes += 1;
+                }
+                ids.push((id, shown));
+            }
+            Err(found) => {
+                for mistake in &found {
+                    say(&mistake.to_string());
+                }
+                mistakes += found.len();
+            }
+        }
+    }
+    if mistakes == 0 {
+        say(&message::playbooks_well(files.len()));
+        Ok(Exit::Done)
+    } else {
+        Err(Problem::refused(message::mistakes(mistakes)))
+    }
+}
+
+/// The files named, and the YAML files of the folders named (not of folders below).
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+    let wrong = |path: &Path, why: &std::io::Error| {
+        Problem::refused(message::no_file(&path.display().to_string(), &why.to_string()))
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(|error| wrong(path, &error))? {
+            let entry = entry.map_err(|error| wrong(path, &error))?.path();
+            if entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && entry.is_file() {
+                inside.push(entry);
+            }
+        }
+        inside.sort();
+        files.append(&mut inside);
+        if files.len() > FILES {
+            return Err(Problem::refused(message::too_many_files(FILES)));
+        }
+    }
+    if files.is_empty() { Err(Problem::refused(message::no_playbooks())) } else { Ok(files) }
+}
+
+/// A file's bytes, or its beginning if it is far too large: the reader then says that it is.
+pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// `plan` and `run` are the chat's commands: only the running bot sees the live system, and it runs the playbooks it has.
+async fn tell(run: PlaybookRun, verb: &str, doors: &dyn Doors) -> Result<Exit, Problem> {
+    let path = Path::new(&run.playbook);
+    let id = if path.is_file() {
+        let bytes =
+            read(path).map_err(|error| Problem::refused(message::no_file(&run.playbook, &error.to_string())))?;
+        let book = Book::read(&run.playbook, &bytes)
+            .map_err(|found| Problem::refused(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        book.playbook.playbook_id.clone()
+    } else {
+        run.playbook.clone()
+    };
+    let client = Client::find(&run.bot, doors)?;
+    let text = [verb, &id].into_iter().chain(run.parameters.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let reply = client.ask(client.post("/api/v1/say").json(&serde_json::json!({ "text": text }))).await?;
+    say(reply["text"].as_str().unwrap_or_default());
+    Ok(if reply["ok"] == true { Exit::Done } else { Exit::Refused })
+}

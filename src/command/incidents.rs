@@ -1,0 +1,50 @@
+//! `incidents`: what is open, or what was.
+
+use serde_json::json;
+
+use super::speaker::Speaker;
+use super::{Answer, data_of, done};
+use crate::chat::grammar::Filter;
+use crate::core::message::command as say;
+use crate::core::text::capped;
+use crate::incident::{Incident, Phase};
+
+/// So many are listed.
+const SHOWN: usize = 20;
+
+pub(super) async fn incidents(speaker: &Speaker<'_>, filter: Filter) -> Answer {
+    let all = filter == Filter::All;
+    let mut incidents = speaker.deps.incidents.list(!all, SHOWN + 1).await?;
+    if incidents.is_empty() {
+        return Ok(done(say::no_incidents(all), json!({ "incidents": [] })));
+    }
+    let more = incidents.len() > SHOWN;
+    incidents.truncate(SHOWN);
+    let mut lines = vec![say::incidents_heading(incidents.len(), all, more)];
+    lines.extend(incidents.iter().map(|incident| line(speaker, incident)));
+    Ok(done(lines.join("\n"), json!({ "incidents": data_of(&incidents)?, "more": more })))
+}
+
+/// One incident in a line.
+pub(super) fn line(speaker: &Speaker<'_>, incident: &Incident) -> String {
+    let severity = format!("{:?}", incident.severity);
+    let since = speaker.when(incident.started_at);
+    say::incident_line(incident.id, &severity, phase_word(incident.phase), &what(incident), incident.alerts, &since)
+}
+
+/// `order-service: Service_Down`.
+pub(super) fn what(incident: &Incident) -> String {
+    let (service, alert) = (capped(incident.service.as_data(), 80), capped(incident.alert_name.as_data(), 80));
+    if service.is_empty() { alert } else { format!("{service}: {alert}") }
+}
+
+/// The lifecycle's word.
+pub(super) const fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Triggered => "triggered",
+        Phase::Acknowledged => "acknowledged",
+        Phase::Mitigated => "mitigated",
+        Phase::Resolved => "resolved",
+        Phase::Reopened => "reopened",
+    }
+}

@@ -1,0 +1,444 @@
+//! Commands as behaviour, with the rooms below played by small fakes.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::ports::{
+    Audits, Causes, Healths, Incidents, ParameterBrief, People, PlaybookBrief, Playbooks, Said, TaskBrief,
+};
+use super::*;
+use crate::access::{Actor, PersonId, Role};
+use crate::alert::{Alert, Severity};
+use crate::catalog::{Catalog, Service};
+use crate::chat::ChannelId;
+use crate::core::clock::ManualClock;
+use crate::core::{IncidentId, RunId, Timestamp};
+use crate::heal::Explained;
+use crate::heal::tests::{SEVEN, alert, at, explained, incident, view, waiting};
+use crate::incident::{Act, Incident, Moment, Phase};
+use crate::ops::health::{Part, Report, State};
+use crate::playbook::view::{Decided, Order, RunOutcome};
+use crate::playbook::{self, ProposeRequest, Proposed, RunState, RunView};
+use crate::source::{LogLine, LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
+
+#[derive(Default)]
+struct World {
+    acts: Mutex<Vec<(Actor, Act)>>,
+    orders: Mutex<Vec<(RunId, Order, PersonId)>>,
+    proposed: Mutex<Vec<ProposeRequest>>,
+    audits: Mutex<Vec<Said>>,
+    queries: Mutex<Vec<LogQuery>>,
+    audit_is_ill: std::sync::atomic::AtomicBool,
+}
+
+impl Incidents for World {
+    fn get(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, No>> {
+        Box::pin(async move { Ok((id == SEVEN).then(known)) })
+    }
+    fn list(&self, _: bool, _: usize) -> BoxFuture<'_, Result<Vec<Incident>, No>> {
+        Box::pin(async { Ok(vec![known()]) })
+    }
+    fn timeline(&self, _: IncidentId, _: usize) -> BoxFuture<'_, Result<Vec<Moment>, No>> {
+        let moment = |second, by, says: &str| Moment { at: at(second), by, says: says.to_owned() };
+        let moments = vec![
+            moment(1, Actor::Mayday("incident".to_owned()), "opened by Service_Down"),
+            moment(9, Actor::Person(PersonId("web:ana".to_owned())), "acknowledged"),
+        ];
+        Box::pin(std::future::ready(Ok(moments)))
+    }
+    fn act(&self, _: IncidentId, by: Actor, act: Act) -> BoxFuture<'_, Result<Incident, No>> {
+        assert!(!self.audits.lock().unwrap().is_empty(), "the audit comes first");
+        self.acts.lock().unwrap().push((by, act));
+        Box::pin(std::future::ready(Ok(known())))
+    }
+    fn newest_alert<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Result<Option<Alert>, No>> {
+        Box::pin(std::future::ready(Ok(incident.latest_alerts.first().map(alert))))
+    }
+    fn card(&self, incident: &Incident, _: Timestamp) -> Card {
+        Card { id: incident.id.to_string(), ..Card::default() }
+    }
+}
+
+impl Runs for World {
+    fn propose(&self, request: ProposeRequest) -> BoxFuture<'_, Result<Proposed, playbook::Error>> {
+        let mut proposed = self.proposed.lock().unwrap();
+        let before = proposed.iter().position(|before| before.key == request.key);
+        let answer = match before {
+            Some(_) => Proposed::Already(RunId::new(3)),
+            None => Proposed::New(RunId::new(3)),
+        };
+        proposed.push(request);
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+    fn order<'a>(
+        &'a self,
+        run: RunId,
+        order: Order,
+        person: &'a Person,
+    ) -> BoxFuture<'a, Result<Decided, playbook::Error>> {
+        let mut orders = self.orders.lock().unwrap();
+        let decided = if orders.is_empty() {
+            Decided::Done("RUN-3 goes on.".to_owned())
+        } else {
+            Decided::Nothing("RUN-3 was approved by Ana already.".to_owned())
+        };
+        orders.push((run, order, person.id.clone()));
+        Box::pin(std::future::ready(Ok(decided)))
+    }
+    fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, playbook::Error>> {
+        Box::pin(std::future::ready(Ok((run == RunId::new(3)).then(waiting))))
+    }
+    fn list(&self, _: Option<RunId>, _: usize) -> BoxFuture<'_, Result<Vec<RunView>, playbook::Error>> {
+        Box::pin(std::future::ready(Ok(vec![view(RunState::Ended, Some(RunOutcome::Fixed))])))
+    }
+}
+
+impl Playbooks for World {
+    fn all(&self) -> Vec<PlaybookBrief> {
+        vec![PlaybookBrief {
+            id: "PB-Restart".to_owned(),
+            name: "Restart a hung service".to_owned(),
+            description: String::new(),
+            version: "1".to_owned(),
+            triggers: vec!["Service_Down of any service".to_owned()],
+            parameters: [("service", "name"), ("count", "integer"), ("dry", "boolean")]
+                .map(|(name, kind)| ParameterBrief {
+                    name: name.to_owned(),
+                    kind: kind.to_owned(),
+                    default: None,
+                    says: String::new(),
+                })
+                .into(),
+            tasks: vec![TaskBrief {
+                id: "restart".to_owned(),
+                name: "Restart it".to_owned(),
+                kind: "Service_Restart".to_owned(),
+                risk: "disruptive".to_owned(),
+            }],
+        }]
+    }
+    fn resolve(
+        &self,
+        _: &str,
+        given: &BTreeMap<String, String>,
+        _: Option<&Alert>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        if given.contains_key("service") {
+            Ok(given.clone())
+        } else {
+            Err("PB-Restart needs the parameter `service`".to_owned())
+        }
+    }
+}
+
+impl Logs for World {
+    fn search<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<LogPage, crate::source::Error>> {
+        self.queries.lock().unwrap().push(query.clone());
+        let line = LogLine { at: at(30), level: Some("ERROR".to_owned()), text: "pool\u{7} exhausted".into() };
+        Box::pin(std::future::ready(Ok(LogPage {
+            lines: vec![line],
+            total: 1_204,
+            matched: 12,
+            errors: 3,
+            truncated: false,
+        })))
+    }
+}
+
+impl Metrics for World {
+    fn range<'a>(&'a self, query: &'a MetricQuery) -> BoxFuture<'a, Result<Vec<Series>, crate::source::Error>> {
+        let answer = match query.expr.as_str() {
+            "nothing" => Ok(Vec::new()),
+            "rate(" => Err(crate::source::Error::BadQuery("a parenthesis is open".to_owned())),
+            name => {
+                let labels = BTreeMap::from([("__name__".to_owned(), name.to_owned())]);
+                Ok(vec![Series { labels, points: vec![(at(0), 1.0), (at(10), 3.0)] }])
+            }
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Causes for World {
+    fn look<'a>(&'a self, _: &'a Incident) -> BoxFuture<'a, Result<Explained, No>> {
+        let found = Explained { not_seen: vec!["traces: no source".to_owned()], ..explained("It answers nothing.") };
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
+impl People for World {
+    fn find(&self, name: &str) -> Option<Person> {
+        let is = |person: &Person| person.name.eq_ignore_ascii_case(name) || person.id.0.ends_with(&format!(":{name}"));
+        People::all(self).into_iter().find(|person| is(person) || person.id.0 == name)
+    }
+    fn all(&self) -> Vec<Person> {
+        vec![person("ana", Role::Approver), person("vic", Role::Viewer)]
+    }
+}
+
+impl Audits for World {
+    fn record(&self, said: Said) -> BoxFuture<'_, Result<(), String>> {
+        let ill = self.audit_is_ill.load(std::sync::atomic::Ordering::Relaxed);
+        if !ill {
+            self.audits.lock().unwrap().push(said);
+        }
+        Box::pin(std::future::ready(if ill { Err("disk full".to_owned()) } else { Ok(()) }))
+    }
+}
+
+impl Healths for World {
+    fn report(&self) -> BoxFuture<'_, Report> {
+        let part = Part::new("store", State::Well, "answers in 1 ms");
+        Box::pin(std::future::ready(Report { state: State::Well, parts: vec![part], at: at(0) }))
+    }
+}
+
+fn known() -> Incident {
+    Incident { findings: explained("It hangs.").findings, phase: Phase::Acknowledged, ..incident() }
+}
+
+fn person(name: &str, role: Role) -> Person {
+    let capital = crate::core::message::heal::upper_first(name);
+    Person { id: PersonId(format!("web:{name}")), name: capital, role, teams: Vec::new() }
+}
+
+fn service(name: &str, depends_on: &[&str]) -> Service {
+    let value = json!({ "name": name, "team": "orders", "depends_on": depends_on });
+    serde_json::from_value(value).unwrap()
+}
+
+fn desk() -> (Desk, Arc<World>) {
+    let world = Arc::new(World::default());
+    let catalog =
+        Catalog::new(vec![service("gateway", &["order-service"]), service("order-service", &["inventory-service"])]);
+    let deps = Deps {
+        incidents: world.clone(),
+        runs: world.clone(),
+        playbooks: world.clone(),
+        logs: world.clone(),
+        metrics: world.clone(),
+        causes: world.clone(),
+        catalog: Arc::new(catalog.unwrap()),
+        people: world.clone(),
+        audits: world.clone(),
+        health: world.clone(),
+        clock: Arc::new(ManualClock::at(at(60))),
+    };
+    (Desk::new(deps, Options::default()), world)
+}
+
+fn inbound(person: Person, text: &str) -> Inbound {
+    let channel = Some(ChannelId::web("orders"));
+    Inbound { person, impersonated_by: None, channel, thread: None, text: text.to_owned() }
+}
+
+async fn ana(desk: &Desk, text: &str) -> Reply {
+    desk.say(inbound(person("ana", Role::Approver), text)).await
+}
+
+#[tokio::test]
+async fn every_command_of_the_grammar_is_carried_out_or_stands_in_the_table_of_those_to_come() {
+    let (desk, _) = desk();
+    for verb in Verb::all() {
+        let line = verb.spec().example.replace("PB-Disk-Cleanup", "PB-Restart");
+        let reply = desk.say(inbound(person("root", Role::Admin), &line)).await;
+        assert!(!reply.text.contains(UNHANDLED), "{line}");
+        let missing = reply.data["error"] == "not_there_yet";
+        assert_eq!(missing, missing::is_missing(verb), "{line}: {}", reply.text);
+        if !missing && verb != Verb::Answer {
+            assert!(reply.data["error"].is_null(), "{line}: {}", reply.text);
+            assert!(!reply.data.is_null(), "{line} has nothing for --json");
+        }
+    }
+}
+
+#[tokio::test]
+async fn help_shows_what_this_person_may_do_and_refusals_name_the_role() {
+    let (desk, world) = desk();
+    let vic = |text: &str| desk.say(inbound(person("vic", Role::Viewer), text));
+    let help = vic("help").await.text;
+    assert!(help.contains("incidents [open|all]") && !help.contains("approve") && !help.contains("forecast"), "{help}");
+    assert!(ana(&desk, "help").await.text.contains("approve <RUN-3>"));
+    let refused = vic("approve RUN-3").await;
+    assert!(!refused.ok);
+    assert!(refused.text.contains("the role approver; you are viewer"), "{}", refused.text);
+    assert!(world.audits.lock().unwrap().is_empty() && world.orders.lock().unwrap().is_empty());
+    let one = vic("help silence").await.text;
+    assert!(one.contains("usage: silence") && one.contains("can't do it yet"), "{one}");
+    let completions = desk.complete(&person("vic", Role::Viewer), "ap", 9).await;
+    assert!(completions.is_empty());
+}
+
+#[tokio::test]
+async fn a_change_is_audited_before_it_is_done_with_who_acted_as_whom() {
+    let (desk, world) = desk();
+    let mut said = inbound(person("ana", Role::Approver), "ack INC-7");
+    said.impersonated_by = Some(person("root", Role::Admin));
+    let reply = desk.say(said).await;
+    assert_eq!((reply.ok, reply.text.as_str()), (true, "INC-7 acknowledged by Ana."));
+    let by = Actor::Impersonated { admin: PersonId("web:root".to_owned()), person: PersonId("web:ana".to_owned()) };
+    assert_eq!(*world.acts.lock().unwrap(), [(by.clone(), Act::Acknowledge)]);
+    assert_eq!(
+        *world.audits.lock().unwrap(),
+        [Said {
+            by,
+            verb: "ack",
+            subject: "INC-7".to_owned(),
+            line: "ack INC-7".to_owned(),
+            place: Some("web:orders".to_owned()),
+        }]
+    );
+}
+
+#[tokio::test]
+async fn what_can_not_be_audited_is_not_done() {
+    let (desk, world) = desk();
+    world.audit_is_ill.store(true, std::sync::atomic::Ordering::Relaxed);
+    for line in ["ack INC-7", "approve RUN-3", "run PB-Restart service=x", "resolve 7"] {
+        let reply = ana(&desk, line).await;
+        assert!(!reply.ok && reply.text.contains("disk full"), "{line}: {}", reply.text);
+    }
+    assert!(world.acts.lock().unwrap().is_empty());
+    assert!(world.orders.lock().unwrap().is_empty() && world.proposed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn in_a_thread_the_incident_may_be_left_out_and_elsewhere_it_is_asked_for() {
+    let (desk, world) = desk();
+    let mut said = inbound(person("ana", Role::Approver), "severity Warning");
+    said.thread = Some("INC-7/finding".to_owned());
+    assert_eq!(desk.say(said).await.text, "INC-7 is Warning now; alerts no longer change that.");
+    assert_eq!(world.acts.lock().unwrap()[0].1, Act::SetSeverity { severity: Severity::Warning });
+    let asked = ana(&desk, "resolve").await;
+    assert!(
+        !asked.ok && asked.text.contains("`resolve INC-7`") && asked.text.contains("Open: INC-7."),
+        "{}",
+        asked.text
+    );
+    let unknown = ana(&desk, "show INC-77").await;
+    assert_eq!(unknown.text, "There is no INC-77. Did you mean `INC-7`?");
+}
+
+#[tokio::test]
+async fn a_person_is_found_by_name_and_a_slip_is_helped() {
+    let (desk, world) = desk();
+    assert_eq!(ana(&desk, "assign INC-7 @vic").await.text, "INC-7 is led by Vic now.");
+    assert_eq!(ana(&desk, "assign INC-7 me").await.text, "INC-7 is led by Ana now.");
+    let Act::Assign { to } = world.acts.lock().unwrap()[1].1.clone() else { panic!() };
+    assert_eq!(to.0, "web:ana");
+    assert_eq!(ana(&desk, "assign INC-7 @anna").await.text, "Nobody here is called `anna`. Did you mean `Ana`?");
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_command_is_answered_with_its_place() {
+    let (desk, _) = desk();
+    let reply = ana(&desk, "shwo INC-7").await;
+    assert_eq!((reply.ok, reply.data["near"].as_str()), (false, Some("show")));
+    assert!(reply.text.contains("\n  shwo INC-7\n  ^^^^"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_decision_carries_the_plan_that_was_seen_and_the_second_click_says_that_it_did_nothing() {
+    let (desk, world) = desk();
+    let first = ana(&desk, "approve RUN-3 --plan 9f86d081 looks right").await;
+    assert_eq!((first.ok, first.text.as_str()), (true, "RUN-3 goes on."));
+    let second = ana(&desk, "approve RUN-3 --plan 9f86d081").await;
+    assert_eq!((second.ok, second.data["decided"].as_str()), (false, Some("nothing")));
+    let (run, order, by) = world.orders.lock().unwrap()[0].clone();
+    let expected = Order::Approve { plan_hash: Some("9f86d081".to_owned()), reason: Some("looks right".to_owned()) };
+    assert_eq!((run, order, by.0.as_str()), (RunId::new(3), expected, "web:ana"));
+    let moved = ana(&desk, "reject RUN-3 --plan 00000000 no").await;
+    assert!(!moved.ok && moved.text.contains("has changed since"), "{}", moved.text);
+    assert_eq!(world.orders.lock().unwrap().len(), 2, "the rejection of an old plan is not carried out");
+    assert_eq!(ana(&desk, "pause RUN-4").await.text, "There is no RUN-4. Did you mean `RUN-3`?");
+    assert_eq!(ana(&desk, "answer RUN-3 done").await.text, "RUN-3 asks nothing now; `runs RUN-3` shows how it stands.");
+}
+
+#[tokio::test]
+async fn a_run_is_proposed_once_with_its_parameters_for_the_incident_of_the_thread() {
+    let (desk, world) = desk();
+    let mut said = inbound(person("ana", Role::Approver), "run pb-restart service=order-service count=3 dry=true");
+    said.thread = Some("INC-7".to_owned());
+    let reply = desk.say(said.clone()).await;
+    assert_eq!(reply.text, "RUN-3 proposed: Restart a hung service. Its plan comes to the card of INC-7.");
+    assert!(desk.say(said).await.text.starts_with("That is RUN-3 already"));
+    let proposed = world.proposed.lock().unwrap()[0].clone();
+    assert_eq!((proposed.playbook.as_str(), proposed.incident), ("PB-Restart", Some(SEVEN)));
+    assert_eq!(proposed.parameters["count"], json!("3"), "the engine gives it its type");
+    assert_eq!(proposed.parameters["service"], json!("order-service"));
+    assert_eq!(
+        ana(&desk, "run PB-Restrat").await.text,
+        "There is no playbook `PB-Restrat`. Did you mean `PB-Restart`?"
+    );
+}
+
+#[tokio::test]
+async fn why_says_the_cause_what_proves_it_and_what_was_not_seen() {
+    let (desk, _) = desk();
+    let reply = ana(&desk, "why 7").await;
+    assert_eq!(
+        reply.text,
+        "Likely cause: It answers nothing (confidence 0.90) [E1]\n  \
+         E1  pid 4711 answers nothing (process table: order-service)\n\
+         Not seen: traces: no source."
+    );
+    let card = reply.card.unwrap();
+    assert_eq!(card.sections[0].lines[0].evidence[0].path, "/incidents/INC-7/evidence/E1");
+    assert_eq!(reply.data["findings"][0]["component"], "order-service");
+}
+
+#[tokio::test]
+async fn logs_and_metrics_answer_in_numbers_first_and_say_when_there_is_nothing() {
+    let (desk, world) = desk();
+    let reply = ana(&desk, "logs order-service 10m pool").await;
+    assert_eq!(
+        reply.text,
+        "1,204 lines of order-service in the last 10 min, 12 with pool, 3 errors.\nNewest 1:\n  11:07:10 ERROR pool  exhausted"
+    );
+    let query = world.queries.lock().unwrap()[0].clone();
+    assert_eq!((query.from, query.to), (at(60 - 600), at(60)));
+    assert!(ana(&desk, "logs order-servce").await.text.contains("Did you mean `order-service`?"));
+    let reply = ana(&desk, "metrics queue_wait_seconds 2h").await;
+    assert_eq!(reply.text, "queue_wait_seconds  now 3 s · least 1 s · mean 2 s · most 3 s");
+    assert_eq!(reply.card.unwrap().chart.unwrap().caption, "queue_wait_seconds, last 2 h");
+    assert_eq!(ana(&desk, "metrics nothing").await.text, "`nothing` has no data in the last 1 h.");
+    let wrong = ana(&desk, "metrics rate(").await;
+    assert!(!wrong.ok && wrong.text.contains("a parenthesis is open"), "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn lists_are_dense_and_say_when_relatively_and_exactly() {
+    let (desk, _) = desk();
+    assert_eq!(
+        ana(&desk, "incidents").await.text,
+        "1 open:\nINC-7  Critical · acknowledged · order-service: Service_Down · 1 alert · since 1 min ago (11:06:40 UTC)"
+    );
+    assert_eq!(ana(&desk, "runs").await.text, "RUN-3  fixed · PB-Restart · INC-7 · 19 s ago (11:07:21 UTC)");
+    assert_eq!(
+        ana(&desk, "timeline INC-7").await.text,
+        "INC-7, 2 moments (UTC):\n  2026-11-18 11:06:41  Mayday: opened by Service_Down\n  2026-11-18 11:06:49  Ana: acknowledged"
+    );
+    assert!(ana(&desk, "topology order-service").await.text.contains("called by: gateway"));
+    assert_eq!(ana(&desk, "health").await.text, "Mayday is well.\nwell      store  answers in 1 ms");
+    let plan = ana(&desk, "plan PB-Restart service=x").await.text;
+    assert!(plan.contains("1. Restart it  Service_Restart · disruptive") && plan.contains("service = x"), "{plan}");
+    assert_eq!(ana(&desk, "plan PB-Restart").await.text, "PB-Restart needs the parameter `service`.");
+    assert!(plan.ends_with("`run PB-Restart service=x` proposes it; what it changes waits for an approval."), "{plan}");
+}
+
+#[tokio::test]
+async fn what_exists_is_completed() {
+    let (desk, _) = desk();
+    let lines = |line: &'static str| {
+        let desk = desk.clone();
+        async move {
+            let found = desk.complete(&person("ana", Role::Approver), line, 5).await;
+            found.into_iter().map(|completion| completion.line).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(lines("ack ").await, ["ack INC-7"]);
+    assert_eq!(lines("logs ord").await, ["logs order-service"]);
+    assert_eq!(lines("approve R").await, ["approve RUN-3"]);
+    assert_eq!(lines("run PB-Restart dry=true count=1 ").await, ["run PB-Restart dry=true count=1 service="]);
+    assert_eq!(lines("assign an").await, ["assign @ana"]);
+}

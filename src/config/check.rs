@@ -1,0 +1,150 @@
+//! What only the whole configuration can tell: names that must exist, secrets that must be there, addresses and folders
+//! that must make sense.
+
+use std::collections::HashMap;
+use std::path::{Component, Path};
+
+use super::Config;
+use super::diagnostic::{Code, Diagnostic};
+use super::tree::{Kind, Node, Step};
+use crate::core::message::config as message;
+use crate::core::nearest::nearest;
+
+/// Folders whose loss would take a system with it; they and everything above them may not be cleaned.
+const PROTECTED: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/run",
+];
+
+/// Collects mistakes with their place.
+pub(super) struct Sheet<'a> {
+    /// Without what had a mistake of its own: its lists are the configuration's.
+    left: &'a Node,
+    /// As written: what is named there exists, even if something else about it is wrong.
+    written: &'a Node,
+    file: &'a str,
+    wrong: &'a mut Vec<Diagnostic>,
+}
+
+impl Sheet<'_> {
+    fn add(&mut self, path: &[Step], code: Code, says: String) {
+        self.wrong.push(Diagnostic { file: self.file.to_owned(), place: self.written.place_of(path), code, says });
+    }
+}
+
+macro_rules! path {
+    ($($step:expr),*) => { &[$(Step::from($step)),*] };
+}
+
+/// All cross checks.
+pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &mut Vec<Diagnostic>) {
+    let mut sheet = Sheet { left, written, file, wrong };
+    services(config, &mut sheet);
+}
+
+fn services(config: &Config, sheet: &mut Sheet<'_>) {
+    // Index in the list as read; items set aside are not in it, so places come from the names.
+    let rows = rows(sheet.left, "services");
+    let mut names: HashMap<String, u64> = HashMap::new();
+    let known = service_names(sheet.written);
+    for (service, row) in config.services.iter().zip(rows) {
+        let line = sheet.written.place_of(path!["services", row]).line;
+        for (name, path) in std::iter::once((&service.name, path!["services", row, "name"].to_vec())).chain(
+            service.aliases.iter().enumerate().map(|(i, alias)| (alias, path!["services", row, "aliases", i].to_vec())),
+        ) {
+            if let Some(first) = names.insert(name.to_lowercase(), line) {
+                sheet.add(&path, Code::Name, message::same_name("service", name, first));
+            }
+        }
+        for (i, needed) in service.depends_on.iter().enumerate() {
+            if !known.iter().any(|name| name.eq_ignore_ascii_case(needed)) {
+                let says = message::no_service(needed, nearest(needed, known.iter().copied()));
+                sheet.add(path!["services", row, "depends_on", i], Code::Unknown, says);
+            }
+        }
+        if let Some(url) = &service.base_url
+            && !is_http(url)
+        {
+            sheet.add(path!["services", row, "base_url"], Code::Url, message::bad_url(url));
+        }
+        for (i, folder) in service.cleanup.iter().enumerate() {
+            if let Some(says) = folder_mistake(&folder.path) {
+                sheet.add(path!["services", row, "cleanup", i, "path"], Code::Folder, says);
+            }
+            if folder.patterns.is_empty() {
+                let says = message::no_patterns(&folder.path.display().to_string());
+                sheet.add(path!["services", row, "cleanup", i], Code::Folder, says);
+            }
+        }
+    }
+}
+
+/// Names and aliases of all services.
+fn service_names(written: &Node) -> Vec<&str> {
+    let Some(Kind::List(items)) = written.at(path!["services"]).map(|node| &node.kind) else { return Vec::new() };
+    let mut names = Vec::new();
+    for item in items {
+        names.extend(item.at(path!["name"]).and_then(Node::text));
+        if let Some(Kind::List(aliases)) = item.at(path!["aliases"]).map(|node| &node.kind) {
+            names.extend(aliases.iter().filter_map(Node::text));
+        }
+    }
+    names
+}
+
+/// Indices of the items of a list that were not set aside.
+fn rows(tree: &Node, list: &str) -> Vec<usize> {
+    match tree.at(path![list]).map(|node| &node.kind) {
+        Some(Kind::List(items)) => {
+            items.iter().enumerate().filter(|(_, item)| item.kind != Kind::Gone).map(|(i, _)| i).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether it is an http or https address with a host.
+fn is_http(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+}
+
+/// What is wrong with a folder to clean, if anything. `..` is resolved by the text, as a person reads it.
+fn folder_mistake(path: &Path) -> Option<String> {
+    let shown = path.display().to_string();
+    if !path.is_absolute() {
+        return Some(message::relative_folder(&shown));
+    }
+    let mut plain = std::path::PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    let protected = plain == Path::new("/") || PROTECTED.iter().any(|folder| Path::new(folder) == plain);
+    protected.then(|| message::protected_folder(&shown))
+}

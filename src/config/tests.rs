@@ -1,0 +1,151 @@
+//! How mistakes in a configuration are told: each with its place and fix, all at once.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::{Config, from_bytes};
+
+fn check(text: &str) -> Result<Config, Vec<String>> {
+    check_in(text, Path::new("."))
+}
+
+fn check_in(text: &str, base: &Path) -> Result<Config, Vec<String>> {
+    let variables = |name: &str| match name {
+        "NAME" => Some("order-service".to_owned()),
+        "COST" => Some("12.5".to_owned()),
+        "BAD" => Some("hunter2".to_owned()),
+        _ => None,
+    };
+    from_bytes("m.yaml", text.as_bytes(), base, &variables)
+        .map_err(|wrong| wrong.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_fix() {
+    let wrong = check(concat!(
+        "dta: x\n",
+        "log: {filter: [], format: xml}\n",
+        "services:\n",
+        "  - name: order-service\n",
+        "    team: shop\n",
+        "    base_url: ftp://x\n",
+        "    depends_on: [inventry-service]\n",
+        "    cleanup: [{path: /, patterns: ['*']}, {path: logs, patterns: []}]\n",
+        "  - name: inventory-service\n",
+        "    cost_per_minute: much\n",
+        "  - {name: Order-Service, team: shop}\n",
+    ))
+    .unwrap_err();
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
+#[test]
+fn a_variable_fills_a_text_and_a_number_and_is_never_shown() {
+    let config =
+        check("services: [{name: '${NAME}', team: '${TEAM:-shop}', cost_per_minute: '${COST}', journey: 'a $${b}'}]")
+            .unwrap();
+    assert_eq!(config.services[0].name, "order-service");
+    assert_eq!(config.services[0].team, "shop");
+    assert_eq!(config.services[0].cost_per_minute, Some(12.5));
+    assert_eq!(config.services[0].journey.as_deref(), Some("a ${b}"));
+    let wrong =
+        check("services: [{name: a, team: '${NO_SUCH}', cost_per_minute: '${BAD}', runbook: '${'}]").unwrap_err();
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
+    assert!(wrong[0].contains("CF007") && wrong[0].contains("NO_SUCH"), "{wrong:?}");
+    assert!(wrong.iter().all(|line| !line.contains("hunter2")), "{wrong:?}");
+}
+
+#[test]
+fn a_secret_comes_from_a_file_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("team"), "shop\n").unwrap();
+    let config = check_in("services: [{name: a, team_file: team}]", folder.path()).unwrap();
+    assert_eq!(config.services[0].team, "shop");
+    let wrong =
+        check_in("services: [{name: a, team_file: nowhere}, {name: b, team: x, team_file: team}]", folder.path())
+            .unwrap_err();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].contains("m.yaml:1:") && wrong[0].contains("CF008"), "{wrong:?}");
+    assert!(wrong[1].contains("both `team` and `team_file`"), "{wrong:?}");
+}
+
+#[test]
+fn a_number_written_without_quotes_keeps_its_digits_where_text_is_wanted() {
+    let config = check("services:\n  - {name: 1.20, team: 007}\n").unwrap();
+    assert_eq!((config.services[0].name.as_str(), config.services[0].team.as_str()), ("1.20", "007"));
+}
+
+#[test]
+fn an_empty_file_and_an_empty_section_are_the_defaults() {
+    assert_eq!(check("").unwrap().data, Path::new("mayday-data"));
+    assert!(check("services:\nlog:\n").unwrap().services.is_empty());
+}
+
+#[test]
+fn a_key_twice_does_not_hide_other_mistakes() {
+    let wrong = check("data: a\ndata: b\nsrvices: []\n").unwrap_err();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].starts_with("m.yaml:2:1: CF006:"), "{wrong:?}");
+    assert!(wrong[1].contains("did you mean `services`?"), "{wrong:?}");
+}
+
+#[test]
+fn hostile_files_are_refused_with_a_place_and_in_time() {
+    let started = std::time::Instant::now();
+    let bomb: String = (1..30).fold("a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, i| {
+        let last = format!("*a{}", i - 1);
+        format!("{text}a{i}: &a{i} [{}]\n", [last.as_str(); 9].join(","))
+    });
+    let deep = format!("services: {}", "[".repeat(100_000));
+    let huge = "x: y\n".repeat(300_000);
+    for (what, bytes) in [
+        ("bomb", bomb.into_bytes()),
+        ("deep", deep.into_bytes()),
+        ("huge", huge.into_bytes()),
+        ("not utf-8", b"data: a\nlog: \xff\n".to_vec()),
+        ("not yaml", b"data: [a\nlog: {".to_vec()),
+        ("two documents", b"data: a\n---\ndata: b\n".to_vec()),
+        ("a list", b"- a\n".to_vec()),
+        ("a word", b"mayday".to_vec()),
+    ] {
+        let wrong = from_bytes("m.yaml", &bytes, Path::new("."), &|_| None).expect_err(what);
+        assert!(!wrong.is_empty() && wrong.len() <= 101, "{what}");
+        assert!(wrong[0].to_string().starts_with("m.yaml:"), "{what}: {}", wrong[0]);
+    }
+    let wrong = from_bytes("m.yaml", b"data: a\nlog: \xff\n", Path::new("."), &|_| None).unwrap_err();
+    assert_eq!((wrong[0].place.line, wrong[0].place.column), (2, 6));
+    assert!(started.elapsed().as_secs() < 10, "took {:?}", started.elapsed());
+}
+
+#[test]
+fn many_mistakes_are_cut_and_it_says_so() {
+    let wrong = check(&(0..300).map(|i| format!("k{i}: 1\n")).collect::<String>()).unwrap_err();
+    assert_eq!(wrong.len(), 101);
+    assert!(wrong[100].contains("CF099"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = check(&text);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = from_bytes("m.yaml", &bytes, Path::new("."), &|_| None);
+    }
+
+    #[test]
+    fn no_half_right_configuration_makes_it_panic(
+        words in proptest::collection::vec(prop_oneof![
+            Just("services:"), Just("- "), Just("name: "), Just("\n"), Just("  "), Just("team: a"), Just("["), Just("{"), Just("}"),
+            Just("cleanup: "), Just("path: /"), Just("restart: {process: a}"), Just("restart: x"), Just("*a"), Just("&a "), Just("${"), Just("!!int "),
+            Just("depends_on: "), Just("- b"), Just("1e999"), Just("~"), Just("'"), Just("|\n"), Just("team_file: /dev/null"),
+        ], 0..40)
+    ) {
+        let _ = check(&words.concat());
+    }
+}

@@ -1,0 +1,115 @@
+//! What the command line says.
+
+use std::time::Duration;
+
+/// A command that is declared before its back end exists.
+pub fn later(command: &str) -> String {
+    format!("`mayday {command}` is not there yet: this version can't do it.")
+}
+
+/// Should not be reached by typing.
+pub fn wrong_usage() -> String {
+    "this can't be done that way; see `mayday --help`".to_owned()
+}
+
+/// Mistakes were found and printed.
+pub fn mistakes(count: usize) -> String {
+    if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
+}
+
+/// No token file anywhere.
+pub fn no_bot() -> String {
+    "no running Mayday was found here; start one with `mayday run` or `mayday demo`, or say where it is with --data DIR or --url URL"
+        .to_owned()
+}
+
+/// Nobody listens there.
+pub fn nobody_answers(url: &str) -> String {
+    format!("no Mayday answers at {url}; start one with `mayday run`, or give --url")
+}
+
+/// It listens, and does not answer.
+pub fn slow(url: &str, waited: Duration) -> String {
+    format!("Mayday at {url} did not answer within {}; look at `mayday health`", crate::core::duration::human(waited))
+}
+
+/// No token for a door that needs one.
+pub fn no_token(url: &str) -> String {
+    format!("{url} needs a token; give its data folder with --data, or the token in MAYDAY_TOKEN")
+}
+
+/// The bot's own words.
+pub fn refused(why: &str, fix: Option<&str>) -> String {
+    match fix {
+        Some(fix) if !fix.is_empty() => format!("Mayday refused: {why}; {fix}"),
+        _ => format!("Mayday refused: {why}"),
+    }
+}
+
+/// Not an address.
+pub fn bad_url(url: &str) -> String {
+    format!(
+        "`{}` is not an address; write for instance --url http://127.0.0.1:7007",
+        crate::core::text::capped(url, 120)
+    )
+}
+
+/// A format or integration that can't be part of a path.
+pub fn not_a_name(name: &str) -> String {
+    format!("`{}` is not a name; letters, digits, `-`, `_` and `.` are", crate::core::text::capped(name, 80))
+}
+
+/// A file that can't be read.
+pub fn no_file(file: &str, why: &str) -> String {
+    format!("{file} can't be read: {why}")
+}
+
+/// More than is sent.
+pub fn file_too_large(file: &str, most: u64) -> String {
+    format!("{file} has more than {} MB; split it", most / 1_000_000)
+}
+
+/// No such fault.
+pub fn no_fault(fault: &str, near: Option<&str>, all: &[String]) -> String {
+    let fault = crate::core::text::capped(fault, 80);
+    match near {
+        Some(near) => format!("there is no fault `{fault}`; did you mean `{near}`?"),
+        None => format!("there is no fault `{fault}`; there are: {}", all.join(", ")),
+    }
+}
+
+/// What became of alerts.
+pub fn receipt(accepted: u64, duplicates: u64, rejected: usize) -> String {
+    format!("{accepted} accepted ({duplicates} of them known already), {rejected} rejected")
+}
+
+/// One that was set aside.
+pub fn rejected(index: u64, why: &str) -> String {
+    format!("  alert {index}: {why}")
+}
+
+/// How the bot is.
+pub fn health(url: &str, well: bool, version: &str) -> String {
+    let how = if well { "well" } else { "not well" };
+    format!("Mayday {version} at {url} is {how}")
+}
+
+/// All playbooks passed.
+pub fn playbooks_well(count: usize) -> String {
+    if count == 1 { "1 playbook, no mistakes".to_owned() } else { format!("{count} playbooks, no mistakes") }
+}
+
+/// Two files with one id.
+pub fn same_playbook(file: &str, id: &str, first: &str) -> String {
+    format!("{file}:1:1: PB028: `{id}` is already the id of {first}; give one of them another")
+}
+
+/// A folder without playbooks.
+pub fn no_playbooks() -> String {
+    "no YAML file was found there; name playbook files, or folders that hold some".to_owned()
+}
+
+/// More files than anyone has.
+pub fn too_many_files(most: usize) -> String {
+    format!("these folders hold more than {most} files; name the ones that are playbooks")
+}

@@ -1,0 +1,152 @@
+//! What the configuration check says. Each sentence: what is wrong, and the fix.
+
+/// The file is larger than may be.
+pub fn too_large(bytes: usize, most: usize) -> String {
+    format!(
+        "the file has {bytes} bytes, at most {most} are read; move services that are generated into fewer, shorter entries"
+    )
+}
+
+/// A byte that is no UTF-8.
+pub fn not_utf8(byte: u8) -> String {
+    format!("byte 0x{byte:02x} is not UTF-8; save the file as UTF-8")
+}
+
+/// The parser's words.
+pub fn not_yaml(why: &str) -> String {
+    format!("this is not YAML that can be read: {why}; check the indentation, quotes and brackets up to here")
+}
+
+/// A second YAML document.
+pub fn second_document() -> String {
+    "a second YAML document begins here; Mayday reads one: remove this line, or what follows it".to_owned()
+}
+
+/// A key twice in one map.
+pub fn duplicate_key(key: Option<&str>) -> String {
+    match key {
+        Some(key) => format!("`{key}` is written twice here; keep one of them"),
+        None => "a key is written twice here; keep one of them".to_owned(),
+    }
+}
+
+/// A key that is not known there.
+pub fn unknown_key(key: &str, near: Option<&str>, known: &[&str]) -> String {
+    let shown = crate::core::text::capped(key, 80);
+    match near {
+        Some(near) => format!("there is no key `{shown}` here; did you mean `{near}`?"),
+        None if known.is_empty() => format!("there is no key `{shown}` here; remove it"),
+        None => format!("there is no key `{shown}` here; remove it, or use one of: {}", known.join(", ")),
+    }
+}
+
+/// A key that must be there.
+pub fn missing_key(key: &str) -> String {
+    format!("`{key}` is missing here; add it (`mayday check --example` shows how)")
+}
+
+/// A value of another kind than its key takes.
+pub fn wrong_value(why: &str) -> String {
+    format!("{why}; `mayday check --example` shows what this key takes")
+}
+
+/// A variable without a value.
+pub fn no_variable(name: &str) -> String {
+    format!("the environment variable {name} is not set; set it, or give a default with ${{{name}:-value}}")
+}
+
+/// `${` that is no variable.
+pub fn bad_variable() -> String {
+    "`${` begins a variable that has no end or no name; write ${NAME}, or $${ for the characters themselves".to_owned()
+}
+
+/// A `*_file` that can't be read.
+pub fn no_file(path: &str, why: &str) -> String {
+    format!("{path} can't be read: {why}; create the file, readable for the user that runs Mayday")
+}
+
+/// A secret file without a secret.
+pub fn empty_file(path: &str) -> String {
+    format!("{path} is empty; write the secret into it")
+}
+
+/// Both a value and its file.
+pub fn both(key: &str) -> String {
+    format!("both `{key}` and `{key}_file` are given; keep one of them")
+}
+
+/// Too many mistakes.
+pub fn more(shown: usize) -> String {
+    format!("only the first {shown} mistakes are shown; fix them and check again")
+}
+
+/// Two entries with one name.
+pub fn same_name(what: &str, name: &str, first_line: u64) -> String {
+    format!("the {what} name `{name}` is taken by the entry of line {first_line}; rename one of them")
+}
+
+/// A service that is not in the catalogue.
+pub fn no_service(name: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("no service `{name}` is in `services`; did you mean `{near}`?"),
+        None => format!("no service `{name}` is in `services`; add it there"),
+    }
+}
+
+/// Something else that nothing is called.
+pub fn no_such(what: &str, name: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None => format!("there is no {what} `{name}`; configure it, or correct the name"),
+    }
+}
+
+/// An integration that anybody could write to.
+pub fn no_secret(name: &str) -> String {
+    format!(
+        "the integration `{name}` has no secret, so anybody who reaches the port could send alerts; \
+         add `token: ${{…}}` (or `token_file`), a user and password, or an HMAC secret"
+    )
+}
+
+/// Not an address.
+pub fn bad_url(url: &str) -> String {
+    format!(
+        "`{}` is not an http:// or https:// address; write for instance http://127.0.0.1:8080",
+        crate::core::text::capped(url, 120)
+    )
+}
+
+/// A folder that is not absolute.
+pub fn relative_folder(path: &str) -> String {
+    format!("`{path}` is not an absolute path; write it from the root, so that it can't mean another folder")
+}
+
+/// A folder that nobody may clean.
+pub fn protected_folder(path: &str) -> String {
+    format!(
+        "`{path}` may not be cleaned: a mistake there would take the system with it; name the one folder with the files to remove"
+    )
+}
+
+/// A cleanup without patterns.
+pub fn no_patterns(path: &str) -> String {
+    format!("nothing says which files in `{path}` may go; add `patterns`, for instance [\"*.log.*\"]")
+}
+
+/// A password that is not hashed.
+pub fn bad_hash(user: &str) -> String {
+    format!("the password hash of `{user}` is not an argon2id hash; make one with `mayday password`")
+}
+
+/// Reachable from outside without users.
+pub fn open_listener(address: &str) -> String {
+    format!(
+        "`{address}` can be reached from other machines, but nobody is configured to sign in; add `users`, or listen on 127.0.0.1"
+    )
+}
+
+/// What `mayday check` says at the end when all is well.
+pub fn all_well(file: &str, services: usize, playbooks: usize) -> String {
+    format!("{file}: no mistakes ({services} services, {playbooks} playbooks)")
+}

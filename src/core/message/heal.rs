@@ -1,0 +1,256 @@
+//! What the healing loop says: on a plan's box, and in the timeline.
+
+use std::time::Duration;
+
+use crate::core::duration::human;
+use crate::core::{RunId, Timestamp};
+
+/// Heading of a plan nobody has decided on.
+#[must_use]
+pub fn proposed(what: &str) -> String {
+    format!("Proposed: {}", lower_first(what))
+}
+
+/// Heading of a plan that was approved before and must be approved again, since something moved.
+#[must_use]
+pub fn proposed_again(what: &str) -> String {
+    format!("Asks again: {}", lower_first(what))
+}
+
+/// Heading while read tasks gather what the plan needs.
+#[must_use]
+pub fn preparing(what: &str) -> String {
+    format!("Preparing: {}", lower_first(what))
+}
+
+/// Heading while it runs.
+#[must_use]
+pub fn running(what: &str) -> String {
+    format!("Running: {}", lower_first(what))
+}
+
+/// Heading while it is paused.
+#[must_use]
+pub fn paused(what: &str) -> String {
+    format!("Paused: {}", lower_first(what))
+}
+
+/// Heading while it undoes what it did.
+#[must_use]
+pub fn undoing(what: &str) -> String {
+    format!("Undoing: {}", lower_first(what))
+}
+
+/// Heading while a run waits for something.
+#[must_use]
+pub fn waiting(what: &str) -> String {
+    format!("Waiting: {}", lower_first(what))
+}
+
+/// Heading of an ended run.
+#[must_use]
+pub fn ended(outcome: &str, what: &str) -> String {
+    format!("{}: {}", upper_first(outcome), lower_first(what))
+}
+
+/// Several changes in one plan.
+#[must_use]
+pub fn several(playbook: &str, changes: usize) -> String {
+    format!("{playbook} ({changes} changes)")
+}
+
+/// How long an ended run took.
+#[must_use]
+pub fn took(duration: Duration) -> String {
+    format!("took {}", human(duration))
+}
+
+/// What an ended run came to, in words.
+#[must_use]
+pub fn outcome(word: &str) -> String {
+    match word {
+        "fixed" => "fixed and verified",
+        "no_effect" => "no effect",
+        "made_worse" => "made it worse",
+        "failed" => "failed",
+        "rejected" => "rejected",
+        "cancelled" => "cancelled",
+        "stuck" => "stuck, a person must look",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// Blast radius and undo, below the change.
+#[must_use]
+pub fn note(radius: &str, undo: Option<&str>) -> String {
+    let undo = undo.map_or_else(|| "can't be undone".to_owned(), |undo| format!("undo: {undo}"));
+    if radius.is_empty() { undo } else { format!("{radius} · {undo}") }
+}
+
+/// How it is checked afterwards.
+#[must_use]
+pub fn verified_by(what: &str) -> String {
+    format!("verified by: {what}")
+}
+
+/// Nothing checks it afterwards.
+#[must_use]
+pub fn not_verified() -> String {
+    "nothing verifies it: look yourself afterwards".to_owned()
+}
+
+/// Why it is asked again.
+#[must_use]
+pub fn moved(difference: &str) -> String {
+    format!("changed since the approval: {difference}")
+}
+
+/// More lines than are shown.
+#[must_use]
+pub fn and_more(count: usize) -> String {
+    format!("… and {count} more")
+}
+
+/// Who must approve.
+#[must_use]
+pub fn needs(needed: u32, approvers: &[String], team: &str) -> String {
+    let who = if !approvers.is_empty() {
+        format!(" ({})", approvers.join(", "))
+    } else if team.is_empty() {
+        String::new()
+    } else {
+        format!(" of team {team}")
+    };
+    match needed {
+        0 | 1 => format!("Needs one approver{who}."),
+        many => format!("Needs {many} approvers{who}."),
+    }
+}
+
+/// Who has approved so far.
+#[must_use]
+pub fn approved_by(names: &[String], needed: u32) -> String {
+    format!("{} of {needed} approved: {}.", names.len(), names.join(", "))
+}
+
+/// Until when the request holds, UTC.
+#[must_use]
+pub fn valid_until(at: Timestamp) -> String {
+    format!("Valid until {} UTC.", at.strftime("%H:%M"))
+}
+
+/// Label of the reject button.
+#[must_use]
+pub fn reject() -> String {
+    "Reject…".to_owned()
+}
+
+/// What is asked before rejecting.
+#[must_use]
+pub fn why_reject() -> String {
+    "Why not? (goes into the record)".to_owned()
+}
+
+/// Label of the pause button.
+#[must_use]
+pub fn pause() -> String {
+    "Pause after this task".to_owned()
+}
+
+/// Label of the resume button.
+#[must_use]
+pub fn resume() -> String {
+    "Go on".to_owned()
+}
+
+/// Label of the cancel button.
+#[must_use]
+pub fn cancel() -> String {
+    "End the run".to_owned()
+}
+
+/// Label of the retry button.
+#[must_use]
+pub fn retry() -> String {
+    "Try the failed tasks again".to_owned()
+}
+
+/// Label of the answer button.
+#[must_use]
+pub fn answer() -> String {
+    "Answer…".to_owned()
+}
+
+/// Label: a task in doubt did happen.
+#[must_use]
+pub fn it_happened(task: &str) -> String {
+    format!("It happened: {}", lower_first(task))
+}
+
+/// Label: a task in doubt did not happen.
+#[must_use]
+pub fn it_did_not(task: &str) -> String {
+    format!("It did not happen: {}", lower_first(task))
+}
+
+/// Diagnosis did not finish in time.
+#[must_use]
+pub fn no_cause_in_time(deadline: Duration) -> String {
+    format!("a cause: the search took longer than {}", human(deadline))
+}
+
+/// Diagnosis broke off.
+#[must_use]
+pub fn no_cause() -> String {
+    "a cause: the search broke off; `why` starts it again".to_owned()
+}
+
+/// A playbook matches and may not run now (cooldown, quota, another run of its kind).
+#[must_use]
+pub fn not_now(playbook: &str, why: &str) -> String {
+    format!("{playbook} matches, but is not proposed: {why}")
+}
+
+/// A person has rejected this playbook for this incident.
+#[must_use]
+pub fn rejected_before(playbook: &str, run: RunId) -> String {
+    format!("{playbook} matches again, but {run} was rejected; `run {playbook}` proposes it anyway")
+}
+
+/// Something a run has to tell.
+#[must_use]
+pub fn notice(run: RunId, says: &str) -> String {
+    format!("{run}: {says}")
+}
+
+/// A run needs more people.
+#[must_use]
+pub fn escalation(run: RunId, says: &str, leader: Option<&str>, team: &str) -> String {
+    let whom = leader.map_or_else(|| format!("team {team}"), |leader| format!("@{leader}"));
+    format!("{run} needs {whom}: {says}")
+}
+
+/// The value a trigger's `when` needs is missing.
+#[must_use]
+pub fn no_match(reason: &str) -> String {
+    format!("No playbook: {reason}")
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        // `API call` and `PB-…` keep their capitals.
+        Some(first) if !chars.as_str().starts_with(|second: char| second.is_uppercase() || second == '-') => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The text with a capital first letter.
+#[must_use]
+pub fn upper_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,351 @@
+//! What incidents say: timeline, cards, answers to what people do to them.
+
+use std::time::Duration;
+
+use crate::core::duration::human;
+use crate::core::{IncidentId, RunId};
+
+/// A person's id as people read it: `web:ana` → `ana`.
+#[must_use]
+pub fn person(id: &str) -> &str {
+    id.split_once(':').map_or(id, |(_, name)| name)
+}
+
+/// An alert's name in words: `High_CPU_Usage` → `High CPU Usage`.
+#[must_use]
+pub fn alert_words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+/// A number as people read it, with its unit: `93.5 %`, `620 ms`, `1.1 GB`.
+#[must_use]
+pub fn measured(value: f64, unit: Option<&str>) -> String {
+    let (value, unit) = match unit {
+        Some(bytes @ ("B" | "Bps" | "B/s")) if value.abs() >= 1024.0 => {
+            let steps = ["k", "M", "G", "T", "P"];
+            let mut step = 0;
+            let mut size = value / 1024.0;
+            while size.abs() >= 1024.0 && step + 1 < steps.len() {
+                size /= 1024.0;
+                step += 1;
+            }
+            (size, Some(format!("{}{bytes}", steps[step])))
+        }
+        other => (value, other.map(str::to_owned)),
+    };
+    let magnitude = value.abs();
+    let mut text = if magnitude >= 1e15 || (magnitude > 0.0 && magnitude < 1e-3) {
+        format!("{value:.2e}")
+    } else if magnitude >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        let digits = if magnitude < 1.0 { 3 } else { 2 };
+        format!("{value:.digits$}")
+    };
+    if text.contains('.') && !text.contains('e') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    match unit {
+        Some(unit) => format!("{text} {unit}"),
+        None => text,
+    }
+}
+
+/// A count and its noun.
+#[must_use]
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+// --- the card's first line
+
+/// What, where, since when.
+#[must_use]
+pub fn title(place: &str, what: &str, others: usize, since: &str) -> String {
+    let others = match others {
+        0 => String::new(),
+        more => format!(" and {}", count(more as u64, "other kind of alert", "other kinds of alerts")),
+    };
+    if place.is_empty() {
+        format!("{what}{others} since {since}")
+    } else {
+        format!("{place}: {what}{others} since {since}")
+    }
+}
+
+/// What was, where, and how long it took.
+#[must_use]
+pub fn title_over(place: &str, what: &str, from: &str, to: &str, lasted: Duration) -> String {
+    let lasted = human(lasted);
+    let head = if place.is_empty() { what.to_owned() } else { format!("{place}: {what}") };
+    format!("{head}, over after {lasted} ({from} to {to})")
+}
+
+// --- small words after the state
+
+/// How many alerts the card stands for.
+#[must_use]
+pub fn folded(alerts: u64, firing: u64) -> String {
+    match (alerts, firing) {
+        (1, _) => "1 alert".to_owned(),
+        (_, 0) => format!("{alerts} alerts folded in"),
+        (_, firing) if firing == alerts => format!("{alerts} alerts folded in"),
+        (_, firing) => format!("{alerts} alerts folded in, {firing} still firing"),
+    }
+}
+
+/// Who is on it.
+#[must_use]
+pub fn acknowledged_note(who: &str) -> String {
+    format!("acknowledged by {}", person(who))
+}
+
+/// Who leads, when it is not who acknowledged.
+#[must_use]
+pub fn led_by(who: &str) -> String {
+    format!("led by {}", person(who))
+}
+
+/// Time to resolve.
+#[must_use]
+pub fn mttr(time: Duration) -> String {
+    format!("MTTR {}", human(time))
+}
+
+/// How often it came back.
+#[must_use]
+pub fn came_back(times: u32) -> String {
+    if times == 1 { "came back once".to_owned() } else { format!("came back {times} times") }
+}
+
+// --- the card's body
+
+/// Who notices, from the catalogue.
+#[must_use]
+pub fn impact(journey: Option<&str>, cost_per_minute: Option<f64>) -> Option<String> {
+    match (journey, cost_per_minute) {
+        (Some(journey), Some(cost)) => {
+            Some(format!("Part of {journey}, ≈ {} per minute of outage.", measured(cost, None)))
+        }
+        (Some(journey), None) => Some(format!("Part of {journey}.")),
+        (None, Some(cost)) => Some(format!("≈ {} per minute of outage.", measured(cost, None))),
+        (None, None) => None,
+    }
+}
+
+/// Bold beginning of the first finding.
+pub const LIKELY_CAUSE: &str = "Likely cause:";
+/// Bold beginning of the others.
+pub const ALSO_POSSIBLE: &str = "Also possible:";
+/// While nothing is found yet.
+pub const LOOKING: &str = "Looking for the cause in metrics, logs and processes.";
+/// When the search came to nothing.
+pub const NO_CAUSE: &str = "No cause found yet.";
+
+/// The quiet line under a finding.
+#[must_use]
+pub fn confidence(confidence: f64, not_seen: &[String]) -> String {
+    format!("Confidence {confidence:.2}.{}", not_seen_tail(not_seen))
+}
+
+/// What was not seen, as a tail; empty when all was.
+#[must_use]
+pub fn not_seen_tail(not_seen: &[String]) -> String {
+    if not_seen.is_empty() {
+        String::new()
+    } else {
+        format!(" Not seen: {}.", not_seen.join("; ").trim_end_matches('.'))
+    }
+}
+
+/// Label of the value's fact where the alert is the only kind.
+pub const VALUE: &str = "Value";
+/// Label of the host's fact.
+pub const HOST: &str = "Host";
+/// Label of the team's fact.
+pub const TEAM: &str = "Team";
+
+// --- the timeline
+
+/// The first moment.
+#[must_use]
+pub fn opened(kinds: &str) -> String {
+    format!("Opened by {kinds}.")
+}
+
+/// More alerts.
+#[must_use]
+pub fn joined(alerts: u64, kinds: &str) -> String {
+    format!("{} joined: {kinds}.", count(alerts, "alert", "alerts"))
+}
+
+/// Alerts ended.
+#[must_use]
+pub fn ended(alerts: u64, left: u64) -> String {
+    let ended = count(alerts, "alert ended", "alerts ended");
+    if left == 0 { format!("{ended}; none is left.") } else { format!("{ended}; {left} still firing.") }
+}
+
+/// All alerts are over.
+#[must_use]
+pub fn resolved_by_alerts(time: Duration) -> String {
+    format!("Resolved: the last alert ended, {} after the first began.", human(time))
+}
+
+/// It came back.
+#[must_use]
+pub fn reopened_by_alert(name: &str) -> String {
+    format!("Reopened: {} fires again.", alert_words(name))
+}
+
+/// The worst alert is another one now.
+#[must_use]
+pub fn severity_follows(before: &str, after: &str) -> String {
+    format!("Severity {before} → {after}, as the alerts say.")
+}
+
+/// The harm has stopped.
+#[must_use]
+pub fn mitigated(run: RunId) -> String {
+    format!("Mitigated: {run} fixed it; alerts may still be ending.")
+}
+
+/// A run moved.
+#[must_use]
+pub fn run_moved(run: RunId, playbook: &str, state: &str) -> String {
+    format!("{run} ({playbook}): {}.", state.replace('_', " "))
+}
+
+/// Diagnosis has a first or another conclusion.
+#[must_use]
+pub fn found(says: &str, confidence: f64) -> String {
+    format!("Likely cause: {} (confidence {confidence:.2}).", says.trim_end_matches('.'))
+}
+
+/// A person did something.
+#[must_use]
+pub fn acknowledged(who: &str) -> String {
+    format!("Acknowledged by {}.", person(who))
+}
+
+/// A person leads now.
+#[must_use]
+pub fn assigned(to: &str) -> String {
+    format!("{} leads now.", person(to))
+}
+
+/// A person set the severity.
+#[must_use]
+pub fn severity_set(before: &str, after: &str, who: &str) -> String {
+    format!("Severity {before} → {after}, set by {}.", person(who))
+}
+
+/// A person ended it.
+#[must_use]
+pub fn resolved(who: &str, firing: u64) -> String {
+    let who = person(who);
+    match firing {
+        0 => format!("Resolved by {who}."),
+        _ => format!("Resolved by {who} while {} still fired.", count(firing, "alert", "alerts")),
+    }
+}
+
+/// A person took the end back.
+#[must_use]
+pub fn reopened(who: &str) -> String {
+    format!("Reopened by {}.", person(who))
+}
+
+/// The timeline has reached its limit.
+pub const TIMELINE_FULL: &str = "The timeline is full; what happens from here on changes the card but is not listed.";
+
+// --- what can't be done, and what to do instead
+
+/// Unknown incident.
+#[must_use]
+pub fn no_such(id: IncidentId) -> String {
+    format!("There is no {id}. `incidents` lists what is open.")
+}
+
+/// Acknowledged twice.
+#[must_use]
+pub fn already_acknowledged(id: IncidentId, who: Option<&str>) -> String {
+    match who {
+        Some(who) => format!("{id} is already acknowledged by {}. `assign` gives it to someone else.", person(who)),
+        None => format!("{id} is already acknowledged."),
+    }
+}
+
+/// Something only an open incident takes.
+#[must_use]
+pub fn is_over(id: IncidentId) -> String {
+    format!("{id} is resolved. `reopen {id}` takes that back.")
+}
+
+/// Reopening what is open.
+#[must_use]
+pub fn is_open(id: IncidentId, phase: &str) -> String {
+    format!("{id} is open ({phase}); there is nothing to reopen.")
+}
+
+/// Resolving twice.
+#[must_use]
+pub fn already_resolved(id: IncidentId) -> String {
+    format!("{id} is already resolved.")
+}
+
+/// Assigning to who leads already.
+#[must_use]
+pub fn already_leads(id: IncidentId, who: &str) -> String {
+    format!("{} leads {id} already.", person(who))
+}
+
+/// Setting the severity it has.
+#[must_use]
+pub fn already_severity(id: IncidentId, severity: &str) -> String {
+    format!("{id} is {severity} already.")
+}
+
+/// A note without text.
+pub const EMPTY_NOTE: &str = "The note is empty; write what happened after the command.";
+
+/// The change is durable but not applied yet.
+#[must_use]
+pub fn slow(id: IncidentId) -> String {
+    format!("{id} has a lot waiting; this is noted and will be applied after it.")
+}
+
+/// Someone else was faster.
+#[must_use]
+pub fn overtaken(id: IncidentId, phase: &str) -> String {
+    format!("{id} changed meanwhile and is {phase} now; look again.")
+}
+
+// --- buttons
+
+/// "I am on it."
+pub const ACKNOWLEDGE: &str = "Acknowledge";
+/// Root cause.
+pub const WHY: &str = "Why?";
+/// Everything about it.
+pub const DETAILS: &str = "Details";
+/// Ends it.
+pub const RESOLVE: &str = "Mark resolved";
+/// Takes the end back.
+pub const REOPEN: &str = "Reopen";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_carry_their_units_and_no_noise() {
+        assert_eq!(measured(93.5, Some("%")), "93.5 %");
+        assert_eq!(measured(620.0, Some("ms")), "620 ms");
+        assert_eq!(measured(1.1 * 1024.0 * 1024.0 * 1024.0, Some("B")), "1.1 GB");
+        assert_eq!(measured(12.0, None), "12");
+        assert_eq!(measured(0.25, None), "0.25");
+        assert_eq!(measured(0.0, Some("%")), "0 %");
+        assert_eq!(measured(100.0, Some("%")), "100 %");
+    }
+}

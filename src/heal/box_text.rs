@@ -1,0 +1,66 @@
+//! The mono lines of a plan: what changes from what to what, aligned; below them what it touches and how it is undone.
+
+use crate::core::message::heal as say;
+use crate::core::text::capped;
+use crate::playbook::view::ApprovalView;
+
+/// A card shows so many lines; `runs RUN-3` shows all.
+const LINES: usize = 24;
+/// A line of the diff; bytes.
+const WIDTH: usize = 160;
+
+/// One line per change, `object   field  before → after`, with the columns under each other; details follow indented.
+pub(super) fn diff_lines(approval: &ApprovalView) -> Vec<String> {
+    let plans = || approval.frontier.iter().map(|(_, plan)| plan);
+    let object_width = plans().map(|plan| plan.object.chars().count()).max().unwrap_or(0).min(40);
+    let fields = plans().flat_map(|plan| &plan.changes).map(|change| change.field.chars().count());
+    let field_width = fields.max().unwrap_or(0).min(24);
+    let mut lines = Vec::new();
+    for plan in plans() {
+        let mut object = plan.object.as_str();
+        for change in &plan.changes {
+            let row = format!(
+                "{}   {}  {} → {}",
+                padded(object, object_width),
+                padded(&change.field, field_width),
+                change.before,
+                change.after
+            );
+            lines.push(capped(&row, WIDTH));
+            // The object is named once.
+            object = "";
+        }
+        if plan.changes.is_empty() {
+            lines.push(capped(object, WIDTH));
+        }
+        lines.extend(plan.details.iter().map(|detail| capped(&format!("  {detail}"), WIDTH)));
+    }
+    cut(lines)
+}
+
+/// What it touches, how it is undone, how it is verified; first of all why it is asked again.
+pub(super) fn notes(approval: &ApprovalView) -> Vec<String> {
+    let mut lines: Vec<String> = approval.difference.iter().map(|what| say::moved(&capped(what, WIDTH))).collect();
+    for (_, plan) in &approval.frontier {
+        let line = say::note(&plan.radius, plan.undo.as_deref());
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.push(approval.verified_by.as_deref().map_or_else(say::not_verified, say::verified_by));
+    cut(lines)
+}
+
+fn padded(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.chars().count());
+    format!("{text}{}", " ".repeat(missing))
+}
+
+fn cut(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES {
+        let more = lines.len() - (LINES - 1);
+        lines.truncate(LINES - 1);
+        lines.push(say::and_more(more));
+    }
+    lines
+}

@@ -1,0 +1,204 @@
+//! How a run is shown on its incident's card. Pure: a [`RunView`] in, a [`RunBrief`] out.
+
+use std::time::Duration;
+
+use super::box_text::{diff_lines, notes};
+use crate::access::PersonId;
+use crate::chat::card::Step;
+use crate::chat::{Button, ButtonStyle, PlanBox};
+use crate::core::message::heal as say;
+use crate::core::text::capped;
+use crate::incident::RunBrief;
+use crate::playbook::view::{ApprovalView, RunOutcome, TaskView};
+use crate::playbook::{RunState, RunView, TaskState};
+
+/// A button's label is a phrase, not a paragraph; bytes.
+const LABEL: usize = 60;
+/// A step's note on a card; bytes.
+const NOTE: usize = 200;
+
+/// How a run stands, for the card of an incident of `team`.
+#[must_use]
+pub fn brief(view: &RunView, team: &str) -> RunBrief {
+    let what = what(view);
+    let approval = view.approval.as_ref().filter(|_| view.state != RunState::Ended);
+    let plan = PlanBox {
+        heading: heading(view, approval, &what),
+        diff: approval.map(diff_lines).unwrap_or_default(),
+        notes: approval.map(notes).unwrap_or_default(),
+        footer: footer(view, approval, team),
+        steps: steps(view),
+        buttons: buttons(view, approval, &what),
+    };
+    RunBrief {
+        run: view.run,
+        playbook: view.playbook.clone(),
+        state: state_word(view).to_owned(),
+        ended: view.state == RunState::Ended,
+        version: view.journal,
+        plan,
+    }
+}
+
+/// The run's state, and when it has ended its outcome, in a word.
+#[must_use]
+pub fn state_word(view: &RunView) -> &'static str {
+    match (view.state, view.outcome) {
+        (RunState::Proposed, _) => "proposed",
+        (RunState::Waiting, _) => "waiting",
+        (RunState::Running, _) => "running",
+        (RunState::Paused, _) => "paused",
+        (RunState::RollingBack, _) => "rolling_back",
+        (RunState::Ended, None) => "ended",
+        (RunState::Ended, Some(outcome)) => outcome_word(outcome),
+    }
+}
+
+/// The outcome's word.
+#[must_use]
+pub fn outcome_word(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Fixed => "fixed",
+        RunOutcome::NoEffect => "no_effect",
+        RunOutcome::MadeWorse => "made_worse",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Rejected => "rejected",
+        RunOutcome::Cancelled => "cancelled",
+        RunOutcome::Stuck => "stuck",
+    }
+}
+
+/// What the run does, as a phrase: its only change's name, or the playbook's.
+fn what(view: &RunView) -> String {
+    match view.approval.as_ref().map(|approval| approval.frontier.as_slice()) {
+        Some([(name, _)]) => capped(name, LABEL),
+        Some(several) if several.len() > 1 => say::several(&capped(&view.playbook_name, LABEL), several.len()),
+        _ => capped(&view.playbook_name, LABEL),
+    }
+}
+
+fn heading(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> String {
+    match view.state {
+        RunState::Proposed | RunState::Waiting => match approval {
+            Some(approval) if !approval.difference.is_empty() => say::proposed_again(what),
+            Some(_) => say::proposed(what),
+            None if view.state == RunState::Proposed => say::preparing(what),
+            None => say::waiting(what),
+        },
+        RunState::Running => say::running(what),
+        RunState::Paused => say::paused(what),
+        RunState::RollingBack => say::undoing(what),
+        RunState::Ended => say::ended(&say::outcome(state_word(view)), what),
+    }
+}
+
+fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option<String> {
+    let mut sentences = Vec::new();
+    if let Some(approval) = approval {
+        let names: Vec<String> = approval.approved_by.iter().map(name).collect();
+        sentences.push(say::needs(approval.needed, &approval.approvers, team));
+        if !names.is_empty() {
+            sentences.push(say::approved_by(&names, approval.needed));
+        }
+        sentences.push(say::valid_until(approval.expires));
+    } else if let Some(why) = &view.why {
+        sentences.push(sentence(why));
+    }
+    if let Some(ended) = view.ended_at {
+        let took = Duration::try_from(ended.duration_since(view.proposed_at)).unwrap_or_default();
+        sentences.push(sentence(&say::took(took)));
+    }
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// With a capital (a service keeps its name) and a full stop.
+fn sentence(text: &str) -> String {
+    let text = capped(text.trim(), 2 * NOTE);
+    let named = text.split(' ').next().is_some_and(|word| word.contains(['-', '_', '.', '/']));
+    let text = if named { text } else { say::upper_first(&text) };
+    if text.ends_with(['.', '?', '…']) { text } else { format!("{text}.") }
+}
+
+/// `web:ana` is shown as `ana`.
+fn name(person: &PersonId) -> String {
+    person.0.rsplit(':').next().unwrap_or(&person.0).to_owned()
+}
+
+fn steps(view: &RunView) -> Vec<Step> {
+    // Before the approval only what was looked up is of interest: the plan itself says what would come.
+    let all = !matches!(view.state, RunState::Proposed);
+    let shown = view.tasks.iter().filter(|task| all || !matches!(task.state, TaskState::Pending));
+    shown
+        .map(|task| Step {
+            name: capped(&task.name, LABEL),
+            state: task_word(task.state).to_owned(),
+            note: task.note.as_deref().map(|note| capped(note, NOTE)),
+        })
+        .collect()
+}
+
+/// A task's state as people read it.
+#[must_use]
+pub fn task_word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Pending | TaskState::Waiting => "waiting",
+        TaskState::Running => "running",
+        TaskState::Succeeded => "done",
+        TaskState::Failed => "failed",
+        TaskState::Skipped => "skipped",
+        TaskState::InDoubt => "in doubt",
+        TaskState::RolledBack => "undone",
+    }
+}
+
+fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<Button> {
+    let run = view.run;
+    if let Some(approval) = approval {
+        let hash = &approval.plan_hash;
+        return vec![
+            button(say::upper_first(what), format!("approve {run} --plan {hash}"), ButtonStyle::Primary, None),
+            button(say::reject(), format!("reject {run} --plan {hash}"), ButtonStyle::Plain, Some(say::why_reject())),
+        ];
+    }
+    let mut buttons: Vec<Button> = view.tasks.iter().flat_map(|task| questions(view, task)).collect();
+    let plain = |label, order: &str| button(label, format!("{order} {run}"), ButtonStyle::Plain, None);
+    // What has ended stays ended: a new run is a new proposal.
+    if view.state != RunState::Ended && view.tasks.iter().any(|task| task.state == TaskState::Failed) {
+        buttons.push(plain(say::retry(), "retry"));
+    }
+    match view.state {
+        RunState::Running | RunState::Waiting => {
+            buttons.push(plain(say::pause(), "pause"));
+            buttons.push(plain(say::cancel(), "cancel"));
+        }
+        RunState::Paused => {
+            buttons.push(plain(say::resume(), "resume"));
+            buttons.push(plain(say::cancel(), "cancel"));
+        }
+        RunState::Ended if matches!(view.outcome, Some(RunOutcome::Failed)) => {
+            buttons.push(plain(say::retry(), "retry"))
+        }
+        RunState::Proposed | RunState::RollingBack | RunState::Ended => {}
+    }
+    buttons
+}
+
+/// Buttons for what only a person can say about a task.
+fn questions(view: &RunView, task: &TaskView) -> Vec<Button> {
+    let answer = format!("answer {} --task {}", view.run, task.id);
+    match task.state {
+        TaskState::InDoubt => vec![
+            button(capped(&say::it_happened(&task.name), LABEL), format!("{answer} done"), ButtonStyle::Plain, None),
+            button(capped(&say::it_did_not(&task.name), LABEL), format!("{answer} not_done"), ButtonStyle::Plain, None),
+        ],
+        TaskState::Waiting if task.kind == "Ask_Human" => {
+            let question = task.note.as_deref().unwrap_or(&task.name);
+            vec![button(say::answer(), answer, ButtonStyle::Primary, Some(capped(question, NOTE)))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn button(label: String, command: String, style: ButtonStyle, ask: Option<String>) -> Button {
+    Button { label, command, style, ask }
+}

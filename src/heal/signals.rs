@@ -1,0 +1,122 @@
+//! An incident opened or an alert joined it: propose the playbook that fits best, and have the cause looked for.
+
+use super::{Deps, Investigate, JOINED_PAUSE, Options, inbox, investigate_queue, signal_queue};
+use crate::access::Actor;
+use crate::alert::AlertId;
+use crate::core::message::heal as say;
+use crate::core::{BoxFuture, IncidentId, Tainted};
+use crate::incident::{Act, Incident, Input, Signal};
+use crate::playbook::{self, ProposeRequest, Proposed};
+use crate::store::{self, Batch};
+use crate::work::{Handler, Lease, Queue, Queued, Shard};
+
+/// Who proposes, in the records.
+const PART: &str = "heal";
+
+pub(super) struct Signals {
+    deps: Deps,
+    propose: bool,
+    queue: Queue<Signal>,
+    investigations: Queue<Investigate>,
+    inbox: Queue<Input>,
+}
+
+impl Signals {
+    pub fn new(deps: Deps, options: &Options) -> Self {
+        Self {
+            propose: options.propose,
+            queue: signal_queue(&deps.store, &deps.clock),
+            investigations: investigate_queue(&deps.store, &deps.clock),
+            inbox: inbox(&deps.store, &deps.clock),
+            deps,
+        }
+    }
+
+    /// Adds to the batch what follows from one signal. Proposing happens here and now: its key makes it harmless to come
+    /// here again after a crash.
+    async fn one(&self, batch: &mut Batch, shard: Shard, signal: &Signal) -> Result<(), store::Error> {
+        let (id, alert, opened) = match signal {
+            Signal::Opened { incident, alert } => (*incident, alert, true),
+            Signal::Joined { incident, alert } => (*incident, alert, false),
+            Signal::Resolved { .. } => return Ok(()),
+        };
+        let Some(incident) = self.deps.incidents.incident(id).await? else {
+            tracing::warn!(incident = %id, "a signal names an incident that is not there");
+            return Ok(());
+        };
+        let due = self.deps.clock.now() + if opened { std::time::Duration::ZERO } else { JOINED_PAUSE };
+        self.investigations.push_at(batch, shard, due, &Investigate { incident: id, again: opened })?;
+        if self.propose
+            && let Some(says) = self.propose(&incident, alert, opened).await?
+        {
+            let act = Act::Note { text: Tainted::new(says) };
+            let note = Input::Act { incident: id, by: Actor::Mayday(PART.to_owned()), act };
+            self.inbox.push(batch, Shard::of(&incident.group_key), &note)?;
+        }
+        Ok(())
+    }
+
+    /// Proposes; gives a line for the timeline when a playbook fits and is not proposed.
+    async fn propose(
+        &self,
+        incident: &Incident,
+        alert: &AlertId,
+        opened: bool,
+    ) -> Result<Option<String>, store::Error> {
+        let Some(alert) = self.deps.incidents.alert(alert).await? else { return Ok(None) };
+        let playbook = match self.deps.triggers.best(&alert) {
+            Ok(chosen) => chosen.playbook,
+            // Said once per incident, not for every alert that joins.
+            Err(none) if opened => return Ok(none.notes.first().map(|note| say::no_match(note))),
+            Err(_) => return Ok(None),
+        };
+        let of_this = || incident.runs.iter().filter(|run| run.playbook == playbook);
+        if of_this().any(|run| !run.ended) {
+            return Ok(None);
+        }
+        if !opened && let Some(rejected) = of_this().rfind(|run| run.state == "rejected") {
+            return Ok(Some(say::rejected_before(&playbook, rejected.run)));
+        }
+        let request = ProposeRequest {
+            key: key(incident.id, &playbook, of_this().count()),
+            playbook: playbook.clone(),
+            parameters: std::collections::BTreeMap::new(),
+            incident: Some(incident.id),
+            alert: Some(alert),
+            by: Actor::Mayday(PART.to_owned()),
+        };
+        match self.deps.runs.propose(request).await {
+            Ok(Proposed::New(run)) => {
+                metrics::counter!("mayday_heal_proposals_total").increment(1);
+                tracing::info!(incident = %incident.id, %run, %playbook, "proposed");
+                Ok(None)
+            }
+            Ok(Proposed::Already(_)) => Ok(None),
+            Err(playbook::Error::Store(error)) => Err(error),
+            Err(error) => {
+                tracing::warn!(incident = %incident.id, %playbook, %error, "not proposed");
+                Ok(opened.then(|| say::not_now(&playbook, &error.to_string())))
+            }
+        }
+    }
+}
+
+/// The same until a run of this playbook has ended for this incident, so that alerts that join while one is open, or
+/// while its brief is still on the way, propose nothing new. An incident keeps ten briefs, which bounds proposals.
+fn key(incident: IncidentId, playbook: &str, ended: usize) -> String {
+    format!("{incident}/{playbook}/{ended}")
+}
+
+impl Handler<Signal> for Signals {
+    fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<Signal>>) -> BoxFuture<'a, Result<(), store::Error>> {
+        Box::pin(async move {
+            let mut batch = Batch::new();
+            lease.guard(&mut batch);
+            for item in &items {
+                self.one(&mut batch, lease.shard, &item.record).await?;
+                self.queue.done(&mut batch, item);
+            }
+            self.deps.store.commit(batch).await.map(|_| ())
+        })
+    }
+}

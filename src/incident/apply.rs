@@ -1,0 +1,406 @@
+//! What a change does to an incident: pure, total, and an error value for what makes no sense.
+//!
+//! | phase | firing alert joins | last alert ends | acknowledge | resolve | reopen | a run fixed it |
+//! |---|---|---|---|---|---|---|
+//! | triggered | stays | resolved | acknowledged | resolved | illegal | mitigated |
+//! | acknowledged | stays | resolved | illegal | resolved | illegal | mitigated |
+//! | mitigated | reopened, if it began after that | resolved | noted | resolved | illegal | stays |
+//! | resolved | reopened | stays | illegal | illegal | reopened | stays |
+//! | reopened | stays | resolved | acknowledged | resolved | illegal | mitigated |
+//!
+//! The severity is that of the worst alert that fires, unless a person set it. Whether anything else still fires is not
+//! counted here but read from the links and given as [`Known`].
+
+use std::collections::BTreeMap;
+
+use super::links::Class;
+use super::{Act, AlertSeen, Incident, Measured, Moment, Phase, RunBrief, Signal, group};
+use crate::access::Actor;
+use crate::alert::{Alert, AlertId, Severity, Status};
+use crate::analysis::{Evidence, Finding};
+use crate::chat::Chart;
+use crate::core::message::incident as say;
+use crate::core::text::capped;
+use crate::core::{Tainted, Timestamp};
+
+/// Newest alerts named in the record.
+const LATEST: usize = 20;
+/// Kinds of alerts remembered; from there on none is signalled as new.
+const KINDS: usize = 50;
+/// Kinds whose value is shown.
+const VALUES: usize = 5;
+/// Runs kept in the record.
+const RUNS: usize = 10;
+/// Longest note kept, bytes.
+const NOTE: usize = 2000;
+
+/// A change to a known incident.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    Alerts(Vec<AlertSeen>),
+    Act { by: Actor, act: Act },
+    Found { findings: Vec<Finding>, evidence: Vec<Evidence>, not_seen: Vec<String>, chart: Option<Chart> },
+    Run(Box<RunBrief>),
+}
+
+/// What the store says beside the incident.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The links, in this incident, of the alerts in the change.
+    pub(super) links: BTreeMap<AlertId, Class>,
+    /// The worst of the incident's other alerts that fire.
+    pub(super) others: Option<Severity>,
+    /// Records of the alerts in the change, as far as they are needed.
+    pub(super) alerts: BTreeMap<AlertId, Alert>,
+}
+
+/// What a change came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) incident: Incident,
+    /// Alerts whose class in this incident is new.
+    pub(super) links: Vec<(AlertId, Class)>,
+    pub(super) moments: Vec<Moment>,
+    pub(super) signals: Vec<Signal>,
+    /// Whether the record changed at all.
+    pub(super) changed: bool,
+}
+
+/// A change that makes no sense in the incident's phase; the sentence says what to do instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Illegal(pub String);
+
+impl Outcome {
+    fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
+        self.moments.push(Moment { at, by, says });
+    }
+}
+
+/// Applies one change.
+///
+/// # Errors
+/// [`Illegal`]; nothing changes then.
+pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Timestamp) -> Result<Outcome, Illegal> {
+    let mut outcome = Outcome { incident, links: Vec::new(), moments: Vec::new(), signals: Vec::new(), changed: false };
+    match change {
+        Change::Alerts(alerts) => fold_alerts(&mut outcome, &alerts, known, now),
+        Change::Act { by, act } => do_act(&mut outcome, by, act, now)?,
+        Change::Found { findings, evidence, not_seen, chart } => {
+            let incident = &mut outcome.incident;
+            let best = findings.first().map(|finding| finding.says.clone());
+            let news = best.is_some() && best != incident.findings.first().map(|finding| finding.says.clone());
+            incident.findings = findings;
+            incident.evidence = evidence;
+            incident.not_seen = not_seen;
+            if chart.is_some() {
+                incident.chart = chart;
+            }
+            if let Some(first) = incident.findings.first().filter(|_| news) {
+                let says = say::found(&first.says, first.confidence);
+                outcome.moment(now, Actor::Mayday("diagnose".to_owned()), says);
+            }
+            outcome.changed = true;
+        }
+        Change::Run(brief) => take_run(&mut outcome, *brief, now),
+    }
+    if outcome.changed {
+        outcome.incident.version += 1;
+    }
+    Ok(outcome)
+}
+
+fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: Timestamp) {
+    let mut links = known.links.clone();
+    let (mut opener, mut joined, mut ended) = (None, Vec::new(), 0_u64);
+    for seen in alerts {
+        let before = links.get(&seen.alert_id).copied();
+        let after = match (before, seen.status) {
+            (None, Status::Firing) => {
+                if outcome.incident.alerts == 0 {
+                    opener = Some(seen);
+                } else {
+                    joined.push(seen);
+                }
+                join(outcome, seen, now);
+                outcome.incident.firing += 1;
+                Class::Firing(seen.severity)
+            }
+            // Its beginning was never heard of; it belongs here all the same.
+            (None, Status::Resolved) => {
+                remember(&mut outcome.incident, seen);
+                Class::Ended
+            }
+            (Some(Class::Firing(_)), Status::Firing) => Class::Firing(seen.severity),
+            (Some(Class::Firing(_)), Status::Resolved) => {
+                outcome.incident.firing = outcome.incident.firing.saturating_sub(1);
+                ended += 1;
+                Class::Ended
+            }
+            // A beginning that comes late, or an end that comes twice.
+            (Some(Class::Ended), Status::Firing | Status::Resolved) => continue,
+        };
+        outcome.changed = true;
+        links.insert(seen.alert_id.clone(), after);
+        if before != Some(after) {
+            outcome.links.retain(|(alert, _)| *alert != seen.alert_id);
+            outcome.links.push((seen.alert_id.clone(), after));
+        }
+        if let Some(alert) = known.alerts.get(&seen.alert_id) {
+            note_value(&mut outcome.incident, alert);
+        }
+    }
+    if !outcome.changed {
+        return;
+    }
+    let by = group::mayday();
+    if let Some(seen) = opener {
+        outcome.moment(now, by.clone(), say::opened(&kinds([&[seen][..], &joined].concat().as_slice())));
+    } else if !joined.is_empty() {
+        outcome.moment(now, by.clone(), say::joined(joined.len() as u64, &kinds(&joined)));
+    }
+    let worst = links.values().filter_map(|class| class.firing()).chain(known.others).max();
+    if worst.is_none() {
+        outcome.incident.firing = 0;
+    }
+    follow_severity(outcome, worst, known, now);
+    if ended > 0 {
+        let left = outcome.incident.firing;
+        outcome.moment(now, by.clone(), say::ended(ended, left));
+    }
+    if worst.is_none() && !outcome.incident.phase.is_over() && (ended > 0 || opener.is_some()) {
+        end(outcome, now);
+        let took = outcome.incident.time_to_resolve().unwrap_or_default();
+        outcome.moment(now, by, say::resolved_by_alerts(took));
+    }
+}
+
+/// An alert not yet in the incident fires.
+fn join(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
+    let opens = outcome.incident.alerts == 0;
+    let new_kind = remember(&mut outcome.incident, seen);
+    let incident = &mut outcome.incident;
+    incident.started_at = incident.started_at.min(seen.start);
+    let back = match incident.phase {
+        Phase::Resolved => true,
+        Phase::Mitigated => incident.known.mitigated_at.is_some_and(|since| seen.start > since),
+        Phase::Triggered | Phase::Acknowledged | Phase::Reopened => false,
+    };
+    let (id, alert) = (incident.id, seen.alert_id.clone());
+    if back {
+        reopen(incident);
+        outcome.moment(now, group::mayday(), say::reopened_by_alert(seen.name.as_data()));
+    }
+    if opens || back {
+        outcome.signals.push(Signal::Opened { incident: id, alert });
+    } else if new_kind {
+        outcome.signals.push(Signal::Joined { incident: id, alert });
+    }
+}
+
+/// Counts the alert in; says whether its kind is new here.
+fn remember(incident: &mut Incident, seen: &AlertSeen) -> bool {
+    incident.alerts += 1;
+    incident.latest_alerts.push(seen.alert_id.clone());
+    let surplus = incident.latest_alerts.len().saturating_sub(LATEST);
+    incident.latest_alerts.drain(..surplus);
+    let kinds = &mut incident.known.kinds;
+    let known = kinds.iter().any(|(name, severity)| *name == seen.name && *severity == seen.severity);
+    if known || kinds.len() >= KINDS {
+        return false;
+    }
+    kinds.push((seen.name.clone(), seen.severity));
+    true
+}
+
+fn note_value(incident: &mut Incident, alert: &Alert) {
+    let Some(value) = alert.metric_value else { return };
+    let unit = alert.metric_unit.clone();
+    let values = &mut incident.known.values;
+    if let Some(known) = values.iter_mut().find(|known| known.name == alert.alert_name) {
+        (known.value, known.unit) = (value, unit);
+    } else if values.len() < VALUES {
+        values.push(Measured { name: alert.alert_name.clone(), value, unit });
+    }
+}
+
+/// The worst firing alert gives severity and description, unless a person set the severity.
+fn follow_severity(outcome: &mut Outcome, worst: Option<Severity>, known: &Known, now: Timestamp) {
+    let Some(worst) = worst else { return };
+    let incident = &mut outcome.incident;
+    let mut speaks = known.alerts.values().filter(|alert| alert.status == Status::Firing && alert.severity == worst);
+    if let Some(alert) = speaks.next_back().filter(|alert| !alert.description.as_data().is_empty()) {
+        incident.description = alert.description.clone();
+    }
+    if incident.severity_by_person || incident.severity == worst {
+        return;
+    }
+    let before = std::mem::replace(&mut incident.severity, worst);
+    // The first alert has just made it: nothing to tell.
+    if incident.version > 0 {
+        outcome.moment(now, group::mayday(), say::severity_follows(before.word(), worst.word()));
+    }
+}
+
+fn end(outcome: &mut Outcome, now: Timestamp) {
+    let incident = &mut outcome.incident;
+    incident.phase = Phase::Resolved;
+    incident.resolved_at = Some(now);
+    outcome.signals.push(Signal::Resolved { incident: incident.id });
+}
+
+fn reopen(incident: &mut Incident) {
+    incident.phase = Phase::Reopened;
+    incident.resolved_at = None;
+    incident.known.mitigated_at = None;
+    incident.known.reopened += 1;
+}
+
+/// `JobErrors ×9, CpuBusy`.
+fn kinds(alerts: &[&AlertSeen]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for seen in alerts {
+        let name = seen.name.as_data();
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let more = counts.len().saturating_sub(VALUES);
+    let shown = counts.iter().take(VALUES).map(|(name, count)| {
+        let name = capped(&say::alert_words(name), 120);
+        if *count == 1 { name } else { format!("{name} ×{count}") }
+    });
+    let mut text = shown.collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more kinds"));
+    }
+    text
+}
+
+/// Whether an act makes sense now; the same rules as when it is applied.
+pub(super) fn check(incident: &Incident, by: &Actor, act: &Act) -> Result<(), Illegal> {
+    let mut outcome = Outcome {
+        incident: incident.clone(),
+        links: Vec::new(),
+        moments: Vec::new(),
+        signals: Vec::new(),
+        changed: false,
+    };
+    do_act(&mut outcome, by.clone(), act.clone(), incident.opened_at)
+}
+
+fn do_act(outcome: &mut Outcome, by: Actor, act: Act, now: Timestamp) -> Result<(), Illegal> {
+    let incident = &mut outcome.incident;
+    let id = incident.id;
+    let illegal = |says: String| Err(Illegal(says));
+    let who = group::person(&by).cloned();
+    let name = match (&who, &by) {
+        (Some(person), _) => person.0.clone(),
+        (None, Actor::Mayday(part)) => format!("Mayday ({part})"),
+        (None, _) => "Mayday".to_owned(),
+    };
+    let says = match (act, incident.phase) {
+        (Act::Acknowledge, Phase::Triggered | Phase::Reopened | Phase::Mitigated) => {
+            if incident.phase != Phase::Mitigated {
+                incident.phase = Phase::Acknowledged;
+            } else if incident.known.acknowledged_by.is_some() {
+                return illegal(say::already_acknowledged(id, by_whom(incident)));
+            }
+            incident.acknowledged_at.get_or_insert(now);
+            incident.known.acknowledged_by.clone_from(&who);
+            if incident.commander.is_none() {
+                incident.commander = who;
+            }
+            say::acknowledged(&name)
+        }
+        (Act::Acknowledge, Phase::Acknowledged) => return illegal(say::already_acknowledged(id, by_whom(incident))),
+        (Act::Assign { to }, Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened) => {
+            if incident.commander.as_ref() == Some(&to) {
+                return illegal(say::already_leads(id, &to.0));
+            }
+            let says = say::assigned(&to.0);
+            incident.commander = Some(to);
+            says
+        }
+        (Act::Acknowledge | Act::Assign { .. }, Phase::Resolved) => return illegal(say::is_over(id)),
+        (
+            Act::SetSeverity { severity },
+            Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Resolved | Phase::Reopened,
+        ) => {
+            if incident.severity == severity && incident.severity_by_person {
+                return illegal(say::already_severity(id, severity.word()));
+            }
+            let before = std::mem::replace(&mut incident.severity, severity);
+            incident.severity_by_person = true;
+            say::severity_set(before.word(), severity.word(), &name)
+        }
+        (Act::Resolve, Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened) => {
+            let firing = incident.firing;
+            end(outcome, now);
+            say::resolved(&name, firing)
+        }
+        (Act::Resolve, Phase::Resolved) => return illegal(say::already_resolved(id)),
+        (Act::Reopen, Phase::Resolved) => {
+            reopen(incident);
+            if let Some(alert) = incident.latest_alerts.last().cloned() {
+                outcome.signals.push(Signal::Opened { incident: id, alert });
+            }
+            say::reopened(&name)
+        }
+        (Act::Reopen, phase @ (Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened)) => {
+            return illegal(say::is_open(id, phase.word()));
+        }
+        (
+            Act::Note { text },
+            Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Resolved | Phase::Reopened,
+        ) => {
+            let text = Tainted::as_data(&text).trim();
+            if text.is_empty() {
+                return illegal(say::EMPTY_NOTE.to_owned());
+            }
+            capped(text, NOTE)
+        }
+    };
+    outcome.changed = true;
+    outcome.moment(now, by, says);
+    Ok(())
+}
+
+fn by_whom(incident: &Incident) -> Option<&str> {
+    incident.known.acknowledged_by.as_ref().map(|person| person.0.as_str())
+}
+
+fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
+    let incident = &mut outcome.incident;
+    let before = incident.runs.iter().position(|known| known.run == brief.run);
+    if before.is_some_and(|at| incident.runs[at].version >= brief.version) {
+        return;
+    }
+    let moved = before.is_none_or(|at| incident.runs[at].state != brief.state);
+    let (run, state) = (brief.run, brief.state.clone());
+    let says = say::run_moved(run, &brief.playbook, &state);
+    let fixed = brief.ended && state == "fixed";
+    match before {
+        Some(at) => incident.runs[at] = brief,
+        None => incident.runs.push(brief),
+    }
+    while incident.runs.len() > RUNS {
+        // Runs that still go on are what people look for.
+        let oldest = incident.runs.iter().position(|run| run.ended).unwrap_or(0);
+        incident.runs.remove(oldest);
+    }
+    outcome.changed = true;
+    if moved {
+        outcome.moment(now, Actor::Mayday("playbook".to_owned()), says);
+    }
+    let open = match outcome.incident.phase {
+        Phase::Triggered | Phase::Acknowledged | Phase::Reopened => true,
+        Phase::Mitigated | Phase::Resolved => false,
+    };
+    if fixed && moved && open {
+        outcome.incident.phase = Phase::Mitigated;
+        outcome.incident.known.mitigated_at = Some(now);
+        outcome.moment(now, group::mayday(), say::mitigated(run));
+    }
+}

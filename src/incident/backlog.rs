@@ -1,0 +1,57 @@
+//! How long the inbox is, so that Mayday says "later" (503) before it drowns.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::Input;
+use crate::store;
+use crate::work::{Queue, Shard};
+
+/// Counted again at most this often.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// An estimate of the inbox's length: counted now and then, plus what was added since.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    limit: usize,
+    waiting: AtomicUsize,
+    counted: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl Backlog {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, waiting: AtomicUsize::new(0), counted: Mutex::new(None) }
+    }
+
+    pub(super) fn added(&self, items: usize) {
+        self.waiting.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Whether more than the limit wait.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn is_full(&self, queue: &Queue<Input>) -> Result<bool, store::Error> {
+        // Who finds someone counting uses the last count.
+        if let Ok(mut counted) = self.counted.try_lock() {
+            // A long inbox takes long to count; counting stays below a tenth of the time.
+            let due = counted.is_none_or(|(at, took)| at.elapsed() > EVERY.max(took * 10));
+            if due {
+                let began = Instant::now();
+                let mut waiting = 0;
+                for shard in Shard::all() {
+                    waiting += queue.waiting(shard, (self.limit + 1).saturating_sub(waiting)).await?;
+                    if waiting > self.limit {
+                        break;
+                    }
+                }
+                self.waiting.store(waiting, Ordering::Relaxed);
+                metrics::gauge!("mayday_incident_inbox_items").set(u32::try_from(waiting).unwrap_or(u32::MAX));
+                *counted = Some((Instant::now(), began.elapsed()));
+            }
+        }
+        Ok(self.waiting.load(Ordering::Relaxed) > self.limit)
+    }
+}

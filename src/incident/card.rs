@@ -1,0 +1,179 @@
+//! An incident as a card. Pure: the same incident at the same time gives the same card.
+//!
+//! The title alone tells what is wrong, where, and since when; the severity stands beside it in a word.
+
+use jiff::tz::TimeZone;
+
+use super::{Incident, Phase};
+use crate::analysis::{EvidenceId, Finding};
+use crate::catalog;
+use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
+use crate::core::Timestamp;
+use crate::core::message::incident as say;
+use crate::core::text::capped;
+
+/// Longest place or alert name in a title, bytes: it is read on a phone.
+const IN_TITLE: usize = 80;
+/// Longest subtitle, bytes.
+const SUBTITLE: usize = 280;
+/// Findings shown; the rest is in the details.
+const FINDINGS: usize = 3;
+
+/// The card of an incident. `service` is the catalogue's entry, if there is one; `now` decides whether times need a date.
+#[must_use]
+pub fn card(incident: &Incident, service: Option<&catalog::Service>, now: Timestamp) -> Card {
+    let over = incident.phase.is_over();
+    Card {
+        id: incident.id.to_string(),
+        severity: Some(incident.severity),
+        state: incident.phase.word().to_owned(),
+        over,
+        since: Some(since(incident)),
+        notes: notes(incident),
+        title: title(incident, now),
+        subtitle: subtitle(incident, service),
+        facts: facts(incident),
+        chart: incident.chart.clone(),
+        sections: sections(incident),
+        plan: incident.runs.last().map(|run| run.plan.clone()),
+        buttons: buttons(incident),
+    }
+}
+
+/// When the phase began, as far as the record knows.
+fn since(incident: &Incident) -> Timestamp {
+    match incident.phase {
+        Phase::Resolved => incident.resolved_at.unwrap_or(incident.opened_at),
+        Phase::Acknowledged => incident.acknowledged_at.unwrap_or(incident.started_at),
+        Phase::Mitigated => incident.known.mitigated_at.unwrap_or(incident.started_at),
+        Phase::Triggered | Phase::Reopened => incident.started_at,
+    }
+}
+
+fn title(incident: &Incident, now: Timestamp) -> String {
+    let place = match incident.service.as_data() {
+        "" => incident.known.host.as_data(),
+        service => service,
+    };
+    let place = capped(place, IN_TITLE);
+    let mut what = capped(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
+    let began = clock(incident.started_at, now);
+    if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.resolved_at) {
+        // The zone and the day are said once.
+        let began = clock(incident.started_at, resolved);
+        return say::title_over(&place, &what, began.trim_end_matches(" UTC"), &clock(resolved, now), took);
+    }
+    if let Some(first) = incident.known.values.iter().find(|value| value.name == incident.alert_name) {
+        what = format!("{what} at {}", say::measured(first.value, first.unit.as_deref()));
+    }
+    let mut names: Vec<_> = incident.known.kinds.iter().map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    say::title(&place, &what, names.len().saturating_sub(1), &began)
+}
+
+/// `14:02 UTC`; with the date when that is not today.
+fn clock(at: Timestamp, now: Timestamp) -> String {
+    let (at, now) = (at.to_zoned(TimeZone::UTC), now.to_zoned(TimeZone::UTC));
+    let form = if at.date() == now.date() { "%H:%M UTC" } else { "%-d %b %H:%M UTC" };
+    at.strftime(form).to_string()
+}
+
+fn notes(incident: &Incident) -> Vec<String> {
+    let mut notes = vec![say::folded(incident.alerts, incident.firing)];
+    let acknowledged = incident.known.acknowledged_by.as_ref();
+    if let Some(person) = acknowledged {
+        notes.push(say::acknowledged_note(&person.0));
+    }
+    if let Some(leader) = incident.commander.as_ref().filter(|leader| Some(*leader) != acknowledged) {
+        notes.push(say::led_by(&leader.0));
+    }
+    if incident.known.reopened > 0 {
+        notes.push(say::came_back(incident.known.reopened));
+    }
+    if let Some(time) = incident.time_to_resolve() {
+        notes.push(say::mttr(time));
+    }
+    notes
+}
+
+fn subtitle(incident: &Incident, service: Option<&catalog::Service>) -> Option<String> {
+    let first = incident.description.as_data().lines().map(str::trim).find(|line| !line.is_empty());
+    let said = first.map(|line| capped(line, SUBTITLE));
+    let impact = service.and_then(|service| say::impact(service.journey.as_deref(), service.cost_per_minute));
+    match (said, impact.filter(|_| !incident.phase.is_over())) {
+        (Some(said), Some(impact)) => Some(format!("{}. {impact}", said.trim_end_matches('.'))),
+        (said, impact) => said.or(impact),
+    }
+}
+
+fn facts(incident: &Incident) -> Vec<Fact> {
+    let plain = |name: &str, value: String| Fact { name: name.to_owned(), value, normal: None, evidence: Vec::new() };
+    let values = &incident.known.values;
+    let mut facts: Vec<Fact> = values
+        .iter()
+        .map(|measured| {
+            let alone = values.len() == 1 && measured.name == incident.alert_name;
+            let words = capped(&say::alert_words(measured.name.as_data()), IN_TITLE);
+            let name = if alone { say::VALUE } else { words.as_str() };
+            plain(name, say::measured(measured.value, measured.unit.as_deref()))
+        })
+        .collect();
+    let host = incident.known.host.as_data();
+    if !host.is_empty() && !incident.service.as_data().is_empty() {
+        facts.push(plain(say::HOST, capped(host, IN_TITLE)));
+    }
+    facts.push(plain(say::TEAM, incident.team.clone()));
+    facts
+}
+
+fn sections(incident: &Incident) -> Vec<Section> {
+    let quiet = |text: String| Line { lead: None, text, quiet: true, evidence: Vec::new() };
+    let mut lines = Vec::new();
+    for (index, finding) in incident.findings.iter().take(FINDINGS).enumerate() {
+        let lead = if index == 0 { say::LIKELY_CAUSE } else { say::ALSO_POSSIBLE };
+        lines.push(Line {
+            lead: Some(lead.to_owned()),
+            text: finding.says.clone(),
+            quiet: index > 0,
+            evidence: references(incident, finding),
+        });
+        if index == 0 {
+            lines.push(quiet(say::confidence(finding.confidence, &incident.not_seen)));
+        }
+    }
+    if lines.is_empty() {
+        let searched = !incident.not_seen.is_empty() || !incident.evidence.is_empty();
+        if searched {
+            lines.push(quiet(format!("{}{}", say::NO_CAUSE, say::not_seen_tail(&incident.not_seen))));
+        } else if !incident.phase.is_over() {
+            lines.push(quiet(say::LOOKING.to_owned()));
+        }
+    }
+    if lines.is_empty() { Vec::new() } else { vec![Section { heading: None, lines }] }
+}
+
+fn references(incident: &Incident, finding: &Finding) -> Vec<EvidenceRef> {
+    let path = |id: &EvidenceId| format!("/incidents/{}/evidence/{}", incident.id, id.0);
+    finding.evidence.iter().map(|id| EvidenceRef { id: id.0.clone(), path: path(id) }).collect()
+}
+
+fn buttons(incident: &Incident) -> Vec<Button> {
+    let id = incident.id;
+    let button = |label: &str, command: String, style| Button { label: label.to_owned(), command, style, ask: None };
+    let details = button(say::DETAILS, format!("show {id}"), ButtonStyle::Plain);
+    let why = button(say::WHY, format!("why {id}"), ButtonStyle::Plain);
+    let resolve = button(say::RESOLVE, format!("resolve {id}"), ButtonStyle::Plain);
+    // One primary button at most: the plan's, if a plan waits.
+    let plan_waits = incident.runs.last().is_some_and(|run| !run.plan.buttons.is_empty());
+    let style = if plan_waits { ButtonStyle::Plain } else { ButtonStyle::Primary };
+    match incident.phase {
+        Phase::Triggered | Phase::Reopened => {
+            vec![button(say::ACKNOWLEDGE, format!("ack {id}"), style), why, details, resolve]
+        }
+        Phase::Acknowledged | Phase::Mitigated => vec![why, details, resolve],
+        Phase::Resolved => {
+            vec![why, details, button(say::REOPEN, format!("reopen {id}"), ButtonStyle::Plain)]
+        }
+    }
+}

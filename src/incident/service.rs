@@ -1,0 +1,171 @@
+//! The loop that applies the inbox: the holder of a shard folds its items into incidents, many items in one commit.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::apply::Change;
+use super::loaded::{Loaded, Moved, Outlets};
+use super::{Input, Options, Signal, keys};
+use crate::catalog::Catalog;
+use crate::chat::Post;
+use crate::core::stop::Stop;
+use crate::core::{BoxFuture, SharedClock};
+use crate::store::{self, Batch, Range, SharedStore};
+use crate::work::{Handler, Lease, Leases, Queue, Queued, Shard, serve};
+
+/// Alerts and other changes in one commit; bounds its size and what is held in memory.
+const PER_COMMIT: usize = 512;
+/// Open incidents are counted up to this when the service starts.
+const COUNTED: usize = 100_000;
+
+/// Applies everything that changes incidents.
+pub struct Service {
+    applier: Arc<Applier>,
+    leases: Arc<Leases>,
+}
+
+impl Service {
+    /// A service over what is in the store.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        clock: SharedClock,
+        leases: Arc<Leases>,
+        catalog: Arc<Catalog>,
+        options: Options,
+    ) -> Self {
+        let applier = Applier {
+            inbox: Queue::new("incident", store.clone(), clock.clone()),
+            posts: Queue::new("post", store.clone(), clock.clone()),
+            signals: Queue::new("signal", store.clone(), clock.clone()),
+            opening: Mutex::new(()),
+            store,
+            clock,
+            catalog,
+            options,
+        };
+        Self { applier: Arc::new(applier), leases }
+    }
+
+    /// Applies the inbox until asked to stop. Items under way are finished; the others come at the next start.
+    pub async fn run(self, stop: Stop) {
+        match self.applier.store.scan(&Range::under(&keys::all_open(), COUNTED)).await {
+            Ok(open) => metrics::gauge!("mayday_incidents_open").set(u32::try_from(open.len()).unwrap_or(u32::MAX)),
+            Err(error) => tracing::warn!(%error, "open incidents can't be counted"),
+        }
+        let (inbox, clock) = (self.applier.inbox.clone(), self.applier.clock.clone());
+        serve(inbox, self.leases, clock, self.applier, stop).await;
+    }
+
+    /// Applies what waits now and returns: for tests, and for tools that own the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn apply_waiting(&self) -> Result<usize, store::Error> {
+        let mut applied = 0;
+        for shard in Shard::all() {
+            loop {
+                let items = self.applier.inbox.due(shard, PER_COMMIT).await?;
+                if items.is_empty() {
+                    break;
+                }
+                applied += items.len();
+                self.applier.handle(self.leases.of(shard), items).await?;
+            }
+        }
+        Ok(applied)
+    }
+}
+
+struct Applier {
+    store: SharedStore,
+    clock: SharedClock,
+    catalog: Arc<Catalog>,
+    options: Options,
+    inbox: Queue<Input>,
+    posts: Queue<Post>,
+    signals: Queue<Signal>,
+    /// Held from learning the next incident's number until it is taken: shards that open incidents at the same time would
+    /// conflict on it, and each conflict costs a whole commit's work.
+    opening: Mutex<()>,
+}
+
+impl Handler<Input> for Applier {
+    fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<Input>>) -> BoxFuture<'a, Result<(), store::Error>> {
+        Box::pin(async move {
+            let mut some: Vec<Queued<Input>> = Vec::new();
+            let mut weight = 0;
+            for item in items {
+                let own = weight_of(&item.record);
+                if weight + own > PER_COMMIT && !some.is_empty() {
+                    self.apply(lease, std::mem::take(&mut some)).await?;
+                    weight = 0;
+                }
+                weight += own;
+                some.push(item);
+            }
+            self.apply(lease, some).await
+        })
+    }
+}
+
+fn weight_of(input: &Input) -> usize {
+    match input {
+        Input::Alerts { alerts, .. } => alerts.len().max(1),
+        Input::Act { .. } | Input::Found { .. } | Input::Run { .. } => 1,
+    }
+}
+
+impl Applier {
+    async fn apply(&self, lease: &Lease, items: Vec<Queued<Input>>) -> Result<(), store::Error> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let began = std::time::Instant::now();
+        let mut batch = Batch::new();
+        lease.guard(&mut batch);
+        let mut loaded = Loaded::new(&self.store, &self.options, &self.catalog, lease, &self.opening, self.clock.now());
+        let count = items.len();
+        for item in items {
+            self.inbox.done(&mut batch, &item);
+            self.one(&mut batch, &mut loaded, item.record).await?;
+        }
+        let outlets = Outlets { posts: &self.posts, signals: &self.signals, catalog: &self.catalog };
+        let (moved, _turn) = loaded.finish(&mut batch, &outlets).await?;
+        self.store.commit(batch).await?;
+        tell(moved);
+        metrics::histogram!("mayday_incident_apply_seconds").record(began.elapsed().as_secs_f64());
+        tracing::debug!(shard = lease.shard.0, items = count, took_ms = began.elapsed().as_millis(), "inbox applied");
+        Ok(())
+    }
+
+    async fn one(&self, batch: &mut Batch, loaded: &mut Loaded<'_>, input: Input) -> Result<(), store::Error> {
+        let (id, change) = match input {
+            Input::Alerts { group_key, alerts } => {
+                for (group_key, alerts) in loaded.alerts(&group_key, alerts).await? {
+                    let shard = Shard::of(&group_key);
+                    self.inbox.push(batch, shard, &Input::Alerts { group_key, alerts })?;
+                }
+                return Ok(());
+            }
+            Input::Act { incident, by, act } => (incident, Change::Act { by, act }),
+            Input::Found { incident, findings, evidence, not_seen, chart } => {
+                (incident, Change::Found { findings, evidence, not_seen, chart })
+            }
+            Input::Run { incident, brief } => (incident, Change::Run(brief)),
+        };
+        if let Err(illegal) = loaded.other(id, change).await? {
+            // Whoever asked was told by the handle; here it came too late.
+            metrics::counter!("mayday_incident_inputs_refused_total").increment(1);
+            tracing::info!(incident = %id, why = %illegal, "a change came too late");
+        }
+        Ok(())
+    }
+}
+
+fn tell(moved: Moved) {
+    metrics::counter!("mayday_incidents_opened_total").increment(u64::from(moved.opened));
+    metrics::counter!("mayday_incidents_resolved_total").increment(u64::from(moved.closed));
+    metrics::gauge!("mayday_incidents_open").increment(f64::from(moved.opened) - f64::from(moved.closed));
+}

@@ -1,0 +1,226 @@
+//! One attempt to take alerts in: reads what is known of them, decides what is new, and builds the one batch.
+//!
+//! The batch holds only if nothing it looked at has changed meanwhile, so two connections with the same alerts can't both
+//! call them new: one conflicts, reads again, and finds duplicates.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::intake::AlertRecord;
+use super::series::{self, About, Last};
+use super::{AlertSeen, keys};
+use crate::alert::{Alert, AlertId, Identity, Read, Status};
+use crate::core::Timestamp;
+use crate::store::{Batch, Error, Key, Revision, SharedStore};
+
+/// What is known of a key, and what it will be.
+struct Held<T> {
+    revision: Option<Revision>,
+    value: Option<T>,
+    dirty: bool,
+}
+
+/// One attempt.
+pub(super) struct Taking<'a> {
+    store: &'a SharedStore,
+    integration: &'a str,
+    now: Timestamp,
+    alerts: HashMap<AlertId, Held<AlertRecord>>,
+    series: HashMap<Key, Held<Last>>,
+    seen: Vec<(String, AlertSeen)>,
+    pub(super) ids: Vec<AlertId>,
+    pub(super) duplicates: usize,
+}
+
+impl<'a> Taking<'a> {
+    pub(super) fn new(store: &'a SharedStore, integration: &'a str, now: Timestamp) -> Self {
+        Self {
+            store,
+            integration,
+            now,
+            alerts: HashMap::new(),
+            series: HashMap::new(),
+            seen: Vec::new(),
+            ids: Vec::new(),
+            duplicates: 0,
+        }
+    }
+
+    /// Takes one alert; `group_key` names what it has in common with others.
+    pub(super) async fn take(&mut self, read: &Read, group_key: impl Fn(&Alert) -> String) -> Result<(), Error> {
+        self.hold(&read.alert.alert_id).await?;
+        let mut alert = read.alert.clone();
+        if matches!(read.identity, Identity::Series { .. }) {
+            let key = series::key(&alert);
+            self.hold_series(&key).await?;
+            let known = self.known(&alert.alert_id).is_some();
+            let last = self.series.get(&key).and_then(|held| held.value.clone());
+            match series::about(&alert, read.identity, last.as_ref(), known) {
+                About::Own => {}
+                About::OwnInsteadOf(old) => self.supersede(&old, alert.timestamp, &group_key).await?,
+                About::Last => {
+                    if let Some(last) = last {
+                        if alert.status == Status::Resolved && alert.ended_at.is_none() {
+                            alert.ended_at = Some(alert.timestamp.max(last.start));
+                        }
+                        alert.alert_id = last.alert_id;
+                        alert.timestamp = last.start;
+                        self.hold(&alert.alert_id).await?;
+                    }
+                }
+            }
+        }
+        self.ids.push(alert.alert_id.clone());
+        let before = self.known(&alert.alert_id).map(|record| record.alert.clone());
+        let after = match before {
+            None => Some(alert),
+            Some(before) => {
+                let (after, duplicate) = merged(&before, alert);
+                self.duplicates += usize::from(duplicate);
+                after
+            }
+        };
+        let Some(after) = after else { return Ok(()) };
+        if matches!(read.identity, Identity::Series { .. }) {
+            self.point(&after);
+        }
+        self.seen.push((group_key(&after), seen(&after)));
+        self.write(after);
+        Ok(())
+    }
+
+    /// The last occurrence of a series ends because a new one began.
+    async fn supersede(
+        &mut self,
+        old: &AlertId,
+        at: Timestamp,
+        group_key: &impl Fn(&Alert) -> String,
+    ) -> Result<(), Error> {
+        self.hold(old).await?;
+        let Some(mut alert) = self.known(old).map(|record| record.alert.clone()) else { return Ok(()) };
+        if alert.status == Status::Firing {
+            alert.status = Status::Resolved;
+            alert.ended_at = Some(at.max(alert.timestamp));
+            self.seen.push((group_key(&alert), seen(&alert)));
+            self.write(alert);
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: &AlertId) -> Option<&AlertRecord> {
+        self.alerts.get(id).and_then(|held| held.value.as_ref())
+    }
+
+    async fn hold(&mut self, id: &AlertId) -> Result<(), Error> {
+        if !self.alerts.contains_key(id) {
+            let entry = self.store.read(&keys::alert(id)).await?;
+            let revision = entry.as_ref().map(|entry| entry.revision);
+            let value = entry.map(|entry| entry.decode()).transpose()?;
+            self.alerts.insert(id.clone(), Held { revision, value, dirty: false });
+        }
+        Ok(())
+    }
+
+    async fn hold_series(&mut self, key: &Key) -> Result<(), Error> {
+        if !self.series.contains_key(key) {
+            let entry = self.store.read(key).await?;
+            let revision = entry.as_ref().map(|entry| entry.revision);
+            let value = entry.map(|entry| entry.decode()).transpose()?;
+            self.series.insert(key.clone(), Held { revision, value, dirty: false });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, alert: Alert) {
+        let Some(held) = self.alerts.get_mut(&alert.alert_id) else { return };
+        let received_at = held.value.as_ref().map_or(self.now, |before| before.received_at);
+        held.value = Some(AlertRecord { alert, received_at, integration: self.integration.to_owned() });
+        held.dirty = true;
+    }
+
+    /// Makes the alert the last occurrence of its series, unless that is a later one.
+    fn point(&mut self, alert: &Alert) {
+        let Some(held) = self.series.get_mut(&series::key(alert)) else { return };
+        if held.value.as_ref().is_some_and(|last| last.start > alert.timestamp) {
+            return;
+        }
+        held.value = Some(Last {
+            alert_id: alert.alert_id.clone(),
+            status: alert.status,
+            start: alert.timestamp,
+            ended: alert.ended_at,
+        });
+        held.dirty = true;
+    }
+
+    /// What goes to the inbox, by group key, in the order it came.
+    pub(super) fn by_group(&mut self) -> BTreeMap<String, Vec<AlertSeen>> {
+        let mut groups: BTreeMap<String, Vec<AlertSeen>> = BTreeMap::new();
+        for (group, seen) in self.seen.drain(..) {
+            groups.entry(group).or_default().push(seen);
+        }
+        groups
+    }
+
+    /// Writes what changed, with the conditions that it was as it was read.
+    pub(super) fn finish(self, batch: &mut Batch) -> Result<(), Error> {
+        for (id, held) in self.alerts {
+            if let (true, Some(record)) = (held.dirty, &held.value) {
+                batch.require_as_read(keys::alert(&id), held.revision);
+                batch.put(keys::alert(&id), record)?;
+            }
+        }
+        for (key, held) in self.series {
+            if let (true, Some(last)) = (held.dirty, &held.value) {
+                batch.require_as_read(key.clone(), held.revision);
+                batch.put(key, last)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn seen(alert: &Alert) -> AlertSeen {
+    AlertSeen {
+        alert_id: alert.alert_id.clone(),
+        status: alert.status,
+        severity: alert.severity,
+        start: alert.timestamp,
+        name: alert.alert_name.clone(),
+    }
+}
+
+/// A message about a known occurrence: what its record becomes (none: nothing new), and whether it is a duplicate.
+///
+/// The same status again is a duplicate; what it says anew about severity, value or description is kept. A beginning
+/// after the end is one that comes late. An end keeps the severity of the beginning, and whatever it leaves out.
+fn merged(before: &Alert, message: Alert) -> (Option<Alert>, bool) {
+    match (before.status, message.status) {
+        (Status::Resolved, Status::Firing | Status::Resolved) => (None, true),
+        (Status::Firing, Status::Firing) => {
+            let news = before.severity != message.severity
+                || before.metric_value != message.metric_value
+                || before.description != message.description;
+            (news.then_some(message), true)
+        }
+        (Status::Firing, Status::Resolved) => {
+            let mut after = message;
+            after.severity = before.severity;
+            if after.labels.is_empty() {
+                after.labels.clone_from(&before.labels);
+            }
+            if after.description.as_data().is_empty() {
+                after.description = before.description.clone();
+            }
+            // The group, and so the incident, hangs on these.
+            after.service_name = before.service_name.clone();
+            after.alert_name = before.alert_name.clone();
+            after.host_ip = before.host_ip;
+            if after.metric_value.is_none() {
+                after.metric_value = before.metric_value;
+                after.metric_value_from.clone_from(&before.metric_value_from);
+                after.metric_unit.clone_from(&before.metric_unit);
+            }
+            (Some(after), false)
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The pure parts: what each change does in each phase, and how the card shows it.
+
+use std::collections::BTreeMap;
+
+use super::apply::{Change, Known, Outcome, apply, check};
+use super::links::Class;
+use super::*;
+use crate::alert::{Alert, Fingerprint, Status};
+use crate::analysis::{EvidenceId, FaultKind, Outcome as Seen};
+
+fn at(minute: i64) -> Timestamp {
+    // 2026-11-21T14:00:00Z
+    Timestamp::from_second(1_795_269_600 + minute * 60).unwrap()
+}
+
+fn ana() -> Actor {
+    Actor::Person(PersonId("web:ana".to_owned()))
+}
+
+fn incident() -> Incident {
+    Incident {
+        id: IncidentId::new(7),
+        group_key: "service_name=order-service".to_owned(),
+        team: "orders".to_owned(),
+        service: "order-service".into(),
+        channel: ChannelId::web("orders"),
+        phase: Phase::Triggered,
+        severity: Severity::Warning,
+        severity_by_person: false,
+        alert_name: "High_CPU_Usage".into(),
+        description: "".into(),
+        started_at: at(2),
+        opened_at: at(2),
+        acknowledged_at: None,
+        resolved_at: None,
+        commander: None,
+        firing: 0,
+        alerts: 0,
+        latest_alerts: Vec::new(),
+        findings: Vec::new(),
+        evidence: Vec::new(),
+        not_seen: Vec::new(),
+        chart: None,
+        runs: Vec::new(),
+        version: 0,
+        known: super::Known { host: "10.0.0.5".into(), ..Default::default() },
+    }
+}
+
+fn seen(id: &str, status: Status, severity: Severity) -> AlertSeen {
+    AlertSeen { alert_id: AlertId(id.to_owned()), status, severity, start: at(2), name: "High_CPU_Usage".into() }
+}
+
+fn firing(id: &str) -> AlertSeen {
+    seen(id, Status::Firing, Severity::Critical)
+}
+
+fn resolved(id: &str) -> AlertSeen {
+    seen(id, Status::Resolved, Severity::Critical)
+}
+
+fn alert(id: &str, value: f64) -> Alert {
+    Alert {
+        alert_id: AlertId(id.to_owned()),
+        source_system: "generic".to_owned(),
+        alert_name: "High_CPU_Usage".into(),
+        severity: Severity::Critical,
+        status: Status::Firing,
+        service_name: "order-service".into(),
+        host_ip: None,
+        metric_value: Some(value),
+        timestamp: at(2),
+        labels: BTreeMap::new(),
+        description: "CPU is busy since the rollout".into(),
+        metric_value_from: Some("metric_value".to_owned()),
+        metric_unit: Some("%".to_owned()),
+        fingerprint: Fingerprint("f".to_owned()),
+        ended_at: None,
+        link: None,
+    }
+}
+
+/// Applies changes one after the other, keeping the links as the store would.
+struct Play {
+    incident: Incident,
+    links: BTreeMap<AlertId, Class>,
+    last: Option<Outcome>,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self { incident: incident(), links: BTreeMap::new(), last: None }
+    }
+
+    fn alerts(&mut self, minute: i64, alerts: &[AlertSeen]) -> &Outcome {
+        let of_change = |id: &AlertId| alerts.iter().any(|seen| seen.alert_id == *id);
+        let known = Known {
+            links: self.links.iter().filter(|(id, _)| of_change(id)).map(|(id, class)| (id.clone(), *class)).collect(),
+            others: self.links.iter().filter(|(id, _)| !of_change(id)).filter_map(|(_, class)| class.firing()).max(),
+            alerts: alerts
+                .iter()
+                .filter(|seen| seen.status == Status::Firing)
+                .map(|seen| (seen.alert_id.clone(), alert(&seen.alert_id.0, 93.5)))
+                .collect(),
+        };
+        self.change(minute, Change::Alerts(alerts.to_vec()), &known)
+    }
+
+    fn act(&mut self, minute: i64, act: Act) -> Result<(), String> {
+        check(&self.incident, &ana(), &act).map_err(|illegal| illegal.0)?;
+        self.change(minute, Change::Act { by: ana(), act }, &Known::default());
+        Ok(())
+    }
+
+    fn change(&mut self, minute: i64, change: Change, known: &Known) -> &Outcome {
+        let outcome = apply(self.incident.clone(), change, known, at(minute)).unwrap();
+        self.incident = outcome.incident.clone();
+        self.links.extend(outcome.links.iter().cloned());
+        self.last.insert(outcome)
+    }
+
+    fn card(&self, minute: i64) -> crate::chat::Card {
+        card::card(&self.incident, None, at(minute))
+    }
+}
+
+fn says(outcome: &Outcome) -> Vec<&str> {
+    outcome.moments.iter().map(|moment| moment.says.as_str()).collect()
+}
+
+#[test]
+fn an_incident_ends_with_its_last_alert_and_not_before() {
+    let mut play = Play::new();
+    let opened = play.alerts(2, &[firing("a"), firing("b")]);
+    assert_eq!(says(opened), ["Opened by High CPU Usage ×2.", "Severity Warning → Critical, as the alerts say."][..1]);
+    assert!(matches!(opened.signals[..], [Signal::Opened { .. }]));
+    assert_eq!((play.incident.firing, play.incident.alerts), (2, 2));
+    play.alerts(3, &[resolved("a")]);
+    assert_eq!((play.incident.phase, play.incident.firing), (Phase::Triggered, 1));
+    let last = play.alerts(14, &[resolved("b"), resolved("b")]);
+    assert!(matches!(last.signals[..], [Signal::Resolved { .. }]));
+    assert_eq!(play.incident.phase, Phase::Resolved);
+    assert_eq!(play.incident.time_to_resolve().unwrap().as_secs(), 12 * 60);
+    let version = play.incident.version;
+    play.alerts(15, &[resolved("a"), firing("b")]);
+    assert_eq!(
+        (play.incident.phase, play.incident.version),
+        (Phase::Resolved, version),
+        "a late beginning and a second end"
+    );
+}
+
+#[test]
+fn an_incident_whose_counter_is_wrong_still_ends_by_its_links() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.incident.firing = 40;
+    play.alerts(3, &[resolved("a")]);
+    assert_eq!((play.incident.phase, play.incident.firing), (Phase::Resolved, 0));
+}
+
+#[test]
+fn the_severity_follows_the_worst_firing_alert_unless_a_person_set_it() {
+    let mut play = Play::new();
+    play.alerts(2, &[seen("a", Status::Firing, Severity::Warning), firing("b")]);
+    assert_eq!(play.incident.severity, Severity::Critical);
+    play.alerts(3, &[resolved("b")]);
+    assert_eq!(play.incident.severity, Severity::Warning);
+    play.alerts(4, &[firing("a")]);
+    assert_eq!(play.incident.severity, Severity::Critical, "the same alert, worse now");
+    play.act(5, Act::SetSeverity { severity: Severity::Info }).unwrap();
+    play.alerts(6, &[firing("c")]);
+    assert_eq!(play.incident.severity, Severity::Info);
+}
+
+#[test]
+fn every_act_fits_its_phase_or_says_what_to_do_instead() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.act(3, Act::Acknowledge).unwrap();
+    assert_eq!(play.incident.phase, Phase::Acknowledged);
+    assert_eq!(
+        play.act(3, Act::Acknowledge).unwrap_err(),
+        "INC-7 is already acknowledged by ana. `assign` gives it to someone else."
+    );
+    assert_eq!(play.act(3, Act::Reopen).unwrap_err(), "INC-7 is open (acknowledged); there is nothing to reopen.");
+    play.act(4, Act::Assign { to: PersonId("web:ben".to_owned()) }).unwrap();
+    assert_eq!(play.act(4, Act::Note { text: " ".into() }).unwrap_err(), crate::core::message::incident::EMPTY_NOTE);
+    play.act(5, Act::Resolve).unwrap();
+    assert_eq!(play.act(5, Act::Resolve).unwrap_err(), "INC-7 is already resolved.");
+    assert_eq!(play.act(5, Act::Acknowledge).unwrap_err(), "INC-7 is resolved. `reopen INC-7` takes that back.");
+    play.alerts(6, &[resolved("a")]);
+    assert_eq!(play.incident.phase, Phase::Resolved);
+    play.act(7, Act::Reopen).unwrap();
+    assert_eq!((play.incident.phase, play.incident.resolved_at), (Phase::Reopened, None));
+}
+
+#[test]
+fn a_firing_alert_reopens_what_was_resolved() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.alerts(3, &[resolved("a")]);
+    let back = play.alerts(5, &[firing("b")]);
+    assert!(matches!(back.signals[..], [Signal::Opened { .. }]));
+    assert_eq!(says(back)[0], "Reopened: High CPU Usage fires again.");
+    assert_eq!((play.incident.phase, play.incident.known.reopened), (Phase::Reopened, 1));
+}
+
+fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {
+    let plan = PlanBox {
+        heading: "Proposed: restart order-service".to_owned(),
+        diff: vec!["process order-service   pid 4711 → new process".to_owned()],
+        notes: vec!["restarts 1 process, ≈ 3 s without answers".to_owned()],
+        footer: None,
+        steps: Vec::new(),
+        buttons: if ended {
+            Vec::new()
+        } else {
+            vec![crate::chat::Button {
+                label: "Restart order-service".to_owned(),
+                command: "approve RUN-3 --plan 9f86".to_owned(),
+                style: crate::chat::ButtonStyle::Primary,
+                ask: None,
+            }]
+        },
+    };
+    let (run, playbook) = (RunId::new(3), "PB-Restart".to_owned());
+    Box::new(RunBrief { run, playbook, state: state.to_owned(), ended, version, plan })
+}
+
+#[test]
+fn a_run_that_fixed_it_mitigates_and_an_older_brief_changes_nothing() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.change(3, Change::Run(brief(2, "running", false)), &Known::default());
+    let old = play.change(3, Change::Run(brief(1, "proposed", false)), &Known::default());
+    assert!(!old.changed);
+    let fixed = play.change(4, Change::Run(brief(3, "fixed", true)), &Known::default());
+    assert_eq!(says(fixed)[1], "Mitigated: RUN-3 fixed it; alerts may still be ending.");
+    assert_eq!(play.incident.phase, Phase::Mitigated);
+    // It began before the harm stopped: it is only late.
+    play.alerts(5, &[firing("b")]);
+    assert_eq!(play.incident.phase, Phase::Mitigated);
+    play.alerts(6, &[AlertSeen { start: at(6), ..firing("c") }]);
+    assert_eq!(play.incident.phase, Phase::Reopened);
+}
+
+#[test]
+fn every_kind_of_alert_is_signalled_once() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    let same = play.alerts(3, &[firing("b"), firing("c")]);
+    assert!(same.signals.is_empty());
+    let other = play.alerts(3, &[AlertSeen { name: "Disk_Full".into(), ..firing("d") }]);
+    assert!(matches!(other.signals[..], [Signal::Joined { .. }]));
+}
+
+fn show(name: &str, card: &crate::chat::Card) {
+    insta::with_settings!({snapshot_path => "../../tests/snapshots/cards", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_yaml_snapshot!(name, card);
+    });
+}
+
+#[test]
+fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    show("triggered", &play.card(3));
+    let evidence = |id: &str| Evidence {
+        id: EvidenceId(id.to_owned()),
+        source: "own metrics".to_owned(),
+        query: "cpu".to_owned(),
+        from: at(0),
+        to: at(3),
+        outcome: Seen::Data { rows: 30, truncated: false },
+        says: "CPU jumped at 14:02".to_owned(),
+        samples: Vec::new(),
+    };
+    let finding = |says: &str, confidence| Finding {
+        component: "order-service".to_owned(),
+        kind: FaultKind::Cpu,
+        confidence,
+        says: says.to_owned(),
+        evidence: vec![EvidenceId("E1".to_owned())],
+    };
+    let found = Change::Found {
+        findings: vec![
+            finding("order-service spins in a loop since 14:02", 0.86),
+            finding("more requests than usual", 0.2),
+        ],
+        evidence: vec![evidence("E1")],
+        not_seen: vec!["traces, none are configured".to_owned()],
+        chart: None,
+    };
+    play.change(4, found, &Known::default());
+    play.change(4, Change::Run(brief(1, "waiting", false)), &Known::default());
+    play.act(5, Act::Acknowledge).unwrap();
+    show("acknowledged-with-a-plan", &play.card(5));
+    play.change(6, Change::Run(brief(2, "fixed", true)), &Known::default());
+    play.alerts(7, &[resolved("a"), resolved("b")]);
+    show("resolved", &play.card(60 * 24));
+}
+
+#[test]
+fn a_card_without_a_service_names_the_host_and_hostile_names_stay_short() {
+    let mut play = Play::new();
+    play.incident.service = "".into();
+    play.incident.alert_name = "x".repeat(5000).into();
+    play.incident.known.host = "<b>web</b>-01".into();
+    play.alerts(2, &[firing("a")]);
+    let card = play.card(3);
+    assert!(card.title.starts_with("<b>web</b>-01: xxx"), "{}", card.title);
+    assert!(card.title.len() < 250, "{}", card.title.len());
+}

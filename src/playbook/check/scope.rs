@@ -1,0 +1,123 @@
+//! Which names a condition or a text can see, and what is known about them.
+
+use super::super::diagnostic::Code;
+use super::super::model::{Playbook, Risk};
+use super::super::names::{ALERT_FIELDS, RUN_FIELDS, TASK_FIELDS};
+use super::super::nearest::hint;
+use super::super::tasks::{self, Gives};
+
+/// The names of one playbook.
+pub struct Scope<'a> {
+    playbook: &'a Playbook,
+}
+
+/// The read task that gives an output under this name, if it can be carried out again.
+pub fn reader(playbook: &Playbook, name: &str) -> Option<usize> {
+    let task = playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(name))?;
+    let kind = playbook.tasks[task].kind.as_str();
+    let repeatable = !matches!(kind, "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
+    (repeatable && tasks::risk(&playbook.tasks[task]) == Risk::Read).then_some(task)
+}
+
+impl<'a> Scope<'a> {
+    /// Of this playbook.
+    pub fn of(playbook: &'a Playbook) -> Self {
+        Self { playbook }
+    }
+
+    /// Looks a name up as a task would see it that comes after `before`.
+    pub fn look(
+        &self,
+        root: &str,
+        fields: &[String],
+        before: &[bool],
+        own: Option<usize>,
+        outputs: bool,
+    ) -> Result<(), (Code, String)> {
+        let first = fields.first().map(String::as_str);
+        match root {
+            "params" => self.known(root, first, self.playbook.parameters.keys().map(String::as_str)),
+            "alert" => self.known(root, first, ALERT_FIELDS.iter().copied()),
+            "run" => self.known(root, first, RUN_FIELDS.iter().copied()),
+            "tasks" if outputs => {
+                self.known(root, first, self.playbook.tasks.iter().map(|task| task.id.as_str()))?;
+                match fields.get(1) {
+                    Some(field) if !TASK_FIELDS.contains(&field.as_str()) => Err((
+                        Code::PB019,
+                        format!("`tasks.{}` has no `{field}`, only state and note", first.unwrap_or("")),
+                    )),
+                    _ => Ok(()),
+                }
+            }
+            // Bound by for_each; functions' type names are values in CEL.
+            "item" | "int" | "double" | "string" | "bool" | "list" | "map" | "range" | "dict" | "namespace"
+            | "debug" | "loop" => Ok(()),
+            _ => self.output(root, first, before, own, outputs),
+        }
+    }
+
+    fn known<'n>(
+        &self,
+        root: &str,
+        field: Option<&str>,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Result<(), (Code, String)> {
+        match field {
+            Some(field) if !names.clone().any(|name| name == field) => {
+                let near = hint(field, names.clone());
+                let listed: Vec<&str> = names.take(20).collect();
+                let near = if !near.is_empty() {
+                    near
+                } else if listed.is_empty() {
+                    "; the playbook declares none".to_owned()
+                } else {
+                    format!("; there are {}", listed.join(", "))
+                };
+                Err((Code::PB017, format!("`{root}` has no `{field}`{near}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn output(
+        &self,
+        root: &str,
+        field: Option<&str>,
+        before: &[bool],
+        own: Option<usize>,
+        outputs: bool,
+    ) -> Result<(), (Code, String)> {
+        let tasks = &self.playbook.tasks;
+        let given = tasks.iter().position(|task| task.output_variable.as_deref() == Some(root));
+        let Some(giver) = given.filter(|_| outputs) else {
+            if self.playbook.parameters.contains_key(root) {
+                return Err((Code::PB017, format!("`{root}` is a parameter; write `params.{root}`")));
+            }
+            let names = tasks.iter().filter_map(|task| task.output_variable.as_deref()).filter(|_| outputs);
+            let near = hint(root, names.chain(["params", "alert", "run", "tasks"]));
+            return Err((
+                Code::PB017,
+                format!("nothing declares `{root}`{near}; a task does with `output_variable: {root}`"),
+            ));
+        };
+        if Some(giver) != own && !before.get(giver).copied().unwrap_or(false) {
+            let says = format!(
+                "`{root}` is the output of `{id}`, which need not be done by then; add `{id}` to `depends_on`",
+                id = tasks[giver].id
+            );
+            return Err((Code::PB018, says));
+        }
+        let Some(Gives::These(outs)) = tasks::find(&tasks[giver].kind).map(|task_type| &task_type.gives) else {
+            return Ok(());
+        };
+        match field {
+            Some(field) if !outs.iter().any(|out| out.name == field) => {
+                let near = hint(field, outs.iter().map(|out| out.name));
+                let listed: Vec<&str> = outs.iter().map(|out| out.name).collect();
+                let near = if near.is_empty() { format!("; it has {}", listed.join(", ")) } else { near };
+                Err((Code::PB019, format!("the output of a {} has no `{field}`{near}", tasks[giver].kind)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Each kind of mistake is found, at its place, with its fix; many at once.
+
+use crate::playbook::Book;
+
+fn mistakes(text: &str) -> Vec<String> {
+    match Book::read("a.yaml", text.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(found) => found.iter().map(ToString::to_string).collect(),
+    }
+}
+
+const HEAD: &str = "playbook_id: PB-A\nname: A\n";
+
+#[test]
+fn the_example_of_the_design_loads_as_it_stands() {
+    let text = include_str!("../../../tests/data/playbooks/design-example.yaml");
+    assert_eq!(mistakes(text), Vec::<String>::new());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_each_with_place_code_and_fix() {
+    let text = format!(
+        "{HEAD}colour: red
+tasks:
+  - id: a
+    type: API_Cal
+    depend_on: [b]
+  - id: b
+    type: Log_Aggregation
+    timeout: 10
+    on_failure: abandon
+    parameters:
+      servise: x
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:3:1: PB003: a playbook has no key `colour`",
+        "a.yaml:6:11: PB012: there is no task type `API_Cal`; did you mean `API_Call`?",
+        "a.yaml:7:5: PB003: `tasks[0]` has no key `depend_on`; did you mean `depends_on`?",
+        "a.yaml:10:14: PB007: `10` has no unit; write for instance 10s or 10m",
+        "a.yaml:11:17: PB006: `on_failure` can't be \"abandon\"",
+        "PB013: Log_Aggregation takes no `servise`; did you mean `service`?",
+        "PB014: Log_Aggregation needs the parameter `service`",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+}
+
+#[test]
+fn a_circle_is_named() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: API_Call, action: GET /a, depends_on: [c]}}
+  - {{id: b, type: API_Call, action: GET /b, depends_on: [a]}}
+  - {{id: c, type: API_Call, action: GET /c, depends_on: [b]}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    assert!(found.contains("PB011: these tasks wait for each other: "), "{found}");
+    assert!(
+        found.contains("a → b → c → a") || found.contains("b → c → a → b") || found.contains("c → a → b → c"),
+        "{found}"
+    );
+}
+
+#[test]
+fn conditions_see_only_outputs_that_are_there_by_then() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: logs, type: Log_Aggregation, parameters: {{service: a}}, output_variable: logs}}
+  - {{id: other, type: API_Call, action: GET /a, output_variable: status}}
+  - id: restart
+    type: Service_Restart
+    depends_on: [logs]
+    conditions:
+      - \"{{{{ logs.error_rat < 0.1 }}}}\"
+      - status.ok
+      - nobody.ok
+      - \"logs.errors + 1 > 2.0\"
+      - \"logs.errors <\"
+    parameters: {{service: a}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:10:13: PB019: the output of a Log_Aggregation has no `error_rat`; did you mean `error_rate`?",
+        "a.yaml:11:9: PB018: `status` is the output of `other`, which need not be done by then; add `other` to `depends_on`",
+        "a.yaml:12:9: PB017: nothing declares `nobody`",
+        "PB026",
+        "PB016: `logs.errors <` is not a condition",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+}
+
+#[test]
+fn ids_dependencies_and_references_must_exist_once() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: API_Call, action: GET /a, output_variable: x}}
+  - {{id: a, type: API_Call, action: FETCH /a, output_variable: x, depends_on: [zz]}}
+  - {{id: 'b b', type: Notification, action: GET /x, parameters: {{message: 'a {{{{ who }}}}'}}}}
+  - {{id: w, type: Wait}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "PB009: two tasks are called `a`",
+        "PB009: two tasks give their output the name `x`",
+        "PB010: `a` depends on `zz`",
+        "PB027: `\"FETCH /a\"` must begin with",
+        "PB008",
+        "PB017: nothing declares `who`",
+        "PB027: a Notification has no `action`",
+        "PB014: Wait needs either",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+}
+
+#[test]
+fn text_of_an_alert_reaches_a_change_only_through_a_checked_parameter() {
+    let text = format!(
+        "{HEAD}parameters:
+  free: {{type: string, default: '{{{{ alert.description }}}}'}}
+  service: {{type: name, default: '{{{{ alert.service_name }}}}'}}
+tasks:
+  - {{id: a, type: Service_Restart, parameters: {{service: '{{{{ alert.service_name }}}}'}}}}
+  - {{id: b, type: Service_Restart, parameters: {{service: '{{{{ params.service }}}}'}}}}
+"
+    );
+    let found = mistakes(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found.iter().all(|line| line.contains("PB022")), "{found:#?}");
+}
+
+#[test]
+fn a_verification_must_be_measurable() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: Service_Restart, parameters: {{service: x}}, output_variable: done, verify: {{condition: 'done.pid_after > 0.0'}}}}
+"
+    );
+    assert!(mistakes(&text).join("\n").contains("PB025"));
+}
+
+#[test]
+fn hostile_files_get_an_answer_and_not_a_crash() {
+    let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
+    for (name, of) in [("b", "a"), ("c", "b"), ("d", "c"), ("e", "d"), ("f", "e"), ("g", "f")] {
+        bomb.push_str(&format!("{name}: &{name} [*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of}]\n"));
+    }
+    for (text, code) in [
+        (bomb, "PB002"),
+        ("[".repeat(100_000), "PB002"),
+        ("- ".repeat(50_000), "PB002"),
+        ("x".repeat(300_000), "PB001"),
+        ("a: b: c".to_owned(), "PB002"),
+        ("just text".to_owned(), "PB005"),
+        (String::new(), "PB00"),
+        ("playbook_id: &a\n  x: *a\n".to_owned(), "PB0"),
+    ] {
+        let found = mistakes(&text);
+        assert!(found.first().is_some_and(|line| line.contains(code)), "{:?}: {found:?}", &text[..text.len().min(40)]);
+    }
+    let found = Book::read("a.yaml", b"playbook_id: \xff\n").unwrap_err();
+    assert!(found[0].to_string().starts_with("a.yaml:1:14: PB001: this byte is not UTF-8"), "{}", found[0]);
+}

@@ -1,0 +1,348 @@
+//! Conditions: CEL, with every number from an output as a double. An error in a condition is an error, never a "no".
+//!
+//! Why not the templates' language: it orders a number against a text without an error, and a condition decides whether
+//! something is destroyed. Macros (`all`, `exists` …) nest at most twice, so that evaluation over a capped output is bounded.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::objects::{Key, Map};
+use cel::{Context, Program, Value as Cel};
+use serde_json::Value;
+
+/// The longest condition, bytes.
+pub const MAX_BYTES: usize = 2_000;
+/// How deep macros may nest.
+const MAX_LOOPS: usize = 2;
+/// How deep brackets may nest: the parser is recursive, and the stack of a worker thread is small.
+const MAX_BRACKETS: usize = 12;
+/// Operators and dots in one condition, for the same reason.
+const MAX_OPERATORS: usize = 150;
+
+/// A condition ready to be evaluated.
+pub struct Condition {
+    source: String,
+    program: Program,
+    references: Vec<Reference>,
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Condition").field(&self.source).finish()
+    }
+}
+
+/// One name that a condition uses: `payment_status.is_healthy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The first word.
+    pub root: String,
+    /// The fields after it, as far as they are written out.
+    pub fields: Vec<String>,
+    /// Where it stands in the text as written, bytes.
+    pub at: usize,
+}
+
+/// What is wrong with a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What.
+    pub says: String,
+    /// Where in the text as written, bytes.
+    pub at: usize,
+    /// Whether it is a calculation with two kinds of numbers.
+    pub mixed_numbers: bool,
+}
+
+/// The condition without the optional `{{ }}` around it, and how many bytes were cut off before it.
+fn bare(text: &str) -> (&str, usize) {
+    let trimmed = text.trim();
+    let inner = trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or(trimmed).trim();
+    (inner, inner.as_ptr() as usize - text.as_ptr() as usize)
+}
+
+impl Condition {
+    /// Parses a condition.
+    ///
+    /// # Errors
+    /// What is wrong, with its place.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        let (source, cut) = bare(text);
+        let wrong = |says: String, at: usize| Wrong { says, at: at + cut, mixed_numbers: false };
+        if source.is_empty() {
+            return Err(wrong("the condition is empty".to_owned(), 0));
+        }
+        if source.len() > MAX_BYTES {
+            return Err(wrong(format!("the condition has {} bytes, at most {MAX_BYTES} are allowed", source.len()), 0));
+        }
+        if let Some(says) = too_deep(source) {
+            return Err(wrong(says, 0));
+        }
+        // The parser is generated code; a panic in it must stay a mistake in one file.
+        let compiled =
+            catch_unwind(|| Program::compile(source)).map_err(|_| wrong("it can't be parsed".to_owned(), 0))?;
+        let program = compiled.map_err(|errors| {
+            let first = errors.errors.first();
+            let (line, column) = first.map_or((1, 1), |error| error.pos);
+            let before: usize =
+                source.split_inclusive('\n').take(usize::try_from(line - 1).unwrap_or(0)).map(str::len).sum();
+            let says = first.map_or_else(|| "it can't be parsed".to_owned(), |error| error.msg.clone());
+            wrong(short(&says), before + usize::try_from(column - 1).unwrap_or(0))
+        })?;
+        let mut walk = Walk { program: &program, references: Vec::new(), bound: Vec::new(), loops: 0, wrong: None };
+        walk.expr(program.expression());
+        if let Some(mut found) = walk.wrong {
+            found.at += cut;
+            return Err(found);
+        }
+        let mut references = walk.references;
+        for reference in &mut references {
+            reference.at += cut;
+        }
+        Ok(Self { source: source.to_owned(), program, references })
+    }
+
+    /// The text, without `{{ }}`.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The names it uses.
+    #[must_use]
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// Whether it holds with these values (an object: name to value).
+    ///
+    /// # Errors
+    /// A sentence: a name without a value, types that don't go together, an outcome that is neither true nor false.
+    pub fn holds(&self, values: &Value) -> Result<bool, String> {
+        let evaluated = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::default();
+            for root in self.roots() {
+                if let Some(value) = values.get(root) {
+                    context.add_variable_from_value(root, to_cel(value));
+                }
+            }
+            self.program.execute(&context)
+        }));
+        match evaluated {
+            Ok(Ok(Cel::Bool(holds))) => Ok(holds),
+            Ok(Ok(other)) => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
+            Ok(Err(error)) => Err(format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string()))),
+            Err(_) => Err(format!("`{}` can't be evaluated", self.source)),
+        }
+    }
+
+    /// The first words of the names it uses, each once.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        self.references.iter().enumerate().filter_map(|(index, reference)| {
+            let first = !self.references[..index].iter().any(|earlier| earlier.root == reference.root);
+            first.then_some(reference.root.as_str())
+        })
+    }
+}
+
+/// Looks at the bare characters, before the recursive parser does. Text in quotes counts as well, which errs on the safe side.
+fn too_deep(source: &str) -> Option<String> {
+    let (mut depth, mut operators) = (0_usize, 0_usize);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'!' | b'?' | b'<' | b'>' | b'=' | b'&' | b'|' | b'.' => operators += 1,
+            _ => {}
+        }
+        if depth > MAX_BRACKETS {
+            return Some(format!("brackets nest more than {MAX_BRACKETS} deep; split it into several conditions"));
+        }
+    }
+    (operators > MAX_OPERATORS)
+        .then(|| format!("it has more than {MAX_OPERATORS} operators; split it into several conditions"))
+}
+
+fn short(message: &str) -> String {
+    let line = message.lines().next().unwrap_or(message);
+    crate::core::text::capped(line, 300)
+}
+
+/// JSON as CEL sees it: every number a double, so that `3 < 3.5` and `== 200` mean what they say.
+fn to_cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(value) => Cel::Bool(*value),
+        Value::Number(number) => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Cel::String(Arc::new(text.clone())),
+        Value::Array(items) => Cel::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(map) => {
+            let map: HashMap<Key, Cel> =
+                map.iter().map(|(key, value)| (Key::from(key.clone()), to_cel(value))).collect();
+            Cel::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    references: Vec<Reference>,
+    bound: Vec<String>,
+    loops: usize,
+    wrong: Option<Wrong>,
+}
+
+impl Walk<'_> {
+    fn at(&self, id: u64) -> usize {
+        self.program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize)
+    }
+
+    fn refuse(&mut self, at: usize, says: String, mixed_numbers: bool) {
+        if self.wrong.is_none() {
+            self.wrong = Some(Wrong { says, at, mixed_numbers });
+        }
+    }
+
+    fn expr(&mut self, node: &IdedExpr) {
+        match &node.expr {
+            Expr::Unspecified | Expr::Literal(_) => {}
+            Expr::Ident(_) | Expr::Select(_) => self.name(node),
+            Expr::Call(call) => {
+                self.calculation(call, node.id);
+                if let Some(target) = &call.target {
+                    self.expr(target);
+                }
+                for argument in &call.args {
+                    self.expr(argument);
+                }
+            }
+            Expr::List(list) => list.elements.iter().for_each(|element| self.expr(element)),
+            Expr::Map(map) => self.entries(&map.entries),
+            Expr::Struct(made) => self.entries(&made.entries),
+            Expr::Comprehension(made) => {
+                self.expr(&made.iter_range);
+                self.loops += 1;
+                if self.loops > MAX_LOOPS {
+                    let at = self.at(node.id);
+                    self.refuse(at, format!("macros nest more than {MAX_LOOPS} deep; simplify it"), false);
+                    return;
+                }
+                let before = self.bound.len();
+                self.bound.push(made.iter_var.clone());
+                self.bound.extend(made.iter_var2.clone());
+                self.bound.push(made.accu_var.clone());
+                for part in [&made.accu_init, &made.loop_cond, &made.loop_step, &made.result] {
+                    self.expr(part);
+                }
+                self.bound.truncate(before);
+                self.loops -= 1;
+            }
+        }
+    }
+
+    fn entries(&mut self, entries: &[cel::common::ast::IdedEntryExpr]) {
+        for entry in entries {
+            match &entry.expr {
+                EntryExpr::StructField(field) => self.expr(&field.value),
+                EntryExpr::MapEntry(entry) => {
+                    self.expr(&entry.key);
+                    self.expr(&entry.value);
+                }
+            }
+        }
+    }
+
+    fn name(&mut self, node: &IdedExpr) {
+        let mut fields = Vec::new();
+        let mut at = node;
+        loop {
+            match &at.expr {
+                Expr::Select(select) => {
+                    fields.push(select.field.clone());
+                    at = &select.operand;
+                }
+                Expr::Ident(name) => {
+                    let root = name.trim_start_matches('.').to_owned();
+                    if !self.bound.iter().any(|bound| *bound == root) {
+                        fields.reverse();
+                        let place = self.at(at.id);
+                        self.references.push(Reference { root, fields, at: place });
+                    }
+                    return;
+                }
+                _ => {
+                    self.expr(at);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `x.count + 1` has no meaning in CEL when `x.count` is a double: say so before it runs.
+    fn calculation(&mut self, call: &cel::common::ast::CallExpr, id: u64) {
+        let calculates =
+            [operators::ADD, operators::SUBSTRACT, operators::MULTIPLY, operators::DIVIDE, operators::MODULO];
+        if !calculates.contains(&call.func_name.as_str()) || call.args.len() != 2 {
+            return;
+        }
+        let whole = |node: &IdedExpr| matches!(&node.expr, Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_)));
+        let output = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(_) | Expr::Select(_));
+        if (whole(&call.args[0]) && output(&call.args[1])) || (output(&call.args[0]) && whole(&call.args[1])) {
+            let at = self.at(id);
+            self.refuse(
+                at,
+                "numbers of outputs have a fraction; write the other one with one too, as `1.0`".to_owned(),
+                true,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(text: &str, values: Value) -> Result<bool, String> {
+        Condition::parse(text).unwrap().holds(&values)
+    }
+
+    #[test]
+    fn numbers_compare_whatever_their_form_and_braces_are_optional() {
+        assert_eq!(holds("{{ a.rate < 0.1 }}", json!({"a": {"rate": 0}})), Ok(true));
+        assert_eq!(holds("a.code == 200", json!({"a": {"code": 200}})), Ok(true));
+        assert_eq!(holds("  {{a.ok}}  ", json!({"a": {"ok": true}})), Ok(true));
+        assert_eq!(holds("a.lines.exists(l, l.contains('x'))", json!({"a": {"lines": ["axb"]}})), Ok(true));
+    }
+
+    #[test]
+    fn an_error_is_an_error_and_never_a_no() {
+        assert!(holds("a.rate < 0.1", json!({"a": {"rate": "0"}})).is_err());
+        assert!(holds("a.rate < 0.1", json!({"a": {}})).is_err());
+        assert!(holds("a.rate < 0.1", json!({})).is_err());
+        assert!(holds("a.rate", json!({"a": {"rate": 1}})).is_err());
+        assert!(holds("a.rate < 1.0", json!({"a": {"rate": null}})).is_err());
+    }
+
+    #[test]
+    fn a_mistake_has_its_place_in_the_text_as_written() {
+        let wrong = Condition::parse("{{ a.b < }}").unwrap_err();
+        assert!(wrong.at >= 3, "{wrong:?}");
+        assert!(Condition::parse("").is_err());
+        assert!(Condition::parse("a.count + 1 > 3.0").unwrap_err().mixed_numbers);
+        assert!(Condition::parse(&"(".repeat(1900)).is_err());
+        assert!(Condition::parse("a.all(x, a.all(y, a.all(z, true)))").is_err());
+    }
+
+    #[test]
+    fn names_are_found_and_bound_ones_are_not() {
+        let condition = Condition::parse("{{ a.b.c > 1 && size(l) > 0 && l.all(x, x.y == d) && has(e.f) }}").unwrap();
+        let roots: Vec<_> = condition.roots().collect();
+        assert_eq!(roots, ["a", "l", "d", "e"]);
+        assert_eq!(condition.references()[0].fields, ["b", "c"]);
+        assert_eq!(condition.references()[0].at, 3);
+    }
+}
