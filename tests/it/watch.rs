@@ -108,7 +108,8 @@ fn target(service: &str, url: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_page_becomes_series_and_a_silent_or_missing_or_odd_target_is_down_each_in_its_own_words() {
-    let good = page(|| Some("# TYPE cpu_usage gauge\ncpu_usage{core=\"0\",service=\"own\"} 42.5\nodd NaN\n".to_owned())).await;
+    let good =
+        page(|| Some("# TYPE cpu_usage gauge\ncpu_usage{core=\"0\",service=\"own\"} 42.5\nodd NaN\n".to_owned())).await;
     let silent = page(|| None).await;
     let odd = page(|| Some("<html>\n".to_owned())).await;
     let eyes = Eyes::open(serde_json::json!({
@@ -159,7 +160,14 @@ async fn a_file_is_followed_through_partial_lines_truncation_and_rotation() {
     until("the line after the cut", async || eyes.lines("order").await.len() == 6).await;
     let mut lines = eyes.lines("order").await;
     lines.sort();
-    let wanted = ["2020-01-01T00:00:00Z INFO from before", "cut", "half a line", "in the new file", "late in the old one", "second"];
+    let wanted = [
+        "2020-01-01T00:00:00Z INFO from before",
+        "cut",
+        "half a line",
+        "in the new file",
+        "late in the old one",
+        "second",
+    ];
     assert_eq!(lines, wanted);
     eyes.close().await;
 }

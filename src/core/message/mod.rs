@@ -7,15 +7,12 @@ pub mod access;
 pub mod action;
 pub mod cli;
 pub mod command;
-<<<<<<< HEAD
-
-pub mod watch;
-=======
 pub mod config;
 pub mod demo;
+pub mod diagnose;
 pub mod heal;
 pub mod incident;
 pub mod ops;
 pub mod playbook;
+pub mod watch;
 pub mod web;
->>>>>>> main
