@@ -7,16 +7,17 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::doors::{Collection, Listing, Part, ReadError};
+use super::doors::{Collection, Listing, ReadError};
 use super::problem::Problem;
 use super::say::Said;
 use super::session::{Reader, Writer};
+use crate::access::Role;
 use crate::chat::Reply;
-use crate::core::person::{PersonId, Role};
+use crate::ops::health::State as How;
 
 /// Items of a page when nothing is asked.
 const PAGE: usize = 50;
@@ -39,7 +40,10 @@ pub(super) async fn list(
 ) -> Result<Json<Listing>, Problem> {
     let collection = named(&collection)?;
     let Query(paging) = paging.map_err(|error| {
-        Problem::bad_request(error.body_text(), format!("ask with `?limit=` (1 to {MOST}) and `?cursor=` of the page before"))
+        Problem::bad_request(
+            error.body_text(),
+            format!("ask with `?limit=` (1 to {MOST}) and `?cursor=` of the page before"),
+        )
     })?;
     let limit = paging.limit.unwrap_or(PAGE).clamp(1, MOST);
     app.doors.reads.list(collection, paging.cursor.as_deref(), limit).await.map(Json).map_err(problem)
@@ -54,7 +58,10 @@ pub(super) async fn item(
     let found = app.doors.reads.item(named(&collection)?, &id).await.map_err(problem)?;
     found.map(Json).ok_or_else(|| {
         let id = crate::core::text::capped(&id, 80);
-        Problem::not_found(format!("there is no `{id}` in {collection}"), format!("list them with GET /api/v1/{collection}"))
+        Problem::not_found(
+            format!("there is no `{id}` in {collection}"),
+            format!("list them with GET /api/v1/{collection}"),
+        )
     })
 }
 
@@ -100,34 +107,48 @@ pub(super) async fn say(
             return Err(Problem::forbidden("only an admin speaks as someone else", "leave `as` out"));
         }
         Some(name) => {
-            let person = app.doors.gate.find(&PersonId(name.clone())).await.ok_or_else(|| {
+            let person = app.doors.gate.find(&name).ok_or_else(|| {
                 let name = crate::core::text::capped(&name, 80);
                 Problem::bad_request(format!("nobody is called `{name}`"), "use an id like `web:ana`")
             })?;
             (person, Some(writer.person))
         }
     };
-    let said = Said { person, impersonated_by, channel: line.channel, thread: line.thread, text: line.text, label: None };
+    let said =
+        Said { person, impersonated_by, channel: line.channel, thread: line.thread, text: line.text, label: None };
     super::say::carry_out(&app, said).await.map(|answer| Json(answer.reply))
 }
 
 pub(super) fn bad_json(error: &JsonRejection, example: &str) -> Problem {
-    Problem::new(error.status(), error.body_text(), format!("send JSON like {example} with `Content-Type: application/json`"))
+    Problem::new(
+        error.status(),
+        error.body_text(),
+        format!("send JSON like {example} with `Content-Type: application/json`"),
+    )
 }
 
-/// `GET /health`: Mayday answers; how its parts are.
-pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
-    let parts = app.doors.health.parts().await;
-    let ok = parts.iter().all(|part| part.ok);
-    Json(Health { status: if ok { "ok" } else { "degraded" }, version: env!("CARGO_PKG_VERSION"), parts })
-}
-
-/// What `/health` says.
-#[derive(Serialize)]
-pub(super) struct Health {
-    status: &'static str,
-    version: &'static str,
-    parts: Vec<Part>,
+/// `GET /health`: Mayday answers; how its parts are. 503 only when a part is down: a degraded Mayday still takes alerts,
+/// and must not be restarted for it.
+pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
+    let report = app.doors.health.report().await;
+    let (status, word) = match report.state {
+        How::Well => (StatusCode::OK, "ok"),
+        How::Degraded => (StatusCode::OK, "degraded"),
+        How::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
+    };
+    let parts: Vec<Value> = report
+        .parts
+        .iter()
+        .map(|part| json!({"name": part.name, "ok": part.state == How::Well, "state": part.state, "says": part.says}))
+        .collect();
+    let mut body = json!({"status": word, "version": env!("CARGO_PKG_VERSION"), "at": report.at, "parts": parts});
+    if !report.is_up() {
+        let down = report.parts.iter().filter(|part| part.state == How::Down);
+        let down: Vec<String> = down.map(|part| format!("{}: {}", part.name, part.says)).collect();
+        body["error"] = json!(down.join("; "));
+        body["fix"] = json!("look at the log of the part that is down");
+    }
+    (status, Json(body)).into_response()
 }
 
 /// `GET /ready`: whether alerts can be taken now.

@@ -39,7 +39,9 @@ pub(super) async fn one(
         Err(_) => None,
     };
     let Some(incident) = found else {
-        return Ok((StatusCode::NOT_FOUND, page::incident::missing(&frame, &say::no_such_incident(&id))).into_response());
+        return Ok(
+            (StatusCode::NOT_FOUND, page::incident::missing(&frame, &say::no_such_incident(&id))).into_response()
+        );
     };
     // Before anything is read: what changes meanwhile comes through the live feed.
     let revision = app.doors.chat.latest();
@@ -62,7 +64,9 @@ pub(super) async fn evidence(
         Err(_) => None,
     };
     let Some(incident) = found else {
-        return Ok((StatusCode::NOT_FOUND, page::incident::missing(&frame, &say::no_such_incident(&id))).into_response());
+        return Ok(
+            (StatusCode::NOT_FOUND, page::incident::missing(&frame, &say::no_such_incident(&id))).into_response()
+        );
     };
     match incident.evidence.iter().find(|known| known.id.0.eq_ignore_ascii_case(&evidence)) {
         Some(evidence) => Ok(page::incident::evidence(&frame, &incident, evidence).into_response()),

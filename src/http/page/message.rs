@@ -95,9 +95,7 @@ pub(in crate::http) fn answer(reply: &Reply, now: Timestamp) -> Markup {
 /// A message in one sentence, for screen readers.
 pub(in crate::http) fn in_a_sentence(message: &Message) -> String {
     match &message.content {
-        Content::Card(card) => {
-            say::card_sentence(&card.id, card.severity.map(severity_word), &card.state, &card.title)
-        }
+        Content::Card(card) => say::card_sentence(&card.id, card.severity.map(severity_word), &card.state, &card.title),
         Content::Text(text) => {
             format!("{}: {}", message.author, crate::core::text::capped(text.lines().next().unwrap_or_default(), 200))
         }
