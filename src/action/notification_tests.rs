@@ -66,6 +66,7 @@ impl Desk {
             chart: None,
             runs: vec![],
             version: 1,
+            known: Default::default(),
         };
         let mut batch = Batch::new();
         batch.put(Key::of(["incident", &id.key()]), &incident).unwrap();

@@ -1,12 +1,13 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+mod browser;
+mod browser_driver;
 mod cli;
+mod http;
 mod incident;
+mod incident_cost;
 mod intake;
 mod layering;
 mod samples;
 mod shop;
-mod browser;
-mod browser_driver;
-mod http;
 mod web_world;

@@ -368,6 +368,7 @@ pub fn incident() -> Incident {
         chart: None,
         runs: vec![],
         version: 3,
+        known: Default::default(),
     }
 }
 
