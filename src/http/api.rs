@@ -39,7 +39,10 @@ pub(super) async fn list(
 ) -> Result<Json<Listing>, Problem> {
     let collection = named(&collection)?;
     let Query(paging) = paging.map_err(|error| {
-        Problem::bad_request(error.body_text(), format!("ask with `?limit=` (1 to {MOST}) and `?cursor=` of the page before"))
+        Problem::bad_request(
+            error.body_text(),
+            format!("ask with `?limit=` (1 to {MOST}) and `?cursor=` of the page before"),
+        )
     })?;
     let limit = paging.limit.unwrap_or(PAGE).clamp(1, MOST);
     app.doors.reads.list(collection, paging.cursor.as_deref(), limit).await.map(Json).map_err(problem)
@@ -54,7 +57,10 @@ pub(super) async fn item(
     let found = app.doors.reads.item(named(&collection)?, &id).await.map_err(problem)?;
     found.map(Json).ok_or_else(|| {
         let id = crate::core::text::capped(&id, 80);
-        Problem::not_found(format!("there is no `{id}` in {collection}"), format!("list them with GET /api/v1/{collection}"))
+        Problem::not_found(
+            format!("there is no `{id}` in {collection}"),
+            format!("list them with GET /api/v1/{collection}"),
+        )
     })
 }
 
@@ -107,12 +113,17 @@ pub(super) async fn say(
             (person, Some(writer.person))
         }
     };
-    let said = Said { person, impersonated_by, channel: line.channel, thread: line.thread, text: line.text, label: None };
+    let said =
+        Said { person, impersonated_by, channel: line.channel, thread: line.thread, text: line.text, label: None };
     super::say::carry_out(&app, said).await.map(|answer| Json(answer.reply))
 }
 
 pub(super) fn bad_json(error: &JsonRejection, example: &str) -> Problem {
-    Problem::new(error.status(), error.body_text(), format!("send JSON like {example} with `Content-Type: application/json`"))
+    Problem::new(
+        error.status(),
+        error.body_text(),
+        format!("send JSON like {example} with `Content-Type: application/json`"),
+    )
 }
 
 /// `GET /health`: Mayday answers; how its parts are.

@@ -49,12 +49,7 @@ async fn show(app: &App, viewer: &Viewer, channels: Vec<Head>, name: &str) -> Re
 }
 
 /// What every page has around it.
-pub(super) async fn frame<'a>(
-    app: &App,
-    viewer: &'a Viewer,
-    channels: &'a [Head],
-    here: Option<&'a str>,
-) -> Frame<'a> {
+pub(super) async fn frame<'a>(app: &App, viewer: &'a Viewer, channels: &'a [Head], here: Option<&'a str>) -> Frame<'a> {
     let faults = match &app.doors.demo {
         Some(demo) => demo.faults().await,
         None => Vec::new(),
@@ -74,7 +69,8 @@ pub(super) async fn older(
     Path(name): Path<String>,
     Query(Before { before }): Query<Before>,
 ) -> Result<Markup, Problem> {
-    let messages = app.doors.chat.page(&name, before, PAGE).await.map_err(|error| Problem::failed(error.to_string()))?;
+    let messages =
+        app.doors.chat.page(&name, before, PAGE).await.map_err(|error| Problem::failed(error.to_string()))?;
     Ok(page::channel::messages(&messages))
 }
 

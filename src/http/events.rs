@@ -17,8 +17,8 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::page::message;
@@ -176,11 +176,7 @@ fn drawn(channel: &str, message: &Message, revision: Revision) -> Result<Event, 
         html: html.into_string(),
         said: message::in_a_sentence(message),
     };
-    Event::default()
-        .event("message")
-        .id(revision.0.to_string())
-        .json_data(drawn)
-        .map_err(|error| error.to_string())
+    Event::default().event("message").id(revision.0.to_string()).json_data(drawn).map_err(|error| error.to_string())
 }
 
 fn numbers(head: &Head) -> Result<Event, String> {

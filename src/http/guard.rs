@@ -77,12 +77,8 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
 }
 
 fn host_of(request: &Request) -> Result<&str, Problem> {
-    let missing = || {
-        Problem::bad_request(
-            "the request has no single readable Host header",
-            "send HTTP/1.1 with one Host header",
-        )
-    };
+    let missing =
+        || Problem::bad_request("the request has no single readable Host header", "send HTTP/1.1 with one Host header");
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), request.uri().authority()) {
         (Some(host), None, _) => host.to_str().map_err(|_| missing()),
@@ -129,7 +125,10 @@ impl Hosts {
 fn is_address(host: &str, name: &str) -> bool {
     name.parse::<std::net::Ipv4Addr>().is_ok()
         || host.parse::<SocketAddr>().is_ok()
-        || name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
+        || name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
 }
 
 /// A host without its port.
@@ -147,10 +146,26 @@ mod tests {
     #[test]
     fn addresses_and_allowed_names_are_served_and_nothing_else() {
         let hosts = Hosts::new(&["Mayday.internal".into()], Some("https://mayday.example.com/x"));
-        for ours in ["127.0.0.1:7007", "localhost", "LOCALHOST:1", "[::1]:7007", "[::1]", "10.0.0.3", "mayday.internal:80", "mayday.example.com"] {
+        for ours in [
+            "127.0.0.1:7007",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:7007",
+            "[::1]",
+            "10.0.0.3",
+            "mayday.internal:80",
+            "mayday.example.com",
+        ] {
             assert!(hosts.serve(ours), "{ours}");
         }
-        for other in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7007", "", "mayday.internal.evil", "1.2.3"] {
+        for other in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:7007",
+            "",
+            "mayday.internal.evil",
+            "1.2.3",
+        ] {
             assert!(!hosts.serve(other), "{other}");
         }
     }

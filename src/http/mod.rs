@@ -152,9 +152,8 @@ impl Service {
         });
         tracing::info!(address = %self.address, "listening");
         let asked = stop.clone();
-        let serving = axum::serve(listener, router(app))
-            .with_graceful_shutdown(async move { asked.wait().await })
-            .into_future();
+        let serving =
+            axum::serve(listener, router(app)).with_graceful_shutdown(async move { asked.wait().await }).into_future();
         tokio::pin!(serving);
         tokio::select! {
             ended = &mut serving => return ended.map_err(Error::Serve),

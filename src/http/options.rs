@@ -145,8 +145,12 @@ pub enum Format {
 
 impl Format {
     /// All of them by the names they have in the path.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("alert", Self::Any), ("alertmanager", Self::Alertmanager), ("zabbix", Self::Zabbix), ("generic", Self::Generic)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("alert", Self::Any),
+        ("alertmanager", Self::Alertmanager),
+        ("zabbix", Self::Zabbix),
+        ("generic", Self::Generic),
+    ];
 
     /// The format of that name.
     #[must_use]

@@ -34,7 +34,8 @@ impl Problem {
 
     /// 503 with `Retry-After`.
     pub fn busy(error: impl AsRef<str>, after_secs: u64) -> Self {
-        let fix = format!("send the same again in {after_secs} s; what was accepted before is recognised as a duplicate");
+        let fix =
+            format!("send the same again in {after_secs} s; what was accepted before is recognised as a duplicate");
         Self { retry_after_secs: Some(after_secs), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, error, fix) }
     }
 
@@ -61,7 +62,10 @@ impl Problem {
     /// 503 since something behind the listener failed; the reason goes to the log too.
     pub fn failed(why: impl AsRef<str>) -> Self {
         tracing::warn!(why = why.as_ref(), "a request failed");
-        Self { retry_after_secs: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why, "try again; `/health` says how Mayday is") }
+        Self {
+            retry_after_secs: Some(2),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why, "try again; `/health` says how Mayday is")
+        }
     }
 
     /// What is wrong.
@@ -78,7 +82,9 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         if self.challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mayday\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mayday\""));
         }
         response
     }

@@ -107,7 +107,10 @@ async fn bearer_of(headers: &HeaderMap, app: &App) -> Result<Option<Person>, Pro
         None => None,
     };
     person.map(Some).ok_or_else(|| {
-        Problem::unauthorized("the token is not known", "use the token of this Mayday's data folder, as `Bearer <token>`")
+        Problem::unauthorized(
+            "the token is not known",
+            "use the token of this Mayday's data folder, as `Bearer <token>`",
+        )
     })
 }
 
@@ -143,7 +146,8 @@ fn csrf(session: &str) -> String {
 pub(super) fn set_cookie(app: &App, signed_in: &SignedIn) -> Result<HeaderValue, Problem> {
     let secure = if app.https { "; Secure" } else { "" };
     let lasts = signed_in.lasts.as_secs();
-    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lasts}{secure}", app.cookie, signed_in.session);
+    let cookie =
+        format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lasts}{secure}", app.cookie, signed_in.session);
     HeaderValue::from_str(&cookie).map_err(|_| Problem::failed("the session's secret does not fit into a cookie"))
 }
 

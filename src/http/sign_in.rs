@@ -42,7 +42,8 @@ pub(super) struct Given {
 /// `POST /sign-in`
 pub(super) async fn sign_in(State(app): State<Arc<App>>, given: Result<Form<Given>, FormRejection>) -> Response {
     let Ok(Form(given)) = given else {
-        return Problem::bad_request("this is not what the sign-in page sends", "open /sign-in in a browser").into_response();
+        return Problem::bad_request("this is not what the sign-in page sends", "open /sign-in in a browser")
+            .into_response();
     };
     let next = local(given.next.as_deref());
     let signed_in = match (&given.token, &given.name, &given.password) {
@@ -114,7 +115,9 @@ mod tests {
     #[test]
     fn after_signing_in_one_stays_here() {
         assert_eq!(local(Some("/incidents/INC-7?x=1")), "/incidents/INC-7?x=1");
-        for other in ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nX: y", "javascript:alert(1)"] {
+        for other in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nX: y", "javascript:alert(1)"]
+        {
             assert_eq!(local(Some(other)), "/", "{other}");
         }
     }

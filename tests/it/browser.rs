@@ -82,7 +82,9 @@ async fn the_command_box_completes_and_remembers_by_keyboard_alone() {
     browser.keys(&["a"]).await;
     browser.until("document.querySelectorAll('#completions li').length === 2").await;
     browser.keys(&[DOWN, DOWN]).await;
-    browser.until("document.querySelector('#completions [aria-selected=true]').textContent.startsWith('approve')").await;
+    browser
+        .until("document.querySelector('#completions [aria-selected=true]').textContent.startsWith('approve')")
+        .await;
     browser.picture("completion").await;
     browser.keys(&[UP, ENTER]).await;
     browser.until("document.getElementById('line').value === 'ack INC-7 '").await;
@@ -117,7 +119,11 @@ async fn the_command_box_completes_and_remembers_by_keyboard_alone() {
         }
     }
     browser.keys(&[ENTER]).await;
-    browser.until("[...document.querySelectorAll('.reply')].some((reply) => reply.textContent.includes('why: as you said'))").await;
+    browser
+        .until(
+            "[...document.querySelectorAll('.reply')].some((reply) => reply.textContent.includes('why: as you said'))",
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,27 +132,58 @@ async fn on_a_phone_nothing_scrolls_sideways_and_dark_is_dark() {
     for channel in ["payments", "platform"] {
         world.chat.open_channel(channel).await.unwrap();
     }
-    world.show("INC-3", 1, Card { id: "INC-3".into(), title: "inventory-service: disk folder 97 % full".into(), notes: vec!["MTTR 58 s".into()], ..healed_card() }).await;
+    world
+        .show(
+            "INC-3",
+            1,
+            Card {
+                id: "INC-3".into(),
+                title: "inventory-service: disk folder 97 % full".into(),
+                notes: vec!["MTTR 58 s".into()],
+                ..healed_card()
+            },
+        )
+        .await;
     world.show("INC-7", 1, full_card()).await;
     world.chat.say("orders", Some("INC-7"), "Ana", Content::Text("logs order-service 10m pool".into())).await.unwrap();
-    world.chat.say("orders", Some("INC-7"), "Mayday", Content::Text(format!("a-very-long-word-{}", "x".repeat(200)))).await.unwrap();
-    world.chat.say("orders", Some("INC-7"), "Mayday", Content::Text("RUN-3  proposed  restart order-service  4 min\nRUN-2  fixed     clean inventory disk  3 h".into())).await.unwrap();
+    world
+        .chat
+        .say("orders", Some("INC-7"), "Mayday", Content::Text(format!("a-very-long-word-{}", "x".repeat(200))))
+        .await
+        .unwrap();
+    world
+        .chat
+        .say(
+            "orders",
+            Some("INC-7"),
+            "Mayday",
+            Content::Text(
+                "RUN-3  proposed  restart order-service  4 min\nRUN-2  fixed     clean inventory disk  3 h".into(),
+            ),
+        )
+        .await
+        .unwrap();
     let browser = Browser::start().await;
     browser.sign_in(&world).await;
     for (scheme, dark) in [("light", false), ("dark", true)] {
         browser.scheme(scheme).await;
         for (width, height) in [(1280, 1100), (390, 844)] {
             browser.size(width, height).await;
-            for path in ["/channels/orders", "/incidents", "/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/sign-in"] {
+            for path in
+                ["/channels/orders", "/incidents", "/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/sign-in"]
+            {
                 browser.open(&world.url(path)).await;
-                let overflow = browser.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+                let overflow = browser.eval("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)").await;
                 assert_eq!(overflow, json!(0), "{path} at {width} px");
-                let background = browser.eval("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]").await;
+                let background =
+                    browser.eval("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]").await;
                 assert_eq!(background.as_f64().unwrap() < 60.0, dark, "{scheme}");
                 let name = path.trim_start_matches('/').replace('/', "-");
                 browser.picture(&format!("{scheme}-{width}-{name}")).await;
                 if path == "/channels/orders" {
-                    browser.eval("window.scrollTo(0, document.querySelector('[data-slot=\"INC-7\"]').offsetTop - 60)").await;
+                    browser
+                        .eval("window.scrollTo(0, document.querySelector('[data-slot=\"INC-7\"]').offsetTop - 60)")
+                        .await;
                     browser.picture(&format!("{scheme}-{width}-{name}-top")).await;
                 }
             }
@@ -169,9 +206,25 @@ async fn text_from_outside_stays_text_in_every_field() {
         title: bad(),
         subtitle: Some(bad()),
         facts: vec![Fact { name: bad(), value: bad(), normal: Some(bad()), evidence: link() }],
-        chart: Some(Chart { caption: bad(), unit: bad(), points: vec![(now, 1.0), (now, 2.0)], threshold: Some((bad(), 1.5)), mark: Some((bad(), now)) }),
-        sections: vec![Section { heading: Some(bad()), lines: vec![Line { lead: Some(bad()), text: bad(), quiet: false, evidence: link() }] }],
-        plan: Some(PlanBox { heading: bad(), diff: vec![bad()], notes: vec![bad()], footer: Some(bad()), steps: vec![Step { name: bad(), state: bad(), note: Some(bad()) }], buttons: vec![button(None), button(Some(bad()))] }),
+        chart: Some(Chart {
+            caption: bad(),
+            unit: bad(),
+            points: vec![(now, 1.0), (now, 2.0)],
+            threshold: Some((bad(), 1.5)),
+            mark: Some((bad(), now)),
+        }),
+        sections: vec![Section {
+            heading: Some(bad()),
+            lines: vec![Line { lead: Some(bad()), text: bad(), quiet: false, evidence: link() }],
+        }],
+        plan: Some(PlanBox {
+            heading: bad(),
+            diff: vec![bad()],
+            notes: vec![bad()],
+            footer: Some(bad()),
+            steps: vec![Step { name: bad(), state: bad(), note: Some(bad()) }],
+            buttons: vec![button(None), button(Some(bad()))],
+        }),
         buttons: vec![button(None)],
         ..Card::default()
     };
@@ -182,7 +235,9 @@ async fn text_from_outside_stays_text_in_every_field() {
     world.show(&bad(), 2, card).await;
     world.chat.say("orders", Some(&bad()), &bad(), Content::Text(bad())).await.unwrap();
     browser.until("document.querySelector('.reply')").await;
-    for path in ["/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/incidents/%3Cscript%3Ewindow.hacked=1%3C%2Fscript%3E"] {
+    for path in
+        ["/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/incidents/%3Cscript%3Ewindow.hacked=1%3C%2Fscript%3E"]
+    {
         assert_eq!(browser.eval("[typeof window.hacked, document.querySelectorAll('main img, main script, main a[href^=javascript]').length]").await, json!(["undefined", 0]));
         browser.open(&world.url(path)).await;
     }

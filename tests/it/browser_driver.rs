@@ -36,15 +36,29 @@ impl Browser {
         let port = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("ChromeDriver was started successfully on port ")?.trim_end_matches('.').parse().ok())
+            .find_map(|line| {
+                line.strip_prefix("ChromeDriver was started successfully on port ")?.trim_end_matches('.').parse().ok()
+            })
             .expect("chromedriver says its port");
         // Its later words would block it once the pipe is full.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let profile = tempfile::tempdir().unwrap();
-        let mut arguments: Vec<String> = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "window-size=1280,900", "lang=en-US"]
-            .iter()
-            .map(|name| format!("--{name}"))
-            .collect();
+        let mut arguments: Vec<String> = [
+            "headless",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            "disable-dev-shm-usage",
+            "window-size=1280,900",
+            "lang=en-US",
+        ]
+        .iter()
+        .map(|name| format!("--{name}"))
+        .collect();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
@@ -90,7 +104,8 @@ impl Browser {
     /// Types with the keyboard, wherever the focus is.
     pub async fn keys(&self, keys: &[&str]) {
         let strokes = keys.iter().flat_map(|text| {
-            let special = text.starts_with('\u{e000}') || text.chars().next().is_some_and(|first| ('\u{e000}'..='\u{e05d}').contains(&first));
+            let special = text.starts_with('\u{e000}')
+                || text.chars().next().is_some_and(|first| ('\u{e000}'..='\u{e05d}').contains(&first));
             if special { vec![(*text).to_owned()] } else { text.chars().map(String::from).collect() }
         });
         let actions: Vec<Value> = strokes
@@ -101,7 +116,8 @@ impl Browser {
 
     pub async fn click(&self, selector: &str) {
         let found = self.command("/element", json!({"using": "css selector", "value": selector})).await;
-        let id = found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str).unwrap().to_owned();
+        let id =
+            found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str).unwrap().to_owned();
         self.command(&format!("/element/{id}/click"), json!({})).await;
     }
 
@@ -140,7 +156,8 @@ impl Drop for Browser {
         // Ending the session ends the browser; killing the driver alone would leave it behind.
         if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.port)) {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-            let request = format!("DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", self.session);
+            let request =
+                format!("DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", self.session);
             let _ = stream.write_all(request.as_bytes());
             let _ = stream.read(&mut [0; 512]);
         }

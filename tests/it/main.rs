@@ -1,5 +1,8 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+mod access;
+mod action;
+mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
@@ -8,6 +11,9 @@ mod incident;
 mod incident_cost;
 mod intake;
 mod layering;
+mod power_cut;
 mod samples;
 mod shop;
+mod store_conformance;
+mod store_sigkill;
 mod web_world;

@@ -58,7 +58,8 @@ impl World {
         let chat = WebChat::new(Memory::shared(), clock.clone(), mayday::chat::web::Options::default());
         let said = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let intake = Arc::new(FakeIntake { taken: taken.clone(), busy: AtomicBool::new(false), delay_ms: AtomicU64::new(0) });
+        let intake =
+            Arc::new(FakeIntake { taken: taken.clone(), busy: AtomicBool::new(false), delay_ms: AtomicU64::new(0) });
         let gate = Arc::new(FakeGate::default());
         let ready = Arc::new(AtomicBool::new(true));
         let doors = Doors {
@@ -77,6 +78,25 @@ impl World {
         let (stopper, stop) = Stopper::new();
         let served = tokio::spawn(service.run(stop));
         Self { address, chat, said, taken, intake, gate, ready, stopper, served }
+    }
+
+    /// Why a listener with these options does not start.
+    pub async fn refused(options: Options) -> String {
+        let clock = SystemClock::shared();
+        let chat = WebChat::new(Memory::shared(), clock.clone(), mayday::chat::web::Options::default());
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let doors = Doors {
+            intake: Arc::new(FakeIntake { taken, busy: AtomicBool::new(false), delay_ms: AtomicU64::new(0) }),
+            commands: Arc::new(Desk { chat: chat.clone(), said: Arc::new(Mutex::new(Vec::new())) }),
+            chat,
+            reads: Arc::new(Shelf),
+            gate: Arc::new(FakeGate::default()),
+            health: Arc::new(Doctor(Arc::new(AtomicBool::new(true)))),
+            metrics: Arc::new(String::new),
+            demo: None,
+            clock,
+        };
+        Service::new(options, doors).await.err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -122,7 +142,8 @@ pub fn full_card() -> Card {
     let broke = now - Duration::from_secs(250);
     let points = (0..60_i32).map(|index| {
         let at = now - Duration::from_secs(1_800) + Duration::from_secs(u64::try_from(index).unwrap() * 30);
-        let value = if at < broke { 62.0 + f64::from(index * 7 % 5) } else { (f64::from(index - 51) * 14.0 + 63.0).min(100.0) };
+        let value =
+            if at < broke { 62.0 + f64::from(index * 7 % 5) } else { (f64::from(index - 51) * 14.0 + 63.0).min(100.0) };
         (at, value)
     });
     Card {
@@ -196,9 +217,13 @@ pub fn healed_card() -> Card {
     plan.notes.clear();
     plan.footer = Some("Approved by Ana. Verified: health is 200 for 10 s.".into());
     plan.buttons.clear();
-    plan.steps = [("check health", "done", "no answer within 2 s"), ("restart order-service", "done", "pid 4711 → 5120"), ("verify", "done", "200 for 10 s")]
-        .map(|(name, state, note)| Step { name: name.into(), state: state.into(), note: Some(note.into()) })
-        .into();
+    plan.steps = [
+        ("check health", "done", "no answer within 2 s"),
+        ("restart order-service", "done", "pid 4711 → 5120"),
+        ("verify", "done", "200 for 10 s"),
+    ]
+    .map(|(name, state, note)| Step { name: name.into(), state: state.into(), note: Some(note.into()) })
+    .into();
     card.buttons.retain(|button| button.label == "Details");
     card
 }
@@ -217,11 +242,15 @@ impl Intake for FakeIntake {
                 return Err(Refusal::Busy { why: "the store is behind".into(), after_secs: 3 });
             }
             let Ok(value) = serde_json::from_slice::<Value>(&incoming.body) else {
-                return Err(Refusal::NotUnderstood { why: "line 1: not JSON".into(), fix: "send JSON with `alerts`".into() });
+                return Err(Refusal::NotUnderstood {
+                    why: "line 1: not JSON".into(),
+                    fix: "send JSON with `alerts`".into(),
+                });
             };
             let accepted = value["alerts"].as_array().map_or(1, |alerts| alerts.len() as u64);
             self.taken.lock().unwrap().push(incoming);
-            let rejected = if value["bad"].is_null() { vec![] } else { vec![Rejected { index: 1, why: "no name".into() }] };
+            let rejected =
+                if value["bad"].is_null() { vec![] } else { vec![Rejected { index: 1, why: "no name".into() }] };
             Ok(Receipt { accepted, duplicates: 0, rejected, alert_ids: vec!["a1".into()] })
         })
     }
@@ -246,7 +275,11 @@ impl FakeGate {
         secret
     }
     fn signed_in(&self, name: &str) -> SignedIn {
-        SignedIn { session: self.new_session(name), person: person(name, Role::Admin), lasts: Duration::from_secs(3600) }
+        SignedIn {
+            session: self.new_session(name),
+            person: person(name, Role::Admin),
+            lasts: Duration::from_secs(3600),
+        }
     }
     pub fn forget_all(&self) {
         self.sessions.lock().unwrap().clear();
@@ -275,7 +308,11 @@ impl Gate for FakeGate {
     }
     fn sign_in<'a>(&'a self, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<SignedIn, SignInError>> {
         Box::pin(async move {
-            if name == "ana" && password == "correct horse" { Ok(self.signed_in(name)) } else { Err(SignInError::Wrong) }
+            if name == "ana" && password == "correct horse" {
+                Ok(self.signed_in(name))
+            } else {
+                Err(SignInError::Wrong)
+            }
         })
     }
     fn sign_out<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<(), String>> {
@@ -322,7 +359,12 @@ impl Commands for Desk {
         })
     }
     fn complete<'a>(&'a self, _: &'a Person, line: &'a str, limit: usize) -> BoxFuture<'a, Vec<Completion>> {
-        let all = [("ack INC-7", "say that you are on it"), ("approve RUN-3", "let a proposed plan run"), ("why INC-7", "what is wrong"), ("incidents open", "list them")];
+        let all = [
+            ("ack INC-7", "say that you are on it"),
+            ("approve RUN-3", "let a proposed plan run"),
+            ("why INC-7", "what is wrong"),
+            ("incidents open", "list them"),
+        ];
         let found = all.iter().filter(|(known, _)| known.starts_with(line)).take(limit);
         let found = found.map(|(line, hint)| Completion { line: (*line).into(), hint: (*hint).into() }).collect();
         Box::pin(async move { found })
@@ -367,13 +409,19 @@ pub fn incident() -> Incident {
         not_seen: vec!["traces: no source is configured".into()],
         chart: None,
         runs: vec![],
+        known: mayday::incident::Known::default(),
         version: 3,
         known: Default::default(),
     }
 }
 
 impl Reads for Shelf {
-    fn list<'a>(&'a self, _: Collection, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Listing, ReadError>> {
+    fn list<'a>(
+        &'a self,
+        _: Collection,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listing, ReadError>> {
         Box::pin(async move {
             let from: usize = cursor.map_or(Ok(0), str::parse).map_err(|_| ReadError::BadCursor)?;
             let items: Vec<Value> = (from..100.min(from + limit)).map(|n| json!({"n": n})).collect();
@@ -391,7 +439,11 @@ impl Reads for Shelf {
         Box::pin(async { Ok(vec![incident()]) })
     }
     fn timeline(&self, _: IncidentId) -> BoxFuture<'_, Result<Vec<Moment>, ReadError>> {
-        let moment = |secs: u64, by: Actor, says: &str| Moment { at: Timestamp::now() - Duration::from_secs(secs), by, says: says.into() };
+        let moment = |secs: u64, by: Actor, says: &str| Moment {
+            at: Timestamp::now() - Duration::from_secs(secs),
+            by,
+            says: says.into(),
+        };
         let moments = vec![
             moment(250, Actor::Mayday("incident".into()), "Opened by Service_Latency_Exceeded of order-service."),
             moment(200, Actor::Person(PersonId("web:ana".into())), "Acknowledged. <b>On it</b>"),
@@ -422,12 +474,17 @@ impl DemoPanel for Panel {
     }
     fn make<'a>(&'a self, fault: &'a str) -> BoxFuture<'a, Result<String, String>> {
         let known = self.0.iter().any(|known| known.name == fault);
-        Box::pin(async move { if known { Ok(format!("{fault} is made.")) } else { Err(format!("there is no fault `{fault}`")) } })
+        Box::pin(async move {
+            if known { Ok(format!("{fault} is made.")) } else { Err(format!("there is no fault `{fault}`")) }
+        })
     }
 }
 
 pub fn faults() -> Vec<Fault> {
-    [("order-hang", "order-service stops answering, its process lives on"), ("disk-full", "fills the small disk folder of inventory-service")]
-        .map(|(name, does)| Fault { name: name.into(), does: does.into(), active: false })
-        .into()
+    [
+        ("order-hang", "order-service stops answering, its process lives on"),
+        ("disk-full", "fills the small disk folder of inventory-service"),
+    ]
+    .map(|(name, does)| Fault { name: name.into(), does: does.into(), active: false })
+    .into()
 }

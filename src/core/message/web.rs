@@ -34,13 +34,16 @@ pub fn no_such_incident(id: &str) -> String {
 #[must_use]
 pub fn no_such_evidence(evidence: &str, incident: &str) -> String {
     let evidence = super::super::text::capped(evidence, 40);
-    format!("{incident} has no evidence {evidence}. A newer finding may have replaced it; the incident's page lists what there is.")
+    format!(
+        "{incident} has no evidence {evidence}. A newer finding may have replaced it; the incident's page lists what there is."
+    )
 }
 
 /// The link was used before.
 #[must_use]
 pub fn link_is_void() -> String {
-    "This link was used already or has expired. Mayday prints a new one when it starts; `mayday say` works without it.".to_owned()
+    "This link was used already or has expired. Mayday prints a new one when it starts; `mayday say` works without it."
+        .to_owned()
 }
 
 /// Name or password is wrong.

@@ -39,6 +39,12 @@ pub(in crate::http) fn figure(chart: &Chart) -> Markup {
                 @for tick in scale.ticks() {
                     @let y = scale.y(tick);
                     line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
+                }
+                svg.plot x="0" y=(TOP) width="100%" height=(BOTTOM - TOP) viewBox="0 0 1000 1000" preserveAspectRatio="none" {
+                    path.line d=(path(&points, &scale)) {}
+                }
+                @for tick in scale.ticks() {
+                    @let y = scale.y(tick);
                     @if line_at.is_none_or(|line| (line - y).abs() > 13.0) {
                         text.tick x="0" y=(y - 3.0) { (amount(tick, &chart.unit)) }
                     }
@@ -47,9 +53,6 @@ pub(in crate::http) fn figure(chart: &Chart) -> Markup {
                 @if let (Some((label, _)), Some(y)) = (threshold, line_at) {
                     line.limit x1="0" x2="100%" y1=(y) y2=(y) {}
                     text.limit-label x="0" y=(if y < TOP + 10.0 { y + 12.0 } else { y - 4.0 }) { (label) }
-                }
-                svg.plot x="0" y=(TOP) width="100%" height=(BOTTOM - TOP) viewBox="0 0 1000 1000" preserveAspectRatio="none" {
-                    path.line d=(path(&points, &scale)) {}
                 }
                 @if let (Some((label, _)), Some(x)) = (mark, mark_at) {
                     line.mark x1=(percent(x)) x2=(percent(x)) y1=(TOP) y2=(BOTTOM + 4.0) {}
@@ -149,7 +152,10 @@ impl Scale {
         let step = [1.0, 2.0, 5.0, 10.0].iter().map(|factor| factor * power).find(|step| *step >= rough);
         let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else { return Vec::new() };
         let first = (self.low / step).floor();
-        (1..=6).map(|index| (first + f64::from(index)) * step).filter(|tick| *tick > self.low && *tick <= self.high).collect()
+        (1..=6)
+            .map(|index| (first + f64::from(index)) * step)
+            .filter(|tick| *tick > self.low && *tick <= self.high)
+            .collect()
     }
 }
 
@@ -172,12 +178,23 @@ mod tests {
     fn a_chart_says_in_words_what_it_shows_and_stays_text() {
         let svg = figure(&chart(&[10.0, 12.0, 60.0, 100.0])).into_string();
         assert!(svg.contains("Between 10 % and 100 %, newest 100 %. limit 90 %: 90 %."), "{svg}");
-        assert!(svg.contains("rollout &lt;7f3c&gt;") && !svg.contains("<7f3c>") && !svg.contains("<Requests>"), "{svg}");
+        assert!(
+            svg.contains("rollout &lt;7f3c&gt;") && !svg.contains("<7f3c>") && !svg.contains("<Requests>"),
+            "{svg}"
+        );
     }
 
     #[test]
     fn odd_series_are_drawn_without_nan_or_infinity() {
-        for values in [vec![], vec![0.0], vec![5.0; 3], vec![f64::NAN, 1.0], vec![-5.0, 5.0], vec![1e300, 1e-300], vec![f64::INFINITY]] {
+        for values in [
+            vec![],
+            vec![0.0],
+            vec![5.0; 3],
+            vec![f64::NAN, 1.0],
+            vec![-5.0, 5.0],
+            vec![1e300, 1e-300],
+            vec![f64::INFINITY],
+        ] {
             let svg = figure(&chart(&values)).into_string();
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{values:?}: {svg}");
         }

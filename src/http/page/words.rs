@@ -62,7 +62,8 @@ pub(super) fn linked(text: &str) -> Markup {
     let mut plain = 0;
     for (at, _) in text.match_indices("INC-") {
         let digits = text[at + 4..].bytes().take_while(u8::is_ascii_digit).count();
-        let inside_word = text[..at].chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '-');
+        let inside_word =
+            text[..at].chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '-');
         if digits == 0 || digits > 18 || inside_word || at < plain {
             continue;
         }

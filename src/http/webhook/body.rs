@@ -18,9 +18,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// JSON in UTF-8, plain or gzip.
 pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let wrong = |what: String| {
-        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, what, "send `Content-Type: application/json` with UTF-8 text"))
+        Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            what,
+            "send `Content-Type: application/json` with UTF-8 text",
+        ))
     };
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return wrong("the body has no content type".to_owned()) };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return wrong("the body has no content type".to_owned());
+    };
     let value = String::from_utf8_lossy(value.as_bytes()).to_lowercase();
     let mut parts = value.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
@@ -67,7 +73,10 @@ pub(super) async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
         let mut bytes = BytesMut::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| {
-                Problem::bad_request(format!("the body broke off: {error}"), "send the whole body; its length must fit its header")
+                Problem::bad_request(
+                    format!("the body broke off: {error}"),
+                    "send the whole body; its length must fit its header",
+                )
             })?;
             if bytes.len() + chunk.len() > limit {
                 return Err(too_large(limit));
@@ -88,7 +97,8 @@ pub(super) async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
 
 /// Decompresses it if need be, and makes sure that it is text.
 pub(super) async fn decode(app: &App, headers: &HeaderMap, wire: Bytes) -> Result<Bytes, Problem> {
-    let zipped = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let zipped =
+        headers.get(header::CONTENT_ENCODING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let body = if zipped { unzip(wire, app.options.max_body_bytes).await? } else { wire };
     match std::str::from_utf8(&body) {
         Ok(_) => Ok(body),
