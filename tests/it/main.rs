@@ -8,6 +8,7 @@ mod browser_driver;
 mod cli;
 mod http;
 mod incident;
+mod incident_cost;
 mod intake;
 mod layering;
 mod power_cut;
