@@ -16,4 +16,5 @@ mod samples;
 mod shop;
 mod store_conformance;
 mod store_sigkill;
+mod watch;
 mod web_world;
