@@ -3,10 +3,14 @@
 mod browser;
 mod browser_driver;
 mod cli;
+mod engine;
+mod engine_crash;
+mod engine_world;
 mod http;
 mod incident;
 mod intake;
 mod layering;
+mod playbook;
 mod power_cut;
 mod samples;
 mod shop;
