@@ -80,6 +80,25 @@ impl World {
         Self { address, chat, said, taken, intake, gate, ready, stopper, served }
     }
 
+    /// Why a listener with these options does not start.
+    pub async fn refused(options: Options) -> String {
+        let clock = SystemClock::shared();
+        let chat = WebChat::new(Memory::shared(), clock.clone(), mayday::chat::web::Options::default());
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let doors = Doors {
+            intake: Arc::new(FakeIntake { taken, busy: AtomicBool::new(false), delay_ms: AtomicU64::new(0) }),
+            commands: Arc::new(Desk { chat: chat.clone(), said: Arc::new(Mutex::new(Vec::new())) }),
+            chat,
+            reads: Arc::new(Shelf),
+            gate: Arc::new(FakeGate::default()),
+            health: Arc::new(Doctor(Arc::new(AtomicBool::new(true)))),
+            metrics: Arc::new(String::new),
+            demo: None,
+            clock,
+        };
+        Service::new(options, doors).await.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

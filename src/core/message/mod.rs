@@ -12,4 +12,5 @@ pub mod demo;
 pub mod heal;
 pub mod incident;
 pub mod ops;
+pub mod playbook;
 pub mod web;
