@@ -173,7 +173,9 @@ async fn on_a_phone_nothing_scrolls_sideways_and_dark_is_dark() {
                 ["/channels/orders", "/incidents", "/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/sign-in"]
             {
                 browser.open(&world.url(path)).await;
-                let overflow = browser.eval("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)").await;
+                let overflow = browser
+                    .eval("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)")
+                    .await;
                 assert_eq!(overflow, json!(0), "{path} at {width} px");
                 let background =
                     browser.eval("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]").await;

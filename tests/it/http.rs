@@ -57,7 +57,12 @@ async fn send(world: &World, path: &str, headers: &[(&str, &str)], body: impl In
 #[tokio::test]
 async fn alerts_of_every_format_are_taken_and_a_bad_one_is_named() {
     let world = open().await;
-    for (path, format) in [("alert", Format::Any), ("alertmanager", Format::Alertmanager), ("zabbix", Format::Zabbix), ("generic", Format::Generic)] {
+    for (path, format) in [
+        ("alert", Format::Any),
+        ("alertmanager", Format::Alertmanager),
+        ("zabbix", Format::Zabbix),
+        ("generic", Format::Generic),
+    ] {
         let (status, body) = send(&world, &format!("/webhook/{path}"), &[], BODY).await;
         assert_eq!((status, &body["accepted"]), (200, &json!(2)), "{path}");
         assert_eq!(world.taken.lock().unwrap().pop().unwrap().format, format);
@@ -121,7 +126,10 @@ async fn overload_is_503_with_a_time_to_come_again() {
     .await;
     world.intake.busy.store(true, Ordering::Relaxed);
     let response = client().post(world.url("/webhook/alert")).json(&json!({})).send().await.unwrap();
-    assert_eq!((response.status(), response.headers()["retry-after"].to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "3"));
+    assert_eq!(
+        (response.status(), response.headers()["retry-after"].to_str().unwrap()),
+        (StatusCode::SERVICE_UNAVAILABLE, "3")
+    );
     world.intake.busy.store(false, Ordering::Relaxed);
 
     // Two large bodies don't fit at the same time while the first is being stored.
@@ -217,7 +225,10 @@ async fn health_ready_and_metrics_are_open_and_say_how_it_is() {
 async fn the_api_needs_a_token_and_its_pages_have_no_gap() {
     let world = open().await;
     assert_eq!(told(client().get(world.url("/api/v1/incidents")).send().await.unwrap()).await.0, 401);
-    assert_eq!(told(client().get(world.url("/api/v1/incidents")).bearer_auth("wrong").send().await.unwrap()).await.0, 401);
+    assert_eq!(
+        told(client().get(world.url("/api/v1/incidents")).bearer_auth("wrong").send().await.unwrap()).await.0,
+        401
+    );
     let get = async |path: String| told(client().get(world.url(&path)).bearer_auth(TOKEN).send().await.unwrap()).await;
     for collection in ["alerts", "incidents", "runs", "audit"] {
         let mut seen = Vec::new();
@@ -284,7 +295,8 @@ async fn the_link_signs_in_once_and_looking_at_it_does_not_use_it_up() {
     assert_eq!(page.status(), 200);
     let page = page.text().await.unwrap();
     let csrf = page.split("name=\"mayday-csrf\" content=\"").nth(1).unwrap().split('"').next().unwrap();
-    let out = http.post(world.url("/sign-out")).header("cookie", &cookie).header("x-mayday-csrf", csrf).send().await.unwrap();
+    let out =
+        http.post(world.url("/sign-out")).header("cookie", &cookie).header("x-mayday-csrf", csrf).send().await.unwrap();
     assert_eq!(out.status(), 204);
     let after = http.get(world.url("/")).header("cookie", &cookie).send().await.unwrap();
     assert_eq!(after.headers()["location"], "/sign-in");
@@ -312,7 +324,9 @@ async fn who_is_not_signed_in_sees_nothing_of_the_channel() {
         assert_eq!(response.status(), 303, "{path}");
         assert!(response.headers()["location"].to_str().unwrap().starts_with("/sign-in"));
     }
-    for path in ["/channels/orders/messages", "/channels/orders/threads/1", "/events?channel=orders", "/complete?line=a"] {
+    for path in
+        ["/channels/orders/messages", "/channels/orders/threads/1", "/events?channel=orders", "/complete?line=a"]
+    {
         assert_eq!(told(client().get(world.url(path)).send().await.unwrap()).await.0, 401, "{path}");
     }
 }
@@ -401,7 +415,9 @@ async fn the_live_feed_makes_up_for_what_was_missed_and_ends_with_the_session_or
     let mut text = String::new();
     let mut read_until = async |feed: &mut Response, wanted: &str| {
         while !text.contains(wanted) {
-            let chunk = tokio::time::timeout(Duration::from_secs(5), feed.chunk()).await.unwrap_or_else(|_| panic!("no {wanted} in {text}"));
+            let chunk = tokio::time::timeout(Duration::from_secs(5), feed.chunk())
+                .await
+                .unwrap_or_else(|_| panic!("no {wanted} in {text}"));
             text.push_str(&String::from_utf8_lossy(&chunk.unwrap().unwrap()));
         }
         assert!(!text.contains("answer nothing"), "what the page had already does not come again");
@@ -422,8 +438,12 @@ async fn the_demo_has_its_panel_and_nobody_else_does() {
     assert_eq!(list[0]["name"], "order-hang");
     assert_eq!(send(&demo, "/demo/faults", &[], r#"{"fault": "order-hang"}"#).await.1["says"], "order-hang is made.");
     assert_eq!(send(&demo, "/demo/faults", &[], r#"{"fault": "earthquake"}"#).await.0, 400);
-    assert_eq!(send(&demo, "/demo/faults", &[("sec-fetch-site", "cross-site")], r#"{"fault": "order-hang"}"#).await.0, 403);
-    let text = client().post(demo.url("/demo/faults")).header("content-type", "text/plain").body(r#"{"fault": "order-hang"}"#);
+    assert_eq!(
+        send(&demo, "/demo/faults", &[("sec-fetch-site", "cross-site")], r#"{"fault": "order-hang"}"#).await.0,
+        403
+    );
+    let text =
+        client().post(demo.url("/demo/faults")).header("content-type", "text/plain").body(r#"{"fault": "order-hang"}"#);
     assert_eq!(told(text.send().await.unwrap()).await.0, 415, "what a foreign page could send without asking");
 }
 
@@ -431,7 +451,11 @@ async fn the_demo_has_its_panel_and_nobody_else_does() {
 async fn webhooks_without_a_secret_are_for_loopback_only() {
     let world = World::start(|_| {}).await;
     assert_eq!(send(&world, "/webhook/alert", &[], BODY).await.0, 401, "no integration, no door");
-    let options = mayday::http::Options { listen: ([0, 0, 0, 0], 0).into(), open_webhooks_on_loopback: true, ..mayday::http::Options::default() };
+    let options = mayday::http::Options {
+        listen: ([0, 0, 0, 0], 0).into(),
+        open_webhooks_on_loopback: true,
+        ..mayday::http::Options::default()
+    };
     let error = World::refused(options).await;
     assert!(error.contains("only for loopback"), "{error}");
     let empty = mayday::http::Options {
