@@ -3,6 +3,7 @@
 mod browser;
 mod browser_driver;
 mod cli;
+mod heal_loop;
 mod http;
 mod incident;
 mod intake;
