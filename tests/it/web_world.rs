@@ -411,6 +411,7 @@ pub fn incident() -> Incident {
         runs: vec![],
         known: mayday::incident::Known::default(),
         version: 3,
+        known: Default::default(),
     }
 }
 
