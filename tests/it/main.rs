@@ -9,6 +9,7 @@ mod cli;
 mod engine;
 mod engine_crash;
 mod engine_world;
+mod heal_loop;
 mod http;
 mod incident;
 mod incident_cost;
