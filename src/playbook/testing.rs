@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::action::{Intent, Planned};
 use super::book::Book;
 use super::engine::parameters_of;
-use super::model::{Risk, TestCase};
+use super::model::TestCase;
 use super::notices;
 use super::options::{Approvals, Options};
 use super::run::{
     Busy, Event, FailureKind, Head, Limits, Next, Stage, Status, TaskHead, TaskPlan, apply, decide, retry_at, values,
 };
-use super::{parameters, tasks};
+use super::parameters;
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::{RunId, Timestamp};
 
@@ -73,17 +73,7 @@ impl<'a> Simulation<'a> {
             alert: test.alert.clone(),
             at: now,
             deadline: now.checked_add(longest.0).map_err(|error| error.to_string())?,
-            tasks: book
-                .playbook
-                .tasks
-                .iter()
-                .map(|task| TaskHead {
-                    id: task.id.clone(),
-                    name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
-                    kind: task.kind.clone(),
-                    changes: tasks::risk(task) > Risk::Read,
-                })
-                .collect(),
+            tasks: TaskHead::of(&book.playbook),
             lock: None,
         };
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;

@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, events};
+pub use propose::unsupported;
 pub use render::parameters as parameters_of;
 
 use super::book::Book;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::journal::{Journaled, event_key, open_key, status_key};
 use super::{Engine, locked, shard_of};
-use crate::access::{Actor, AuditRecord, Risk};
+use crate::access::{Actor, AuditRecord};
 use crate::alert::Alert;
 use crate::core::message::playbook as say;
 use crate::core::{RunId, Timestamp, digest};
@@ -19,7 +19,7 @@ use crate::playbook::book::Book;
 use crate::playbook::run::{Event, Head, TaskHead, apply};
 use crate::playbook::text::{self, Use};
 use crate::playbook::view::{ProposeRequest, Proposed};
-use crate::playbook::{Error, RunChanged, parameters, tasks};
+use crate::playbook::{Error, RunChanged, parameters};
 use crate::store::{self, Batch, Key, Range, Record};
 
 /// The text of a playbook's version, kept as long as runs refer to it.
@@ -151,16 +151,7 @@ async fn first_commit(
         alert: alert.cloned(),
         at: now,
         deadline: now.checked_add(longest.0).unwrap_or(now),
-        tasks: playbook
-            .tasks
-            .iter()
-            .map(|task| TaskHead {
-                id: task.id.clone(),
-                name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
-                kind: task.kind.clone(),
-                changes: tasks::risk(task) > Risk::Read,
-            })
-            .collect(),
+        tasks: TaskHead::of(playbook),
         lock: guards.lock.clone(),
     };
     let event = Event::Proposed { head: Box::new(head) };
