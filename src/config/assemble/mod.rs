@@ -26,7 +26,6 @@ use crate::core::SharedClock;
 use crate::core::clock::SystemClock;
 use crate::core::message::config as message;
 use crate::core::stop::Stopper;
-use crate::diagnose::Diagnosis;
 use crate::http::doors::{DemoPanel, Doors};
 use crate::http::wire::{People, Stored};
 use crate::incident::{self, Incidents};
@@ -132,7 +131,7 @@ impl Bot {
             catalog: catalog.clone(),
             logs: logs.clone(),
             metrics: metrics.clone(),
-            processes: Some(Arc::new(ports::Processes(eyes.processes.clone()))),
+            processes: Some(Arc::new(eyes.processes.clone())),
             mail: None,
             store: store.clone(),
             clock: clock.clone(),
@@ -150,7 +149,6 @@ impl Bot {
         });
         let runs: Arc<dyn Runs> = Arc::new(engine.clone());
 
-        let diagnosis = Diagnosis::new(logs.clone(), metrics.clone(), eyes.processes.clone(), catalog.clone(), clock.clone());
         let heal = heal::Service::new(
             heal::Deps {
                 store: store.clone(),
@@ -158,7 +156,7 @@ impl Bot {
                 incidents: Arc::new(incidents.clone()),
                 runs: runs.clone(),
                 triggers: library.clone(),
-                explains: Arc::new(diagnosis),
+                explains: Arc::new(ports::NoDiagnosis),
             },
             config.heal.clone(),
             leases.clone(),
