@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::alert::Format;
 use crate::core::duration::Span;
 
 /// Options of the one listener.
@@ -64,9 +65,6 @@ pub struct Integration {
     /// The only format it may send; any if missing.
     #[serde(default)]
     pub format: Option<Format>,
-    /// The team its alerts belong to when the catalogue does not say.
-    #[serde(default)]
-    pub team: Option<String>,
     /// How it proves who it is.
     pub auth: Auth,
 }
@@ -110,42 +108,5 @@ impl Auth {
             Self::Basic { password, .. } => password,
             Self::Hmac { secret, .. } => secret,
         }
-    }
-}
-
-/// The shape of a webhook's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Found out from the body.
-    #[serde(rename = "alert")]
-    Any,
-    /// Prometheus Alertmanager, webhook version 4.
-    Alertmanager,
-    /// Zabbix, the media type in `deploy/`.
-    Zabbix,
-    /// Mayday's own: one alert or a list.
-    Generic,
-}
-
-impl Format {
-    /// All of them by the names they have in the path.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("alert", Self::Any),
-        ("alertmanager", Self::Alertmanager),
-        ("zabbix", Self::Zabbix),
-        ("generic", Self::Generic),
-    ];
-
-    /// The format of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
-    }
-
-    /// Its name in the path.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, format)| *format == self).map_or("alert", |(name, _)| name)
     }
 }

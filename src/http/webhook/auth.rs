@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::http::options::{Auth, Format, Integration};
+use crate::alert::Format;
+use crate::http::options::{Auth, Integration};
 use crate::http::problem::Problem;
 use crate::http::secret;
 use crate::http::session::bearer_token;
@@ -13,7 +14,6 @@ use crate::http::session::bearer_token;
 /// One sender, with its secret loaded.
 pub(in crate::http) struct Sender {
     pub(super) name: String,
-    pub(super) team: Option<String>,
     format: Option<Format>,
     key: Key,
 }
@@ -43,8 +43,7 @@ impl Keys {
                 Auth::Basic { user, password } => Key::Basic { user, password },
                 Auth::Hmac { secret, header } => Key::Hmac { secret, header },
             };
-            let (name, team, format) = (integration.name.clone(), integration.team.clone(), integration.format);
-            Ok(Sender { name, team, format, key })
+            Ok(Sender { name: integration.name.clone(), format: integration.format, key })
         };
         integrations.iter().map(load).collect::<Result<_, _>>().map(Self)
     }
@@ -59,7 +58,7 @@ impl Keys {
     ) -> Result<Candidates<'a>, Problem> {
         let fits = |sender: &&Sender| {
             integration.is_none_or(|name| name == sender.name)
-                && (sender.format.is_none_or(|only| only == format || only == Format::Any))
+                && (sender.format.is_none_or(|only| only == format || only == Format::Alert))
         };
         let senders: Vec<&Sender> = self.0.iter().filter(fits).collect();
         if open && (integration.is_none() || senders.is_empty()) {
