@@ -65,6 +65,7 @@ impl Desk {
             not_seen: vec![],
             chart: None,
             runs: vec![],
+            known: crate::incident::Known::default(),
             version: 1,
         };
         let mut batch = Batch::new();

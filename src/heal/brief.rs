@@ -162,6 +162,10 @@ fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<B
     }
     let mut buttons: Vec<Button> = view.tasks.iter().flat_map(|task| questions(view, task)).collect();
     let plain = |label, order: &str| button(label, format!("{order} {run}"), ButtonStyle::Plain, None);
+    // What has ended stays ended: a new run is a new proposal.
+    if view.state != RunState::Ended && view.tasks.iter().any(|task| task.state == TaskState::Failed) {
+        buttons.push(plain(say::retry(), "retry"));
+    }
     match view.state {
         RunState::Running | RunState::Waiting => {
             buttons.push(plain(say::pause(), "pause"));

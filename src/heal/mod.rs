@@ -1,10 +1,11 @@
 //! The self-healing loop, as far as it goes today: an incident opens → its cause is looked for and the playbook that
 //! matches best is proposed; a run moves → the incident's card shows it.
 //!
-//! Three durable queues, each with its own loop, so that a slow search never holds back a proposal:
+//! Four durable queues, each with its own loop, so that a slow search never holds back a proposal:
 //! * `signal` (written by `incident/`): what opened, what joined;
 //! * `investigate` (written here): look for the cause of an incident, now or later;
-//! * `run-changed` (written by the engine's journal): show how a run stands.
+//! * `run-changed` (written by the engine's journal): show how a run stands;
+//! * `notice` (written by the engine's journal): tell the incident's thread.
 //!
 //! Architecture Invariant: nothing here changes anything outside; it proposes, and the engine asks for the right.
 //! Architecture Invariant: an incident is changed only through its inbox (`incident::Input`).
@@ -15,6 +16,7 @@ pub mod investigate;
 pub mod ports;
 mod progress;
 mod signals;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,16 +94,16 @@ impl Service {
         self.investigator.clone()
     }
 
-    /// Serves the three queues until asked to stop; what is under way is finished or comes again at the next start.
+    /// Serves the four queues until asked to stop; what is under way is finished or comes again at the next start.
     pub async fn run(self, stop: Stop) {
         let Self { deps, options, leases, investigator } = self;
         let (store, clock) = (deps.store.clone(), deps.clock.clone());
         let signals = Arc::new(signals::Signals::new(deps.clone(), &options));
-        let progress = Arc::new(progress::Progress::new(deps));
+        let progress = Arc::new(progress::Progress::new(deps.clone()));
         tokio::join!(
             serve(signal_queue(&store, &clock), leases.clone(), clock.clone(), signals, stop.clone()),
             serve(investigate_queue(&store, &clock), leases.clone(), clock.clone(), investigator, stop.clone()),
-            serve(run_queue(&store, &clock), leases, clock.clone(), progress, stop),
+            serve(run_queue(&store, &clock), leases.clone(), clock.clone(), progress, stop.clone()),
         );
     }
 }

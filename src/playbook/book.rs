@@ -60,9 +60,9 @@ impl Book {
         self.playbook.version.as_ref().map_or_else(|| digest.to_owned(), |version| format!("{version}-{digest}"))
     }
 
-    /// The task that gives the output of this name.
+    /// The read task that gives the output of this name, if it can be carried out again to measure anew.
     #[must_use]
-    pub fn giver(&self, variable: &str) -> Option<usize> {
-        self.playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(variable))
+    pub fn reader(&self, variable: &str) -> Option<usize> {
+        check::reader(&self.playbook, variable)
     }
 }

@@ -4,24 +4,42 @@
 //! Architecture Invariant: event, folded status and runtime state are three types.
 
 pub mod action;
+pub mod authoring;
 pub mod book;
 mod check;
 pub mod condition;
 pub mod diagnostic;
+pub mod engine;
+pub mod faults;
+pub mod library;
 pub mod model;
 mod names;
 mod nearest;
+pub mod notices;
+pub mod options;
+mod order;
 pub mod parameters;
 mod read;
+pub mod registry;
+pub mod run;
 mod shape;
 pub mod tasks;
+pub mod testing;
 pub mod text;
+pub mod trigger;
 pub mod view;
 mod yaml;
 
 pub use action::{Action, Intent, Perform, Planned, Probe, Settle};
 pub use book::Book;
 pub use diagnostic::Diagnostic;
+pub use engine::{Engine, Parts, Service};
+pub use faults::Faults;
+pub use library::Library;
+pub use notices::{Notice, NoticeKind, Notices, QueuedNotices};
+pub use options::Options;
+pub use registry::Registry;
+pub use trigger::Match;
 pub use view::{ProposeRequest, Proposed, RunState, RunView, Runs, TaskState};
 
 /// What can go wrong when asking the engine.
@@ -44,6 +62,9 @@ pub enum Error {
     /// The guards (cooldown, quota, concurrency key) forbid it now.
     #[error("{0}")]
     NotNow(String),
+    /// The engine does not carry out something that the playbook asks for.
+    #[error("{0}")]
+    NotHere(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] crate::store::Error),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::diagnostic::Place;
+pub use crate::access::Risk;
 use crate::core::duration::Span;
 
 /// Places of the parts of a playbook by path (`tasks[2].conditions[0]`), for diagnostics.
@@ -202,20 +203,6 @@ pub struct Task {
     /// For an API_Call that changes something: how risky it is, where `disruptive` is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
-}
-
-/// How bad a task can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// Changes nothing.
-    Read,
-    /// Changes something that can be taken back without harm.
-    Reversible,
-    /// Interrupts or burdens something for a while.
-    Disruptive,
-    /// What it takes away does not come back.
-    Destructive,
 }
 
 /// After success.

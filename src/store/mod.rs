@@ -10,6 +10,7 @@
 //!
 //! Architecture Invariant: no room above knows which adapter it talks to.
 
+pub mod blobs;
 pub mod key;
 pub mod memory;
 pub mod record;

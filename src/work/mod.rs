@@ -3,6 +3,7 @@
 //! Everything that changes an incident or a run is an item of a [`Queue`], put there by the commit that caused it, and
 //! applied by the holder of the shard's [`Lease`] in one commit that also takes the item away.
 
+pub mod dead;
 pub mod leases;
 pub mod queue;
 pub mod serial;
@@ -10,6 +11,7 @@ pub mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use dead::Dead;
 pub use leases::Leases;
 pub use queue::{Queue, Queued};
 pub use serve::{Handler, serve};

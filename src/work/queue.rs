@@ -3,14 +3,14 @@
 //! Keys are `queue/<name>/<shard>/<due>-<id>`: a scan gives a shard's items in the order they fall due.
 
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::{ContextV7, Uuid};
 
 use super::Shard;
 use crate::core::{SharedClock, Timestamp};
-use crate::store::{self, Batch, Key, Range, Record, Revision, SharedStore, Watch};
+use crate::store::{self, Batch, Entry, Key, Range, Record, Revision, SharedStore, Watch};
 
 /// One item, as it was read.
 #[derive(Debug, Clone)]
@@ -40,14 +40,21 @@ struct Item<T> {
 
 impl<T: Record> Record for Item<T> {
     const VERSION: u32 = T::VERSION;
+
+    fn upgrade(from: u32, mut value: serde_json::Value) -> Result<serde_json::Value, String> {
+        let record = value.get_mut("record").map(serde_json::Value::take).ok_or("an item without a record")?;
+        value["record"] = T::upgrade(from, record)?;
+        Ok(value)
+    }
 }
 
 /// A named durable queue of records of one type.
 pub struct Queue<T> {
     name: &'static str,
-    store: SharedStore,
-    clock: SharedClock,
-    ids: std::sync::Arc<Mutex<ContextV7>>,
+    pub(super) store: SharedStore,
+    pub(super) clock: SharedClock,
+    /// A plain lock: held to draw an id.
+    ids: Arc<Mutex<ContextV7>>,
     records: PhantomData<fn() -> T>,
 }
 
@@ -67,7 +74,7 @@ impl<T: Record> Queue<T> {
     /// The queue of that name in this store. Cheap; two of the same name are the same queue.
     #[must_use]
     pub fn new(name: &'static str, store: SharedStore, clock: SharedClock) -> Self {
-        Self { name, store, clock, ids: std::sync::Arc::new(Mutex::new(ContextV7::new())), records: PhantomData }
+        Self { name, store, clock, ids: Arc::new(Mutex::new(ContextV7::new())), records: PhantomData }
     }
 
     /// Its name.
@@ -103,13 +110,32 @@ impl<T: Record> Queue<T> {
     /// The items of a shard that are due, oldest first.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's; also [`store::Error::Corrupt`] when an item can't be read: [`serve`](super::serve()) sets such aside.
     pub async fn due(&self, shard: Shard, limit: usize) -> Result<Vec<Queued<T>>, store::Error> {
+        self.due_entries(shard, limit).await?.iter().map(|entry| self.read(shard, entry)).collect()
+    }
+
+    /// The same as they are stored.
+    pub(super) async fn due_entries(&self, shard: Shard, limit: usize) -> Result<Vec<Entry>, store::Error> {
         let prefix = self.prefix(shard);
         let mut range = Range::under(&prefix, limit);
         range.to = Key::stored(format!("{prefix}/{}", due_key(self.clock.now().as_millisecond() + 1)));
-        let entries = self.store.scan(&range).await?;
-        entries.iter().map(|entry| self.read(shard, entry)).collect()
+        self.store.scan(&range).await
+    }
+
+    /// The first item of each shard that has one: its key and when it is due. One read for each such shard, and one more.
+    pub(super) async fn heads(&self) -> Result<Vec<(Shard, Key, Timestamp)>, store::Error> {
+        let mut range = Range::under(&Key::of(["queue", self.name]), 1);
+        let mut heads = Vec::new();
+        while let Some(first) = self.store.scan(&range).await?.pop() {
+            let number = first.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+            // Keys of this prefix are made in this file only; one of another form would be no shard's.
+            let Some(shard) = number.map(Shard) else { break };
+            range.from = Range::under(&self.prefix(shard), 1).to;
+            let due = due_of(&first.key);
+            heads.push((shard, first.key, due));
+        }
+        Ok(heads)
     }
 
     /// When the shard's next item is due, if there is one.
@@ -161,7 +187,7 @@ impl<T: Record> Queue<T> {
         Key::of(["queue", self.name, &shard.key()])
     }
 
-    fn key(&self, shard: Shard, due: Timestamp) -> Key {
+    pub(super) fn key(&self, shard: Shard, due: Timestamp) -> Key {
         let now = self.clock.now();
         let secs = u64::try_from(now.as_second()).unwrap_or(0);
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
@@ -170,7 +196,7 @@ impl<T: Record> Queue<T> {
         self.prefix(shard).child(&format!("{}-{}", due_key(due.as_millisecond()), id.simple()))
     }
 
-    fn read(&self, shard: Shard, entry: &store::Entry) -> Result<Queued<T>, store::Error> {
+    pub(super) fn read(&self, shard: Shard, entry: &Entry) -> Result<Queued<T>, store::Error> {
         let item: Item<T> = entry.decode()?;
         Ok(Queued {
             key: entry.key.clone(),

@@ -1,14 +1,21 @@
 //! The loop that hands due items of a queue to their handler, shard by shard.
+//!
+//! Shards run beside each other (bounded), each one item list at a time, so a slow shard holds nobody up. What goes wrong
+//! with the store is tried again; what goes wrong with an item (it can't be read, its handler fails or panics on it alone)
+//! is put off with growing pauses and given up after [`TRIES`].
 
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{Lease, Leases, Queue, Queued, Shard};
 use crate::core::stop::Stop;
-use crate::core::{BoxFuture, SharedClock};
-use crate::store::{self, Record};
+use crate::core::{BoxFuture, Timestamp};
+use crate::store::{self, Entry, Key, Record};
 
 /// How many items a handler gets at once.
 const AT_ONCE: usize = 256;
@@ -16,6 +23,16 @@ const AT_ONCE: usize = 256;
 const SHARDS_AT_ONCE: usize = 8;
 /// A queue is looked at this often even if nothing wakes the loop.
 const POLL: Duration = Duration::from_secs(1);
+/// Conflicts in a row that are tried again at once; after that with pauses, since the lease may be lost.
+const CONFLICTS_AT_ONCE: u32 = 10;
+/// The pause after the store failed: doubled from the first to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// An item that fails so often is given up.
+pub const TRIES: u32 = 5;
+/// The first pause of an item that failed; doubled each time.
+const ITEM_PAUSE: Duration = Duration::from_secs(1);
+/// An item of a later Mayday is looked at again after so long.
+const TOO_NEW_PAUSE: Duration = Duration::from_secs(60);
 
 /// Does what a queue's items say.
 pub trait Handler<T>: Send + Sync + 'static {
@@ -23,52 +40,111 @@ pub trait Handler<T>: Send + Sync + 'static {
     /// by the lease. Items it leaves in the queue come again.
     ///
     /// # Errors
-    /// The store's: a conflict is tried again at once, anything else after a pause.
+    /// The store's: a conflict is tried again at once, an unavailable store after a pause. Any other error counts
+    /// against the item: it is found by handling them one by one, put off, and given up after [`TRIES`].
     fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<T>>) -> BoxFuture<'a, Result<(), store::Error>>;
 }
 
-/// Serves a queue until asked to stop.
+/// What the loop remembers of a shard.
+#[derive(Default)]
+struct Past {
+    /// The item that stood first when the shard was last handled without an error: if it still does, it was left there.
+    handled: Option<Key>,
+    conflicts: u32,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+/// Serves a queue until asked to stop; handlers that run then are waited for.
 pub async fn serve<T: Record + Clone>(
     queue: Queue<T>,
     leases: Arc<Leases>,
-    clock: SharedClock,
+    clock: crate::core::SharedClock,
     handler: Arc<dyn Handler<T>>,
     stop: Stop,
 ) {
     let mut changed = queue.watch();
-    let mut pause = Duration::ZERO;
+    let mut past: HashMap<Shard, Past> = HashMap::new();
+    let mut busy: HashSet<Shard> = HashSet::new();
+    let mut running = FuturesUnordered::new();
+    let (queue, leases, handler) = (&queue, &*leases, &*handler);
     while !stop.is_set() {
-        let (queue_ref, leases_ref, handler_ref) = (&queue, &*leases, &*handler);
-        let results: Vec<_> = futures_util::stream::iter(Shard::all())
-            .map(|shard| async move { (shard, shard_once(queue_ref, leases_ref.of(shard), handler_ref).await) })
-            .buffer_unordered(SHARDS_AT_ONCE)
-            .collect()
-            .await;
-        let mut again = false;
-        let mut failed = false;
-        for (shard, result) in results {
-            match result {
-                Ok(more) => again |= more,
-                Err(store::Error::Conflict(key)) => {
-                    tracing::debug!(queue = queue.name(), shard = shard.0, %key, "conflict; reading again");
-                    again = true;
-                }
-                Err(error) => {
-                    failed = true;
-                    metrics::counter!("mayday_work_failures_total", "queue" => queue.name()).increment(1);
-                    tracing::warn!(queue = queue.name(), shard = shard.0, %error, "items wait for another try");
+        let now = clock.now();
+        let mut next = now + POLL;
+        match queue.heads().await {
+            Ok(heads) => {
+                for (shard, key, due) in heads {
+                    let seen = past.entry(shard).or_default();
+                    let from = seen.not_before.map_or(due, |not_before| due.max(not_before));
+                    if busy.contains(&shard) || seen.handled.as_ref() == Some(&key) {
+                        continue;
+                    }
+                    if from > now {
+                        next = next.min(from);
+                    } else if running.len() < SHARDS_AT_ONCE {
+                        busy.insert(shard);
+                        running.push(
+                            async move { (shard, key, shard_once(queue, leases.of(shard), handler).await) }.boxed(),
+                        );
+                    }
                 }
             }
+            Err(error) => tracing::warn!(queue = queue.name(), %error, "the queue can't be read"),
         }
-        pause =
-            if failed { (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(5)) } else { Duration::ZERO };
-        if again && !failed {
-            continue;
-        }
+        let wait = Duration::try_from(next.duration_since(now)).unwrap_or(POLL).max(Duration::from_millis(1));
         tokio::select! {
             () = stop.wait() => {}
-            () = clock.sleep(if failed { pause } else { next_look(&queue, &clock).await }) => {}
-            () = changed.changed(), if !failed => {}
+            Some((shard, key, result)) = running.next(), if !running.is_empty() => {
+                busy.remove(&shard);
+                past.entry(shard).or_default().learn(queue.name(), leases.of(shard), key, result, clock.now());
+            }
+            () = changed.changed() => forget_left(&mut past),
+            () = clock.sleep(wait) => forget_left(&mut past),
+        }
+    }
+    while running.next().await.is_some() {}
+}
+
+/// Items that were left in the queue are offered again.
+fn forget_left(past: &mut HashMap<Shard, Past>) {
+    for seen in past.values_mut() {
+        seen.handled = None;
+    }
+}
+
+impl Past {
+    fn learn(
+        &mut self,
+        queue: &'static str,
+        lease: &Lease,
+        first: Key,
+        result: Result<(), store::Error>,
+        now: Timestamp,
+    ) {
+        let (conflicts, failures) = (self.conflicts, self.failures);
+        *self = Self::default();
+        let error = match result {
+            Ok(()) => {
+                self.handled = Some(first);
+                return;
+            }
+            Err(store::Error::Conflict(key)) if conflicts < CONFLICTS_AT_ONCE && key != lease.key => {
+                self.conflicts = conflicts + 1;
+                tracing::debug!(queue, shard = lease.shard.0, %key, "conflict; reading again");
+                return;
+            }
+            Err(error) => error,
+        };
+        self.conflicts = conflicts;
+        self.failures = failures.saturating_add(1);
+        let pause = PAUSES.0.saturating_mul(1 << failures.min(10)).min(PAUSES.1);
+        self.not_before = Some(now + pause);
+        metrics::counter!("mayday_work_failures_total", "queue" => queue).increment(1);
+        if matches!(&error, store::Error::Conflict(key) if *key == lease.key) {
+            tracing::error!(queue, shard = lease.shard.0, token = lease.token, "another process took this shard over");
+        } else {
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(queue, shard = lease.shard.0, %error, pause_ms, "items wait for another try");
         }
     }
 }
@@ -77,25 +153,81 @@ async fn shard_once<T: Record + Clone>(
     queue: &Queue<T>,
     lease: &Lease,
     handler: &dyn Handler<T>,
-) -> Result<bool, store::Error> {
-    let items = queue.due(lease.shard, AT_ONCE).await?;
-    if items.is_empty() {
-        return Ok(false);
-    }
-    let full = items.len() == AT_ONCE;
-    handler.handle(lease, items).await?;
-    Ok(full)
-}
-
-/// Until the next timer, at most [`POLL`].
-async fn next_look<T: Record>(queue: &Queue<T>, clock: &SharedClock) -> Duration {
-    let now = clock.now();
-    let mut wait = POLL;
-    for shard in Shard::all() {
-        if let Ok(Some(due)) = queue.next_due(shard).await {
-            let left = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
-            wait = wait.min(left.max(Duration::from_millis(5)));
+) -> Result<(), store::Error> {
+    let now = queue.clock.now();
+    let entries = queue.due_entries(lease.shard, AT_ONCE).await?;
+    let mut items = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        match queue.read(lease.shard, entry) {
+            Ok(item) => items.push(item),
+            Err(error @ store::Error::TooNew { .. }) => {
+                tracing::warn!(queue = queue.name(), %error, "an item waits for the newer version");
+                queue.put_off(lease, entry, now + TOO_NEW_PAUSE).await?;
+            }
+            Err(error) => queue.bury(lease, entry, &error.to_string()).await?,
         }
     }
-    wait
+    if items.is_empty() {
+        return Ok(());
+    }
+    let wrong = match attempt(handler, lease, items.clone()).await {
+        Attempt::Done => return Ok(()),
+        Attempt::Store(error) => return Err(error),
+        Attempt::Item(why) => why,
+    };
+    if items.len() == 1 {
+        return give_up_or_put_off(queue, lease, &items[0], &entries, &wrong).await;
+    }
+    // One of them is the cause. What the handler has done of them meanwhile shows as a conflict, and they are read again.
+    for item in items {
+        match attempt(handler, lease, vec![item.clone()]).await {
+            Attempt::Done => {}
+            Attempt::Store(error) => return Err(error),
+            Attempt::Item(why) => give_up_or_put_off(queue, lease, &item, &entries, &why).await?,
+        }
+    }
+    Ok(())
+}
+
+/// How handling went.
+enum Attempt {
+    Done,
+    /// It is the store's, or someone else was faster: nothing is wrong with the items.
+    Store(store::Error),
+    /// It is the items'.
+    Item(String),
+}
+
+async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<Queued<T>>) -> Attempt {
+    match AssertUnwindSafe(handler.handle(lease, items)).catch_unwind().await {
+        Ok(Ok(())) => Attempt::Done,
+        Ok(Err(error @ (store::Error::Conflict(_) | store::Error::Unavailable(_) | store::Error::InUse(_)))) => {
+            Attempt::Store(error)
+        }
+        Ok(Err(error)) => Attempt::Item(error.to_string()),
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Attempt::Item(format!("its handler panicked: {said}"))
+        }
+    }
+}
+
+async fn give_up_or_put_off<T: Record + Clone>(
+    queue: &Queue<T>,
+    lease: &Lease,
+    item: &Queued<T>,
+    entries: &[Entry],
+    why: &str,
+) -> Result<(), store::Error> {
+    if item.failures + 1 >= TRIES {
+        return match entries.iter().find(|entry| entry.key == item.key) {
+            Some(entry) => queue.bury(lease, entry, why).await,
+            None => Ok(()),
+        };
+    }
+    metrics::counter!("mayday_work_item_failures_total", "queue" => queue.name()).increment(1);
+    tracing::warn!(queue = queue.name(), shard = lease.shard.0, key = %item.key, why, failures = item.failures + 1, "an item failed");
+    let pause = ITEM_PAUSE.saturating_mul(1 << item.failures.min(10));
+    queue.failed(lease, item, queue.clock.now() + pause).await
 }

@@ -64,3 +64,181 @@ async fn serial_numbers_have_no_gap_and_no_repeat() {
         store.commit(batch).await.unwrap();
     }
 }
+
+/// Takes jobs away one commit at a time; some numbers it can't do.
+struct Worker {
+    queue: Queue<Job>,
+    store: crate::store::SharedStore,
+    done: std::sync::Mutex<Vec<u32>>,
+}
+
+impl super::Handler<Job> for Worker {
+    fn handle<'a>(
+        &'a self,
+        lease: &'a super::Lease,
+        items: Vec<super::Queued<Job>>,
+    ) -> crate::core::BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            for item in items {
+                match item.record.0 {
+                    13 => return Err(Error::Encode("thirteen".to_owned())),
+                    666 => panic!("the number of the beast"),
+                    _ => {}
+                }
+                let mut batch = Batch::new();
+                lease.guard(&mut batch);
+                self.queue.done(&mut batch, &item);
+                self.store.commit(batch).await?;
+                self.done.lock().unwrap().push(item.record.0);
+            }
+            Ok(())
+        })
+    }
+}
+
+struct House {
+    manual: ManualClock,
+    clock: SharedClock,
+    store: crate::store::SharedStore,
+    queue: Queue<Job>,
+    worker: Arc<Worker>,
+}
+
+impl House {
+    fn new() -> Self {
+        let manual = ManualClock::at(Timestamp::from_second(1_000_000).unwrap());
+        let clock: SharedClock = Arc::new(manual.clone());
+        let store = Memory::shared();
+        let queue: Queue<Job> = Queue::new("jobs", store.clone(), clock.clone());
+        let worker = Arc::new(Worker { queue: queue.clone(), store: store.clone(), done: std::sync::Mutex::default() });
+        Self { manual, clock, store, queue, worker }
+    }
+
+    async fn push(&self, shard: u16, jobs: &[u32]) {
+        let mut batch = Batch::new();
+        for job in jobs {
+            self.queue.push(&mut batch, Shard(shard), &Job(*job)).unwrap();
+        }
+        self.store.commit(batch).await.unwrap();
+    }
+
+    async fn serve(&self) -> (crate::core::stop::Stopper, tokio::task::JoinHandle<()>) {
+        let leases = Leases::take_all(&self.store, &self.clock, "test").await.unwrap();
+        let (stopper, stop) = crate::core::stop::Stopper::new();
+        let loops = super::serve(self.queue.clone(), leases, self.clock.clone(), self.worker.clone(), stop);
+        (stopper, tokio::spawn(loops))
+    }
+
+    /// Lets the clock run until something holds.
+    async fn until(&self, what: impl Fn(&[u32]) -> bool) -> Vec<u32> {
+        for _ in 0..2_000 {
+            let done = self.worker.done.lock().unwrap().clone();
+            if what(&done) {
+                return done;
+            }
+            self.manual.advance(Duration::from_millis(100));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{:?}", self.worker.done.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_item_is_handled_once_also_across_a_restart() {
+    let house = House::new();
+    let (stopper, loops) = house.serve().await;
+    house.push(1, &[1, 2, 3]).await;
+    house.until(|done| done.len() == 3).await;
+    stopper.stop();
+    loops.await.unwrap();
+    house.push(1, &[4]).await;
+    let (stopper, loops) = house.serve().await;
+    house.push(2, &[5]).await;
+    let mut done = house.until(|done| done.len() >= 5).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    done.sort_unstable();
+    assert_eq!(done, [1, 2, 3, 4, 5]);
+    assert_eq!(house.queue.waiting(Shard(1), 10).await.unwrap(), 0);
+    stopper.stop();
+    loops.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_timer_is_handled_when_it_is_due() {
+    let house = House::new();
+    let (_stopper, _loops) = house.serve().await;
+    let mut batch = Batch::new();
+    house.queue.push_at(&mut batch, Shard(7), house.clock.now() + Duration::from_secs(30), &Job(1)).unwrap();
+    house.store.commit(batch).await.unwrap();
+    let pushed = house.clock.now();
+    house.until(|done| done == [1]).await;
+    assert!(house.clock.now().duration_since(pushed).as_secs() >= 30);
+}
+
+#[tokio::test]
+async fn a_poison_item_holds_nobody_up_and_is_kept_aside() {
+    let house = House::new();
+    let (_stopper, _loops) = house.serve().await;
+    house.push(1, &[1, 13, 2]).await;
+    house.push(2, &[666, 3]).await;
+    // Bytes that are no item at all.
+    let mut batch = Batch::new();
+    let key = crate::store::Key::of(["queue", "jobs", "01", "0000000000001-x"]);
+    batch.writes.push(crate::store::Write::Put(key, b"{\"v\":1,\"d\":17}".to_vec()));
+    house.store.commit(batch).await.unwrap();
+    let mut done = house.until(|done| done.len() == 3).await;
+    done.sort_unstable();
+    assert_eq!(done, [1, 2, 3]);
+    let mut dead = Vec::new();
+    for _ in 0..1_000 {
+        house.until(|_| true).await;
+        house.manual.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        dead = house.queue.dead(10).await.unwrap();
+        if dead.len() == 3 {
+            break;
+        }
+    }
+    let mut reasons: Vec<_> = dead.iter().map(|(_, dead)| dead.why.as_str()).collect();
+    reasons.sort_unstable();
+    assert!(reasons[0].contains("thirteen"), "{reasons:?}");
+    assert!(reasons[1].contains("the number of the beast"), "{reasons:?}");
+    assert!(reasons[2].contains("can't be read"), "{reasons:?}");
+    assert!(house.queue.due(Shard(1), 10).await.unwrap().is_empty());
+    // A person may put it back.
+    let (grave, _) = dead.iter().find(|(_, dead)| dead.why.contains("thirteen")).unwrap();
+    let mut batch = Batch::new();
+    assert!(house.queue.revive(&mut batch, grave).await.unwrap());
+    assert_eq!(batch.writes.len(), 2);
+    assert!(house.store.commit(batch).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_shard_that_was_taken_over_is_left_alone() {
+    let house = House::new();
+    let (_stopper, loops) = house.serve().await;
+    let _newer = Leases::take_all(&house.store, &house.clock, "other").await.unwrap();
+    house.push(1, &[1]).await;
+    for _ in 0..50 {
+        house.manual.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(house.worker.done.lock().unwrap().is_empty());
+    assert_eq!(house.queue.waiting(Shard(1), 10).await.unwrap(), 1);
+    assert!(!loops.is_finished());
+}
+
+#[tokio::test]
+async fn postponed_items_come_back_with_their_failures_counted() {
+    let house = House::new();
+    house.push(1, &[1]).await;
+    let item = house.queue.due(Shard(1), 1).await.unwrap().remove(0);
+    let mut batch = Batch::new();
+    house.queue.postpone(&mut batch, &item, house.clock.now() + Duration::from_secs(5)).unwrap();
+    house.store.commit(batch.clone()).await.unwrap();
+    assert!(house.queue.due(Shard(1), 1).await.unwrap().is_empty());
+    house.manual.advance(Duration::from_secs(5));
+    assert_eq!(house.queue.due(Shard(1), 1).await.unwrap()[0].failures, 1);
+    // Whoever still holds the old one is too late.
+    assert!(matches!(house.store.commit(batch).await, Err(Error::Conflict(_))));
+}

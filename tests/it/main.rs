@@ -1,12 +1,18 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+mod access;
+mod action;
+mod audit;
+mod browser;
+mod browser_driver;
 mod cli;
+mod http;
 mod incident;
 mod intake;
 mod layering;
+mod power_cut;
 mod samples;
 mod shop;
-mod browser;
-mod browser_driver;
-mod http;
+mod store_conformance;
+mod store_sigkill;
 mod web_world;

@@ -441,8 +441,8 @@ pub fn incident() -> Incident {
         not_seen: vec!["traces: no source is configured".into()],
         chart: None,
         runs: vec![],
+        known: mayday::incident::Known::default(),
         version: 3,
-        known: Default::default(),
     }
 }
 

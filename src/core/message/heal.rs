@@ -218,6 +218,19 @@ pub fn rejected_before(playbook: &str, run: RunId) -> String {
     format!("{playbook} matches again, but {run} was rejected; `run {playbook}` proposes it anyway")
 }
 
+/// Something a run has to tell.
+#[must_use]
+pub fn notice(run: RunId, says: &str) -> String {
+    format!("{run}: {says}")
+}
+
+/// A run needs more people.
+#[must_use]
+pub fn escalation(run: RunId, says: &str, leader: Option<&str>, team: &str) -> String {
+    let whom = leader.map_or_else(|| format!("team {team}"), |leader| format!("@{leader}"));
+    format!("{run} needs {whom}: {says}")
+}
+
 /// The value a trigger's `when` needs is missing.
 #[must_use]
 pub fn no_match(reason: &str) -> String {

@@ -11,5 +11,6 @@ pub mod config;
 pub mod demo;
 pub mod heal;
 pub mod incident;
-pub mod web;
 pub mod ops;
+pub mod playbook;
+pub mod web;

@@ -7,6 +7,8 @@ mod tests;
 mod values;
 
 pub use graph::Graph;
+pub use scope::reader;
+pub use values::fits;
 
 use serde_json::Value;
 
@@ -296,7 +298,7 @@ impl Checker<'_> {
             (_, None) => return None,
         };
         let condition = self.condition(&path, words, before, Some(index))?;
-        let measured = condition.roots().any(|root| self.scope.reader(root).is_some());
+        let measured = condition.roots().any(|root| reader(self.playbook, root).is_some());
         if !measured && self.places.of(&path).line > 0 {
             let says = "nothing in it can be measured again; name the output of a read task that comes before \
                         (a Metric_Query, an API_Call with GET …)";

@@ -11,18 +11,18 @@ pub struct Scope<'a> {
     playbook: &'a Playbook,
 }
 
+/// The read task that gives an output under this name, if it can be carried out again.
+pub fn reader(playbook: &Playbook, name: &str) -> Option<usize> {
+    let task = playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(name))?;
+    let kind = playbook.tasks[task].kind.as_str();
+    let repeatable = !matches!(kind, "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
+    (repeatable && tasks::risk(&playbook.tasks[task]) == Risk::Read).then_some(task)
+}
+
 impl<'a> Scope<'a> {
     /// Of this playbook.
     pub fn of(playbook: &'a Playbook) -> Self {
         Self { playbook }
-    }
-
-    /// The read task that gives an output under this name.
-    pub fn reader(&self, name: &str) -> Option<usize> {
-        let task = self.playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(name))?;
-        let kind = self.playbook.tasks[task].kind.as_str();
-        let repeatable = !matches!(kind, "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
-        (repeatable && tasks::risk(&self.playbook.tasks[task]) == Risk::Read).then_some(task)
     }
 
     /// Looks a name up as a task would see it that comes after `before`.

@@ -92,7 +92,10 @@ pub const TASK_TYPES: &[TaskType] = &[
             number("matched", "lines with a keyword"),
             number("errors", "lines of level ERROR or worse"),
             number("error_rate", "errors / total, 0 to 1; 0 without lines"),
-            list("lines", "the newest matching lines"),
+            number("matched_rate", "matched / total, 0 to 1; 0 without lines"),
+            list("lines", "the newest matching lines: at, level, text"),
+            list("templates", "shapes of the matching lines with their counts, most frequent first"),
+            truth("has_data", "whether there were any lines"),
             truth("truncated", "whether the source no longer has the whole window"),
         ],
     ),
@@ -110,7 +113,10 @@ pub const TASK_TYPES: &[TaskType] = &[
             number("max", "largest value"),
             number("avg", "mean value"),
             number("points", "number of points"),
+            number("series", "number of series"),
+            list("latest", "the newest point of each series: labels, at, value"),
             truth("empty", "whether nothing was found (then there is no `value`)"),
+            truth("has_data", "the opposite of `empty`"),
         ],
     ),
     read(
@@ -250,6 +256,7 @@ pub const TASK_TYPES: &[TaskType] = &[
             text("service", "which"),
             number("pid_before", "process before; missing if it was not running"),
             number("pid_after", "process after"),
+            text("started_at", "when it started, RFC 3339"),
         ],
     ),
     change(
@@ -286,6 +293,7 @@ pub const TASK_TYPES: &[TaskType] = &[
             text("stdout", "what it wrote, cut"),
             text("stderr", "what it complained about, cut"),
             truth("truncated", "whether something was cut"),
+            number("took_ms", "how long it ran, ms"),
         ],
     ),
     read(
@@ -336,6 +344,10 @@ pub const TASK_TYPES: &[TaskType] = &[
             may("recipients", ParamKind::Texts, "who, besides the incident's thread"),
             may("channel", ParamKind::Text, "another channel"),
         ],
-        &[truth("delivered", "whether it was handed over"), list("to", "whom it was handed over to")],
+        &[
+            truth("delivered", "whether it was handed over"),
+            list("to", "whom it was handed over to"),
+            list("not_delivered", "whom not, and why"),
+        ],
     ),
 ];

@@ -5,11 +5,12 @@
 //! and only then answers them all (`writer.rs`). After a failed sync nothing more is taken: the kernel may have dropped
 //! the pages, and a second sync that succeeds would prove nothing.
 //!
-//! Three more traps, all closed here:
+//! Four more traps, all closed here:
 //! * Pages over a quarter of a segment go to files in `blobs/` which sled never syncs. Values are cut into chunks so
 //!   that no page gets that large (`layout.rs`).
 //! * A segment whose pages were moved elsewhere is overwritten. A group is smaller than a segment, so that at least one
 //!   sync lies between the move and the overwriting.
+//! * What a group replaced is freed only if the writer asks sled's collector to run (`writer.rs`, `collect`).
 //! * Old segments are cleaned by sled's flush timer alone. It stays on for that, slowly, and no promise rests on it.
 //!
 //! Reads and scans run where they are called: a page in the cache costs about two microseconds, one on disk a single

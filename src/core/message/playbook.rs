@@ -1,0 +1,244 @@
+//! What people read about runs: decisions, refusals, why a run ended.
+
+use std::time::Duration;
+
+use crate::core::duration::human;
+use crate::core::person::{Actor, PersonId};
+use crate::core::{RunId, Timestamp};
+
+/// A person's id without the chat: `web:ana` becomes `ana`.
+fn person(id: &PersonId) -> &str {
+    id.0.split_once(':').map_or(id.0.as_str(), |(_, name)| name)
+}
+
+/// Who did something.
+#[must_use]
+pub fn actor(by: &Actor) -> String {
+    match by {
+        Actor::Person(id) => person(id).to_owned(),
+        Actor::Mayday(_) => "Mayday".to_owned(),
+        Actor::Impersonated { admin, person: of } => format!("{} as {}", person(admin), person(of)),
+    }
+}
+
+/// Why a paused run does not go on.
+#[must_use]
+pub fn paused_by(by: &Actor) -> String {
+    format!("paused by {}; `resume` lets it go on", actor(by))
+}
+
+/// A condition that said no.
+#[must_use]
+pub fn skipped(condition: &str) -> String {
+    format!("not needed: `{condition}` is false")
+}
+
+/// A task that pauses the run before it starts.
+#[must_use]
+pub fn pauses_before(task: &str) -> String {
+    format!("the playbook pauses before {task}")
+}
+
+/// An approval that was the last one needed.
+#[must_use]
+pub fn approved(run: RunId) -> String {
+    format!("{run} is approved and starts now.")
+}
+
+/// An approval, and more are needed.
+#[must_use]
+pub fn approved_more(run: RunId, missing: usize) -> String {
+    let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
+    format!("{run}: your approval counts; {people} must approve.")
+}
+
+/// A second click.
+#[must_use]
+pub fn already_approved(run: RunId, by: &str) -> String {
+    format!("{run} was already approved by {by}; nothing changed.")
+}
+
+/// Nothing waits for approval.
+#[must_use]
+pub fn nothing_to_approve(run: RunId, state: &str) -> String {
+    format!("{run} does not wait for an approval: {state}.")
+}
+
+/// An approval for a plan that is no longer the one that waits.
+#[must_use]
+pub fn other_plan(run: RunId) -> String {
+    format!("{run}: the plan has changed since you saw it. Look at the new one and decide again.")
+}
+
+/// A run that is over.
+#[must_use]
+pub fn has_ended(run: RunId, outcome: &str, why: &str) -> String {
+    format!("{run} has ended ({outcome}): {why}. Nothing changed.")
+}
+
+/// An order that does not fit the run's state.
+#[must_use]
+pub fn not_now(run: RunId, why: &str) -> String {
+    format!("{run}: {why}. Nothing changed.")
+}
+
+/// A role that may not.
+#[must_use]
+pub fn may_not(name: &str, what: &str, least: &str) -> String {
+    format!("{name} may not {what}; that takes the role {least} or higher.")
+}
+
+/// Orders that took effect.
+#[must_use]
+pub fn rejected(run: RunId) -> String {
+    format!("{run} is rejected. Nothing it planned will be done.")
+}
+#[must_use]
+/// The run starts no further task.
+pub fn paused(run: RunId) -> String {
+    format!("{run} is paused: what runs now is finished, nothing more starts.")
+}
+/// The run goes on.
+#[must_use]
+pub fn resumed(run: RunId) -> String {
+    format!("{run} goes on.")
+}
+/// The run ends.
+#[must_use]
+pub fn cancelled(run: RunId) -> String {
+    format!("{run} is cancelled: what runs now is finished, nothing more starts.")
+}
+/// Failed tasks start again.
+#[must_use]
+pub fn retried(run: RunId, tasks: usize) -> String {
+    let tasks = if tasks == 1 { "1 failed task".to_owned() } else { format!("{tasks} failed tasks") };
+    format!("{run}: {tasks} start again.")
+}
+/// An answer was taken.
+#[must_use]
+pub fn answered(run: RunId, task: &str) -> String {
+    format!("{run}: your answer for {task} is noted, the run goes on.")
+}
+
+/// Ends.
+#[must_use]
+pub fn end_fixed() -> String {
+    "the change was made and what must hold afterwards does".to_owned()
+}
+/// Nothing was changed.
+#[must_use]
+pub fn end_nothing_changed() -> String {
+    "nothing was changed".to_owned()
+}
+/// Changed, and nothing measured it.
+#[must_use]
+pub fn end_not_verified() -> String {
+    "the change was made, but nothing measured whether it helped".to_owned()
+}
+/// Changed, and it did not help.
+#[must_use]
+pub fn end_no_effect(task: &str, note: &str) -> String {
+    format!("the change was made, but it did not help: {task}: {note}")
+}
+/// A task failed.
+#[must_use]
+pub fn end_failed(task: &str, note: &str) -> String {
+    format!("{task} failed: {note}")
+}
+/// Cancelled.
+#[must_use]
+pub fn end_cancelled(by: &Actor) -> String {
+    format!("cancelled by {}", actor(by))
+}
+/// It took too long.
+#[must_use]
+pub fn end_too_long(limit: Duration) -> String {
+    format!("it was not done within {}", human(limit))
+}
+/// It took too long, and it is not known what happened.
+#[must_use]
+pub fn end_stuck(task: &str) -> String {
+    format!("nobody said whether {task} happened; look at the system, Mayday does not know")
+}
+
+/// A task in doubt asks a person.
+#[must_use]
+pub fn in_doubt(task: &str, why: &str) -> String {
+    format!("it is not known whether this happened ({why}); answer `done` or `not_done` for {task}")
+}
+
+/// A verification that holds.
+#[must_use]
+pub fn holds(condition: &str, after: Duration) -> String {
+    format!("`{condition}` holds after {}", human(after))
+}
+/// A verification that does not hold in time.
+#[must_use]
+pub fn does_not_hold(condition: &str, within: Duration, last: Option<&str>) -> String {
+    let last = last.map(|last| format!("; last: {last}")).unwrap_or_default();
+    format!("`{condition}` did not hold within {}{last}", human(within))
+}
+
+/// A task's success, for those who asked to be told.
+#[must_use]
+pub fn notice_success(run: RunId, task: &str, note: Option<&str>) -> String {
+    let note = note.map(|note| format!(": {note}")).unwrap_or_default();
+    format!("{run}: {task} is done{note}")
+}
+/// A task's failure.
+#[must_use]
+pub fn notice_failure(run: RunId, task: &str, note: &str, goes_on: bool) -> String {
+    let then = if goes_on { "the run goes on" } else { "the run ends" };
+    format!("{run}: {task} failed: {note}; {then}")
+}
+/// A call for more people.
+#[must_use]
+pub fn notice_escalation(run: RunId, task: &str, note: &str) -> String {
+    format!("{run} needs a person: {task} failed: {note}")
+}
+
+/// Propose refused: one is open.
+#[must_use]
+pub fn one_is_open(playbook: &str, run: RunId) -> String {
+    format!("{playbook} waits: {run} works on the same; it allows one run at a time")
+}
+/// Propose refused: cooldown.
+#[must_use]
+pub fn cools_down(playbook: &str, last: RunId, until: Timestamp) -> String {
+    format!("{playbook} ran as {last} a short while ago; it may run again from {until:.0}")
+}
+/// Propose refused: quota.
+#[must_use]
+pub fn quota_used(playbook: &str, runs: u32, per: Duration) -> String {
+    format!("{playbook} has run {runs} times within {}, which is all its quota allows", human(per))
+}
+/// Propose refused: too many open runs.
+#[must_use]
+pub fn too_many_open(limit: usize) -> String {
+    format!("{limit} runs are open, which is the limit; decide or cancel some first (`runs`)")
+}
+/// Something of the language that has no engine yet.
+#[must_use]
+pub fn not_here_yet(task: &str, what: &str) -> String {
+    format!("{task}: `{what}` is not available here yet; the playbook checks and tests, but can't run")
+}
+/// A task type without an executor.
+#[must_use]
+pub fn no_executor(kind: &str) -> String {
+    format!("{kind} is not available here: this installation has nothing that carries it out")
+}
+/// An action of another version than the one an intent was written for.
+#[must_use]
+pub fn other_version(kind: &str, then: u32, now: u32) -> String {
+    format!("it was started by version {then} of {kind}, this Mayday has version {now}")
+}
+/// A trigger whose `when` had no value to look at.
+#[must_use]
+pub fn when_without_value(playbook: &str, when: &str) -> String {
+    format!("{playbook} does not match: the alert has no value for `{when}`")
+}
+/// A trigger whose `when` could not be evaluated.
+#[must_use]
+pub fn when_failed(playbook: &str, why: &str) -> String {
+    format!("{playbook} does not match: {why}")
+}

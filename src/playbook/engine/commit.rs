@@ -1,0 +1,118 @@
+//! One commit of a run: its events, the status when it is worth it, notices, audit, and the fences.
+
+use std::sync::atomic::Ordering;
+
+use super::journal::{Journaled, event_key, open_key, status_key, wants_snapshot};
+use super::{Shared, shard_of};
+use crate::access::AuditRecord;
+use crate::core::Timestamp;
+use crate::playbook::RunChanged;
+use crate::playbook::notices::Notice;
+use crate::playbook::run::{Event, Status};
+use crate::store::{self, Batch};
+
+/// What one commit writes.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// Events, in order.
+    pub events: Vec<(Timestamp, Event)>,
+    /// Things to tell.
+    pub notices: Vec<Notice>,
+    /// Things to audit.
+    pub audit: Vec<AuditRecord>,
+}
+
+impl Pending {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+/// Why a run's task can't go on.
+#[derive(Debug)]
+pub enum Lost {
+    /// The process is to die here, on purpose.
+    Crashed,
+    /// Another process has taken the shard over.
+    Lease,
+    /// The store did not take it, or it is not known whether it did: read again what there is.
+    Store(store::Error),
+}
+
+/// Writes what is pending. `status` is the one after it. Returns when it is durable.
+pub async fn commit(shared: &Shared, status: &Status, pending: &Pending) -> Result<(), Lost> {
+    let first = status.seq - pending.events.len() as u64;
+    let records = first..status.seq;
+    if shared.crashed.load(Ordering::SeqCst) {
+        return Err(Lost::Crashed);
+    }
+    if shared.tools.faults.before(&records) {
+        shared.crash();
+        return Err(Lost::Crashed);
+    }
+    let batch = batch(shared, status, pending, first).map_err(Lost::Store)?;
+    let lease = shared.parts.leases.of(shard_of(status.head.run));
+    let committed = if pending.audit.is_empty() {
+        shared.parts.store.commit(batch).await
+    } else {
+        audited(shared, batch, &pending.audit, lease.shard).await
+    };
+    match committed {
+        Ok(_) => {}
+        Err(store::Error::Conflict(key)) if key == lease.key => return Err(Lost::Lease),
+        Err(error) => return Err(Lost::Store(error)),
+    }
+    metrics::counter!("mayday_playbook_journal_records_total").increment(pending.events.len() as u64);
+    if let Some(end) = &status.ended {
+        let outcome = serde_json::to_value(end.outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
+        metrics::counter!("mayday_runs_ended_total", "outcome" => outcome.unwrap_or_default()).increment(1);
+    }
+    if shared.tools.faults.after(&records) {
+        shared.crash();
+        return Err(Lost::Crashed);
+    }
+    Ok(())
+}
+
+fn batch(shared: &Shared, status: &Status, pending: &Pending, first: u64) -> Result<Batch, store::Error> {
+    let head = &status.head;
+    let shard = shard_of(head.run);
+    let mut batch = Batch::new();
+    shared.parts.leases.of(shard).guard(&mut batch);
+    batch.require_absent(event_key(head.run, first));
+    for (seq, (at, event)) in (first..).zip(&pending.events) {
+        batch.put(event_key(head.run, seq), &Journaled { at: *at, event: event.clone() })?;
+    }
+    let events: Vec<Event> = pending.events.iter().map(|(_, event)| event.clone()).collect();
+    if wants_snapshot(&events, first) {
+        batch.put(status_key(head.run), status)?;
+    }
+    if status.ended.is_some() {
+        batch.delete(open_key(head.run));
+        if let Some(lock) = &head.lock {
+            batch.delete(super::propose::lock_key(lock));
+        }
+    }
+    for notice in &pending.notices {
+        shared.notices.tell(&mut batch, shard, notice)?;
+    }
+    shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
+    Ok(batch)
+}
+
+/// Commits with audit records, in the chain of the shard: runs of other shards don't wait for it.
+async fn audited(
+    shared: &Shared,
+    batch: Batch,
+    records: &[AuditRecord],
+    shard: crate::work::Shard,
+) -> Result<store::Revision, store::Error> {
+    let chain = format!("run-{}", shard.key());
+    let mut appender = shared.parts.audit.open(&chain).await?;
+    let mut batch = batch;
+    for record in records {
+        appender.append(&mut batch, record.clone())?;
+    }
+    appender.commit(batch).await
+}

@@ -1,0 +1,605 @@
+//! One open run: decide, commit, perform, wait; until it has ended.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::commit::{Lost, Pending, commit};
+use super::effects::{Came, Unplanned, Verification};
+use super::{Letter, Shared, journal, locked, render};
+use crate::access::{Actor, Approved, AuditRecord};
+use crate::core::duration::Span;
+use crate::core::message::playbook as say;
+use crate::core::{BoxFuture, Timestamp};
+use crate::playbook::action::{Context, Intent, Planned};
+use crate::playbook::book::Book;
+use crate::playbook::notices;
+use crate::playbook::order;
+use crate::playbook::run::{
+    Event, FailureKind, Limits, Next, Stage, Status, TaskPlan, apply, decide, difference, idempotency_key, retry_at,
+};
+use crate::playbook::view::Decided;
+
+/// What must hold afterwards gets this long where the playbook does not say.
+const VERIFY_WITHIN: Span = Span::from_secs(60);
+/// An `until` of a Wait gets this long where the playbook does not say.
+const WAIT_WITHIN: Span = Span::from_secs(300);
+/// Time between readings where the playbook does not say.
+const VERIFY_EVERY: Span = Span::from_secs(2);
+
+/// Something this process was working on has come to an end.
+enum Landed {
+    /// A task's plan, with its rendered parameters.
+    Planned(usize, Result<(Value, Planned), Unplanned>),
+    /// The guards of an approved change, looked at again.
+    Checked(usize, Result<(Value, Planned), Unplanned>),
+    /// An effect, or what was found out about one.
+    Came(usize, Came),
+    /// A verification of the task itself (a Verify, a Wait with `until`).
+    Measured(usize, Verification),
+    /// A verification after a task.
+    Verified(usize, Verification),
+}
+
+/// Drives a run until it has ended or this process must let go of it.
+pub async fn drive(
+    shared: Arc<Shared>,
+    status: Status,
+    book: Arc<Book>,
+    mut mailbox: mpsc::Receiver<Letter>,
+    live: Arc<Mutex<Arc<Status>>>,
+) {
+    let run = status.head.run;
+    let mut driver = Driver::new(shared.clone(), status, book, live);
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match driver.go(&mut mailbox).await {
+            Ok(()) | Err(Lost::Crashed) => break,
+            Err(Lost::Lease) => {
+                tracing::warn!(%run, "another process has taken this run over");
+                break;
+            }
+            Err(Lost::Store(error)) => {
+                // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
+                tracing::warn!(%run, %error, "a commit failed; reading the run again");
+                metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
+                match driver.again(&mut pause).await {
+                    Some(next) => driver = next,
+                    None => break,
+                }
+            }
+        }
+    }
+    let mut runs = locked(&shared.live);
+    runs.remove(&run);
+    metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
+    drop(runs);
+    shared.ended.notify_waiters();
+    shared.ended.notify_one();
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    status: Status,
+    book: Arc<Book>,
+    live: Arc<Mutex<Arc<Status>>>,
+    limits: Limits,
+    busy: HashSet<usize>,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    pending: Pending,
+    /// Tasks whose intent is among what is pending: performed once that is durable.
+    starting: Vec<usize>,
+    replies: Vec<(oneshot::Sender<Decided>, Decided)>,
+    wake: Option<Timestamp>,
+}
+
+impl Driver {
+    fn new(shared: Arc<Shared>, status: Status, book: Arc<Book>, live: Arc<Mutex<Arc<Status>>>) -> Self {
+        let options = &shared.parts.options;
+        let limits = Limits {
+            approvals: options.approvals,
+            approval_expires: options.approval_expires,
+            allow_self: options.allow_self,
+            parallel_tasks: options.parallel_tasks,
+        };
+        Self {
+            shared,
+            status,
+            book,
+            live,
+            limits,
+            busy: HashSet::new(),
+            flights: FuturesUnordered::new(),
+            pending: Pending::default(),
+            starting: Vec::new(),
+            replies: Vec::new(),
+            wake: None,
+        }
+    }
+
+    /// A driver on the journal as it is in the store, once the store gives it.
+    async fn again(&mut self, pause: &mut Duration) -> Option<Self> {
+        loop {
+            tokio::select! {
+                () = self.shared.stop.wait() => return None,
+                () = self.shared.parts.clock.sleep(*pause) => {}
+            }
+            *pause = (*pause * 2).min(Duration::from_secs(5));
+            match journal::load(&self.shared.parts.store, self.status.head.run).await {
+                Ok(Some(status)) => {
+                    return Some(Self::new(self.shared.clone(), status, self.book.clone(), self.live.clone()));
+                }
+                Ok(None) => return None,
+                Err(error) => tracing::warn!(run = %self.status.head.run, %error, "a run can't be read"),
+            }
+        }
+    }
+
+    async fn go(&mut self, mailbox: &mut mpsc::Receiver<Letter>) -> Result<(), Lost> {
+        loop {
+            self.settle_down()?;
+            self.save().await?;
+            if self.status.ended.is_some() {
+                // Letters that arrived meanwhile get their answer from the ended status.
+                mailbox.close();
+                while let Some(letter) = mailbox.recv().await {
+                    let now = self.shared.parts.clock.now();
+                    let says = order::answer(&self.status, &letter.order, &letter.person, now).says;
+                    let _ = letter.reply.send(says);
+                }
+                return Ok(());
+            }
+            if self.shared.stop.is_set() {
+                return self.finish().await;
+            }
+            if !self.starting_or_landed() {
+                self.wait(mailbox).await?;
+            }
+        }
+    }
+
+    /// Decides until nothing more follows without waiting. What is ready at once goes into the same commit.
+    fn settle_down(&mut self) -> Result<(), Lost> {
+        // Each round folds at least one event or lands one flight, and a run has few of both.
+        for _ in 0..10_000 {
+            let now = self.shared.parts.clock.now();
+            self.wake = None;
+            let mut recorded = false;
+            if !self.shared.stop.is_set() {
+                for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
+                    match next {
+                        Next::Record(event) => {
+                            self.record(event, now)?;
+                            recorded = true;
+                            break;
+                        }
+                        Next::Wake(at) => self.wake = Some(at),
+                        Next::Prepare(task) => self.plan(task, now, Landed::Planned)?,
+                        Next::Begin(task) => self.plan(task, now, Landed::Checked)?,
+                        Next::Look(task) => self.perform(task),
+                        Next::Settle(task) => self.settle(task),
+                        Next::Verify(task) => self.verify(task),
+                    }
+                }
+            }
+            if recorded || self.status.ended.is_some() {
+                if self.status.ended.is_some() {
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.flights.next().now_or_never() {
+                Some(Some(landed)) => self.land(landed)?,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what is pending, then shows it, answers, and starts what was announced.
+    async fn save(&mut self) -> Result<(), Lost> {
+        if !self.pending.is_empty() {
+            commit(&self.shared, &self.status, &self.pending).await?;
+            self.pending = Pending::default();
+            *locked(&self.live) = Arc::new(self.status.clone());
+        }
+        for (reply, says) in self.replies.drain(..) {
+            let _ = reply.send(says);
+        }
+        for task in std::mem::take(&mut self.starting) {
+            self.perform(task);
+        }
+        Ok(())
+    }
+
+    /// Whether something landed at once, so that there is no need to wait.
+    fn starting_or_landed(&mut self) -> bool {
+        match self.flights.next().now_or_never() {
+            Some(Some(landed)) => self.land(landed).is_ok(),
+            _ => false,
+        }
+    }
+
+    async fn wait(&mut self, mailbox: &mut mpsc::Receiver<Letter>) -> Result<(), Lost> {
+        let now = self.shared.parts.clock.now();
+        let wake = match self.wake {
+            Some(at) => {
+                let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                self.shared.parts.clock.sleep(left.max(Duration::from_millis(1)))
+            }
+            None => Box::pin(std::future::pending()),
+        };
+        let stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.wait() => Ok(()),
+            Some(landed) = self.flights.next(), if !self.flights.is_empty() => self.land(landed),
+            letter = mailbox.recv() => match letter {
+                Some(letter) => self.obey(letter),
+                None => Ok(()),
+            },
+            () = wake => Ok(()),
+        }
+    }
+
+    /// Mayday stops: what runs may finish for a while, nothing else starts.
+    async fn finish(&mut self) -> Result<(), Lost> {
+        let grace = tokio::time::sleep(self.shared.parts.options.grace.0);
+        tokio::pin!(grace);
+        while !self.flights.is_empty() && !self.shared.crashed.load(std::sync::atomic::Ordering::SeqCst) {
+            tokio::select! {
+                () = &mut grace => break,
+                landed = self.flights.next() => {
+                    if let Some(landed @ (Landed::Came(..) | Landed::Measured(..) | Landed::Verified(..))) = landed {
+                        self.land(landed)?;
+                        self.save().await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, letter: Letter) -> Result<(), Lost> {
+        let now = self.shared.parts.clock.now();
+        let answer = order::answer(&self.status, &letter.order, &letter.person, now);
+        for event in answer.events {
+            let event = self.with_verification(event, now);
+            self.record(event, now)?;
+        }
+        self.pending.audit.extend(answer.audit);
+        self.replies.push((letter.reply, answer.says));
+        Ok(())
+    }
+
+    /// A person's "it happened" is followed by the task's verification like the action's own word.
+    fn with_verification(&self, event: Event, now: Timestamp) -> Event {
+        match event {
+            Event::Succeeded { task, output, note, .. } => {
+                let verify_until = self.status.index(&task).and_then(|index| self.verify_until(index, now));
+                Event::Succeeded { task, output, note, verify_until }
+            }
+            other => other,
+        }
+    }
+
+    /// Folds an event and keeps it for the next commit, with what must be told because of it.
+    fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
+        self.status = apply(&event, now, Some(self.status.clone())).map_err(|illegal| {
+            tracing::error!(%illegal, "an event does not fit the run");
+            Lost::Store(crate::store::Error::Corrupt {
+                key: journal::status_key(self.status.head.run),
+                why: illegal.to_string(),
+            })
+        })?;
+        self.pending.notices.extend(notices::after(&self.book, &self.status, &event));
+        self.pending.events.push((now, event));
+        Ok(())
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.status.head.tasks[index].id.clone()
+    }
+
+    fn context(&self, index: usize, now: Timestamp) -> Context {
+        let head = &self.status.head;
+        Context {
+            run: head.run,
+            task: head.tasks[index].id.clone(),
+            task_name: head.tasks[index].name.clone(),
+            incident: head.incident,
+            by: head.by.clone(),
+            now,
+        }
+    }
+
+    /// Whether the engine itself carries the task out, by reading until a condition holds.
+    fn measures(&self, index: usize) -> bool {
+        let kind = self.book.playbook.tasks[index].kind.as_str();
+        matches!(kind, "Verify" | "Wait") && self.book.verify[index].is_some()
+    }
+
+    fn plan(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+        land: fn(usize, Result<(Value, Planned), Unplanned>) -> Landed,
+    ) -> Result<(), Lost> {
+        let parameters = match render::parameters(&self.book, &self.status, index) {
+            Ok(parameters) => parameters,
+            Err(why) => {
+                let failed = Event::Failed { task: self.id(index), kind: FailureKind::Broken, why, retry_at: None };
+                return self.record(failed, now);
+            }
+        };
+        self.busy.insert(index);
+        if self.measures(index) {
+            let planned = Planned {
+                object: String::new(),
+                changes: Vec::new(),
+                target: parameters.clone(),
+                radius: String::new(),
+                undo: None,
+                details: Vec::new(),
+            };
+            self.flights.push(Box::pin(std::future::ready(land(index, Ok((parameters, planned))))));
+            return Ok(());
+        }
+        let kind = self.status.head.tasks[index].kind.clone();
+        let action = self.shared.tools.registry.get(&kind).cloned();
+        let (tools, context) = (self.shared.tools.clone(), self.context(index, now));
+        self.flights.push(Box::pin(async move {
+            let planned = tools.plan(action, context, &kind, parameters.clone()).await;
+            land(index, planned.map(|planned| (parameters, planned)))
+        }));
+        Ok(())
+    }
+
+    /// Performs the task's durable intent.
+    fn perform(&mut self, index: usize) {
+        let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        self.busy.insert(index);
+        let now = self.shared.parts.clock.now();
+        let context = self.context(index, now);
+        if self.measures(index) {
+            let (until, every) = (intent.deadline, self.span(index, "every", VERIFY_EVERY));
+            return self.measure(index, until, every.0, Landed::Measured);
+        }
+        let Some(action) = self.shared.tools.registry.get(&self.status.head.tasks[index].kind).cloned() else {
+            let why = say::no_executor(&self.status.head.tasks[index].kind);
+            let came = Landed::Came(index, Came::Failed(FailureKind::NotAvailable, why));
+            self.flights.push(Box::pin(std::future::ready(came)));
+            return;
+        };
+        let mut intent = intent;
+        if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
+            // A look at something that waits is bounded by a time-out of its own; the intent stays the same.
+            intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+        }
+        let tools = self.shared.tools.clone();
+        self.flights.push(Box::pin(async move { Landed::Came(index, tools.perform(action, context, intent).await) }));
+    }
+
+    fn settle(&mut self, index: usize) {
+        let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        self.busy.insert(index);
+        if self.measures(index) {
+            self.flights.push(Box::pin(std::future::ready(Landed::Came(index, Came::Repeat))));
+            return;
+        }
+        let head = &self.status.head.tasks[index];
+        let action = self.shared.tools.registry.get(&head.kind).cloned();
+        let (changes, version) = (head.changes, self.status.tasks[index].version);
+        let context = self.context(index, self.shared.parts.clock.now());
+        let tools = self.shared.tools.clone();
+        self.flights.push(Box::pin(async move {
+            Landed::Came(index, tools.settle(action, context, intent, version, changes).await)
+        }));
+    }
+
+    fn verify(&mut self, index: usize) {
+        let Stage::Verifying { until } = self.status.tasks[index].stage else { return };
+        self.busy.insert(index);
+        self.measure(index, until, VERIFY_EVERY.0, Landed::Verified);
+    }
+
+    fn measure(&mut self, index: usize, until: Timestamp, every: Duration, land: fn(usize, Verification) -> Landed) {
+        let now = self.shared.parts.clock.now();
+        let (tools, book, status) = (self.shared.tools.clone(), self.book.clone(), self.status.clone());
+        let context = self.context(index, now);
+        self.flights.push(Box::pin(async move {
+            let verification = tools.verify(&book, &status, index, &context, until, every).await;
+            land(index, verification)
+        }));
+    }
+
+    fn span(&self, index: usize, name: &str, missing: Span) -> Span {
+        let given = self.book.playbook.tasks[index].parameters.get(name);
+        given.and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(missing)
+    }
+
+    fn timeout(&self, index: usize) -> Duration {
+        if self.measures(index) {
+            let missing = if self.book.playbook.tasks[index].kind == "Wait" { WAIT_WITHIN } else { VERIFY_WITHIN };
+            return self.span(index, "within", missing).0;
+        }
+        let declared = self.book.playbook.tasks[index].timeout.map(|span| span.0);
+        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+        declared.unwrap_or_else(|| action.map_or(Duration::from_secs(30), |action| action.default_timeout()))
+    }
+
+    fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        let verify = self.book.playbook.tasks[index].verify.as_ref()?;
+        now.checked_add(verify.within.unwrap_or(VERIFY_WITHIN).0).ok()
+    }
+
+    fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
+        Intent {
+            idempotency_key: idempotency_key(&self.status.head, &self.id(index), self.status.round),
+            target,
+            deadline: now.checked_add(self.timeout(index)).unwrap_or(now),
+            attempt: self.status.tasks[index].attempt + 1,
+        }
+    }
+
+    fn start(&mut self, index: usize, intent: Intent, now: Timestamp) -> Result<(), Lost> {
+        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+        let version = action.map_or(0, |action| action.version());
+        self.record(Event::Started { task: self.id(index), intent, version }, now)?;
+        self.busy.insert(index);
+        self.starting.push(index);
+        Ok(())
+    }
+
+    fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
+        let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
+        // A failure before the first start counts as a try: it must end some time.
+        let attempt = self.status.tasks[index].attempt.max(1);
+        let retry_at = retry_at(self.book.playbook.tasks[index].retry.as_ref(), kind, attempt, &key, now);
+        let retry_at = retry_at.filter(|_| self.status.tasks[index].intent.is_some());
+        self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
+    }
+
+    fn land(&mut self, landed: Landed) -> Result<(), Lost> {
+        let now = self.shared.parts.clock.now();
+        match landed {
+            Landed::Planned(index, planned) => {
+                self.busy.remove(&index);
+                self.planned(index, planned, now)
+            }
+            Landed::Checked(index, planned) => {
+                self.busy.remove(&index);
+                self.checked(index, planned, now)
+            }
+            Landed::Came(index, came) => {
+                self.busy.remove(&index);
+                self.came(index, came, now)
+            }
+            Landed::Measured(index, found) => {
+                self.busy.remove(&index);
+                let task = self.id(index);
+                if found.holds {
+                    let output = if self.book.playbook.tasks[index].kind == "Wait" {
+                        json!({"waited_seconds": found.seconds})
+                    } else {
+                        json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
+                    };
+                    let note = Some(found.note);
+                    return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
+                }
+                let kind = FailureKind::NotVerified;
+                self.record(Event::Failed { task, kind, why: found.note, retry_at: None }, now)
+            }
+            Landed::Verified(index, found) => {
+                self.busy.remove(&index);
+                let task = self.id(index);
+                self.record(Event::Verified { task, holds: found.holds, note: found.note }, now)
+            }
+        }
+    }
+
+    fn planned(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        // Cancelled or paused meanwhile: nothing starts; it is planned again if the run goes on.
+        let holds = self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some();
+        match planned {
+            Err((kind, why)) => self.failed(index, kind, why, now),
+            Ok(_) if holds => Ok(()),
+            Ok((parameters, planned)) if self.status.head.tasks[index].changes => {
+                let plan = Box::new(TaskPlan { parameters, planned });
+                self.record(Event::Planned { task: self.id(index), plan }, now)
+            }
+            Ok((_, planned)) => {
+                let intent = self.intent(index, planned.target, now);
+                self.start(index, intent, now)
+            }
+        }
+    }
+
+    /// The guards right before an approved change: if they hold, it starts under its right; if not, people are asked again.
+    fn checked(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
+            return Ok(());
+        }
+        let task = self.id(index);
+        let (parameters, planned) = match planned {
+            Ok(found) => found,
+            Err((kind, why)) => return self.failed(index, kind, why, now),
+        };
+        let plan = TaskPlan { parameters, planned };
+        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant)
+        else {
+            let difference = vec!["it has no approval".to_owned()];
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        };
+        if plan.hash() != approved.hash() {
+            let difference = difference(&approved, &plan);
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        }
+        let grant = &self.status.grants[grant];
+        let right = match Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes) {
+            Ok(frontier) if frontier.plan().covers(&task, &approved) => frontier.right().clone(),
+            Ok(_) | Err(_) => {
+                let difference = vec!["the approval does not cover it".to_owned()];
+                return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+            }
+        };
+        // The target that was approved, not the one worked out just now: exactly what people saw.
+        let intent = self.intent(index, approved.planned.target.clone(), now);
+        self.pending.audit.push(AuditRecord {
+            actor: Actor::Mayday("playbook".to_owned()),
+            action: "perform".to_owned(),
+            subject: self.status.head.run.to_string(),
+            detail: json!({
+                "playbook": self.status.head.playbook,
+                "version": self.status.head.version,
+                "task": task,
+                "kind": self.status.head.tasks[index].kind,
+                "object": approved.planned.object,
+                "changes": approved.planned.changes,
+                "idempotency_key": intent.idempotency_key,
+                "attempt": intent.attempt,
+            }),
+            right: Some(right),
+        });
+        self.start(index, intent, now)
+    }
+
+    fn came(&mut self, index: usize, came: Came, now: Timestamp) -> Result<(), Lost> {
+        let task = self.id(index);
+        match came {
+            Came::Done(output) => {
+                let note = ["note", "summary"].iter().find_map(|key| output.get(key)?.as_str().map(str::to_owned));
+                let note = note.map(|note| crate::core::text::capped(&note, 300));
+                let verify_until = self.verify_until(index, now);
+                self.record(Event::Succeeded { task, output, note, verify_until }, now)
+            }
+            Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
+            Came::Failed(kind, why) => self.failed(index, kind, why, now),
+            Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
+            Came::Repeat => {
+                let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
+                intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+                self.start(index, intent, now)
+            }
+            Came::Doubt(why) => {
+                let why = say::in_doubt(&task, &why);
+                self.record(Event::Doubted { task, why }, now)
+            }
+        }
+    }
+}

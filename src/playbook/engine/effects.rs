@@ -1,0 +1,309 @@
+//! Effects: planning, performing, settling and verifying, each one bounded in time and safe against a broken action.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use super::render;
+use crate::core::duration::human;
+use crate::core::message::playbook as say;
+use crate::core::redact::redact_json;
+use crate::core::{SharedClock, Timestamp};
+use crate::playbook::action::{self, Action, Context, Intent, Perform, Planned, Probe, Settle};
+use crate::playbook::book::Book;
+use crate::playbook::faults::Faults;
+use crate::playbook::registry::Registry;
+use crate::playbook::run::{FailureKind, Status, capped, values};
+
+/// Looking at a live system before a change may take this long.
+const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What effects need of the engine.
+#[derive(Clone)]
+pub struct Tools {
+    /// Time.
+    pub clock: SharedClock,
+    /// The actions.
+    pub registry: Registry,
+    /// Slots for effects of all runs.
+    pub slots: Arc<Semaphore>,
+    /// Largest stored output, bytes.
+    pub output_bytes: usize,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+}
+
+/// What came of performing, or of finding out about, an intent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// It is done.
+    Done(Value),
+    /// It waits.
+    Waits {
+        /// Until then.
+        until: Timestamp,
+        /// What for.
+        why: String,
+    },
+    /// It did not happen.
+    Failed(FailureKind, String),
+    /// It did not happen, says the target: start again.
+    NotDone,
+    /// Doing it again is safe: do.
+    Repeat,
+    /// Nobody can tell.
+    Doubt(String),
+}
+
+/// A failure before anything was started.
+pub type Unplanned = (FailureKind, String);
+
+fn failure(error: action::Error) -> Unplanned {
+    let kind = match error {
+        action::Error::Transient(_) => FailureKind::Transient,
+        action::Error::Permanent(_) | action::Error::InDoubt(_) => FailureKind::Permanent,
+        action::Error::NotAvailable(_) => FailureKind::NotAvailable,
+    };
+    (kind, redacted(&error.to_string()))
+}
+
+/// Errors come from outside as well: redacted and short.
+fn redacted(text: &str) -> String {
+    crate::core::text::capped(&crate::core::redact::redact(text), 2_000)
+}
+
+impl Tools {
+    /// Works out what a task would do. Nothing is changed, so nothing is written down before it.
+    pub async fn plan(
+        &self,
+        action: Option<Arc<dyn Action>>,
+        context: Context,
+        kind: &str,
+        parameters: Value,
+    ) -> Result<Planned, Unplanned> {
+        let Some(action) = action else { return Err((FailureKind::NotAvailable, say::no_executor(kind))) };
+        let Ok(_slot) = self.slots.acquire().await else {
+            return Err((FailureKind::Transient, "Mayday stops".to_owned()));
+        };
+        let work = AssertUnwindSafe(async { action.plan(&context, &parameters).await }).catch_unwind();
+        tokio::select! {
+            biased;
+            planned = work => match planned {
+                Ok(Ok(planned)) => Ok(planned),
+                Ok(Err(error)) => Err(failure(error)),
+                Err(_) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
+            },
+            () = self.clock.sleep(PLAN_TIMEOUT) => {
+                Err((FailureKind::Transient, format!("planning it took more than {}", human(PLAN_TIMEOUT))))
+            }
+        }
+    }
+
+    /// Performs an intent that is durable. Bounded by its deadline.
+    pub async fn perform(&self, action: Arc<dyn Action>, mut context: Context, intent: Intent) -> Came {
+        let Ok(_slot) = self.slots.acquire().await else { return Came::Doubt("Mayday stops".to_owned()) };
+        context.now = self.clock.now();
+        let Ok(left) = Duration::try_from(intent.deadline.duration_since(context.now)) else {
+            return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
+        };
+        if left.is_zero() {
+            return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
+        }
+        if self.faults.fail.as_deref() == Some(context.task.as_str()) {
+            return Came::Failed(FailureKind::Permanent, "made to fail".to_owned());
+        }
+        if self.faults.repeat.as_deref() == Some(context.task.as_str()) {
+            let _ = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind().await;
+        }
+        let work = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind();
+        let why = tokio::select! {
+            biased;
+            performed = work => match performed {
+                Ok(Ok(Perform::Done(output))) => return Came::Done(self.stored(output)),
+                Ok(Ok(Perform::Wait { until, why })) => return Came::Waits { until, why: redacted(&why) },
+                Ok(Err(action::Error::InDoubt(why))) => redacted(&why),
+                Ok(Err(error)) => {
+                    let (kind, why) = failure(error);
+                    return Came::Failed(kind, why);
+                }
+                Err(_) => "it broke off; the log has more".to_owned(),
+            },
+            () = self.clock.sleep(left) => format!("no answer within {}", human(left)),
+        };
+        match self.find_out(&*action, &context, &intent, why.clone()).await {
+            // In the same process a repetition is a try like any other: `retry` says whether.
+            Came::Repeat => Came::Failed(FailureKind::Timeout, why),
+            Came::NotDone => Came::Failed(FailureKind::Transient, why),
+            other => other,
+        }
+    }
+
+    /// Settles an intent without an outcome, after its deadline, as its action says.
+    pub async fn settle(
+        &self,
+        action: Option<Arc<dyn Action>>,
+        mut context: Context,
+        intent: Intent,
+        version: u32,
+        changes: bool,
+    ) -> Came {
+        let Some(action) = action else {
+            return Came::Doubt(format!("this Mayday has nothing that carries out {}", context.task_name));
+        };
+        if action.version() != version {
+            return Came::Doubt(say::other_version(action.kind(), version, action.version()));
+        }
+        // A read by another process can't do harm: only changes wait until nobody can still be making them.
+        if changes && let Ok(left) = Duration::try_from(intent.deadline.duration_since(self.clock.now())) {
+            self.clock.sleep(left).await;
+        }
+        context.now = self.clock.now();
+        self.find_out(&*action, &context, &intent, "Mayday was interrupted".to_owned()).await
+    }
+
+    async fn find_out(&self, action: &dyn Action, context: &Context, intent: &Intent, why: String) -> Came {
+        match action.settle(&intent.target) {
+            Settle::Repeat => Came::Repeat,
+            Settle::AskPerson => Came::Doubt(why),
+            Settle::Probe => {
+                let work = AssertUnwindSafe(action.probe(context, intent)).catch_unwind();
+                let probed = tokio::select! {
+                    biased;
+                    probed = work => probed,
+                    () = self.clock.sleep(PLAN_TIMEOUT) => return Came::Doubt(format!("{why}; asking the target took too long")),
+                };
+                match probed {
+                    Ok(Ok(Probe::Done(output))) => Came::Done(self.stored(output)),
+                    Ok(Ok(Probe::NotDone)) => Came::NotDone,
+                    Ok(Ok(Probe::Unknown(more))) => Came::Doubt(format!("{why}; {}", redacted(&more))),
+                    Ok(Err(error)) => Came::Doubt(format!("{why}; {}", redacted(&error.to_string()))),
+                    Err(_) => Came::Doubt(why),
+                }
+            }
+        }
+    }
+
+    /// An output as it is stored: redacted, capped.
+    fn stored(&self, mut output: Value) -> Value {
+        redact_json(&mut output);
+        capped(output, self.output_bytes)
+    }
+
+    /// Reads what a condition is about again and again until it holds or the time is over.
+    pub async fn verify(
+        &self,
+        book: &Book,
+        status: &Status,
+        index: usize,
+        context: &Context,
+        until: Timestamp,
+        every: Duration,
+    ) -> Verification {
+        let begun = self.clock.now();
+        let Some(condition) = book.verify.get(index).and_then(Option::as_ref) else {
+            return Verification {
+                holds: false,
+                note: "there is nothing to verify".to_owned(),
+                readings: Value::Null,
+                seconds: 0.0,
+            };
+        };
+        let readers: Vec<(String, usize)> =
+            condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
+        let mut seen = values(book, status);
+        loop {
+            let mut readings = Map::new();
+            let mut trouble = None;
+            for (name, reader) in &readers {
+                match self.read_again(book, status, *reader, context, until).await {
+                    Ok(output) => {
+                        readings.insert(name.clone(), output.clone());
+                        seen[name] = output;
+                    }
+                    Err(why) => {
+                        // What can't be read must not be judged by what was read before.
+                        if let Value::Object(map) = &mut seen {
+                            map.remove(name);
+                        }
+                        trouble = Some(why);
+                    }
+                }
+            }
+            let now = self.clock.now();
+            let took = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+            let last = match condition.holds(&seen) {
+                Ok(true) => {
+                    let note = say::holds(condition.source(), took);
+                    return Verification {
+                        holds: true,
+                        note,
+                        readings: Value::Object(readings),
+                        seconds: took.as_secs_f64(),
+                    };
+                }
+                Ok(false) => trouble,
+                Err(why) => trouble.or(Some(why)),
+            };
+            if now >= until {
+                let note = say::does_not_hold(condition.source(), took, last.as_deref());
+                return Verification {
+                    holds: false,
+                    note,
+                    readings: Value::Object(readings),
+                    seconds: took.as_secs_f64(),
+                };
+            }
+            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            self.clock.sleep(every.min(left)).await;
+        }
+    }
+
+    async fn read_again(
+        &self,
+        book: &Book,
+        status: &Status,
+        reader: usize,
+        context: &Context,
+        until: Timestamp,
+    ) -> Result<Value, String> {
+        let task = &book.playbook.tasks[reader];
+        let parameters = render::parameters(book, status, reader)?;
+        let action = self.registry.get(&task.kind).cloned();
+        let context =
+            Context { task: task.id.clone(), task_name: task.name.clone(), now: self.clock.now(), ..context.clone() };
+        let planned =
+            self.plan(action.clone(), context.clone(), &task.kind, parameters).await.map_err(|(_, why)| why)?;
+        let Some(action) = action else { return Err(say::no_executor(&task.kind)) };
+        let now = self.clock.now();
+        let timeout = task.timeout.map_or_else(|| action.default_timeout(), |span| span.0);
+        let deadline = now.checked_add(timeout).unwrap_or(until);
+        let intent = Intent {
+            idempotency_key: format!("{}-{}-reading", context.run, task.id),
+            target: planned.target,
+            deadline,
+            attempt: 1,
+        };
+        match self.perform(action, context, intent).await {
+            Came::Done(output) => Ok(output),
+            Came::Failed(_, why) | Came::Doubt(why) | Came::Waits { why, .. } => Err(why),
+            Came::NotDone | Came::Repeat => Err("it could not be read".to_owned()),
+        }
+    }
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// Whether it holds.
+    pub holds: bool,
+    /// In words.
+    pub note: String,
+    /// What was read last, by name.
+    pub readings: Value,
+    /// How long it took, seconds.
+    pub seconds: f64,
+}

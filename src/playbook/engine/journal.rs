@@ -1,0 +1,81 @@
+//! A run's journal in the store: one record per event, and now and then the status folded from them.
+//!
+//! `run-event/<n>/<seq>` is the truth. `run/<n>` is the status as of some event, rewritten when the run's own state changes
+//! and every sixteenth event: reading a run folds what came after it. So a step costs one record, not a whole status.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::{RunId, Timestamp};
+use crate::playbook::run::{Event, Status, apply};
+use crate::store::{self, Key, Range, Record, SharedStore};
+
+/// The status is rewritten at least every so many events.
+const SNAPSHOT_EVERY: u64 = 16;
+
+/// One event with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Journaled {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Record for Journaled {}
+impl Record for Status {}
+
+/// Where a run's folded status stands.
+pub fn status_key(run: RunId) -> Key {
+    Key::of(["run", &run.key()])
+}
+
+/// Where an event stands; the first is 0.
+pub fn event_key(run: RunId, seq: u64) -> Key {
+    Key::of(["run-event", &run.key(), &format!("{seq:010}")])
+}
+
+/// Marks a run that has not ended, so that a start finds it without reading all.
+pub fn open_key(run: RunId) -> Key {
+    Key::of(["run-open", &run.key()])
+}
+
+/// Whether the status is worth writing after these events.
+pub fn wants_snapshot(events: &[Event], before: u64) -> bool {
+    let after = before + events.len() as u64;
+    before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY || events.iter().any(|event| event.task().is_none())
+}
+
+/// A run as the journal has it.
+///
+/// # Errors
+/// The store's; [`store::Error::Corrupt`] when the journal does not fold.
+pub async fn load(store: &SharedStore, run: RunId) -> Result<Option<Status>, store::Error> {
+    let mut status = match store.read(&status_key(run)).await? {
+        Some(entry) => entry.decode::<Status>()?,
+        None => return Ok(None),
+    };
+    let prefix = Key::of(["run-event", &run.key()]);
+    loop {
+        let mut range = Range::under(&prefix, 500);
+        range.from = event_key(run, status.seq);
+        let events = store.scan(&range).await?;
+        for entry in &events {
+            let journaled: Journaled = entry.decode()?;
+            status = apply(&journaled.event, journaled.at, Some(status))
+                .map_err(|illegal| store::Error::Corrupt { key: entry.key.clone(), why: illegal.to_string() })?;
+        }
+        if events.len() < 500 {
+            return Ok(Some(status));
+        }
+    }
+}
+
+/// Every event of a run, oldest first.
+///
+/// # Errors
+/// The store's.
+pub async fn events(store: &SharedStore, run: RunId) -> Result<Vec<Journaled>, store::Error> {
+    let range = Range::under(&Key::of(["run-event", &run.key()]), 100_000);
+    store.scan(&range).await?.iter().map(store::Entry::decode).collect()
+}

@@ -1,0 +1,359 @@
+//! The engine: carries runs out, one small task of this process for each open run, with everything that matters in the
+//! journal first.
+//!
+//! A run's task decides (purely), commits what follows, and only then performs. Orders reach it through its mailbox; timers
+//! are its own sleep. There is no polling and no lock that is held across a commit, so that the store can commit the steps
+//! of many runs together.
+//!
+//! Architecture Invariant: an effect starts only after the commit that holds its intent returned.
+//! Architecture Invariant: every commit is guarded by the lease of the run's shard and by the journal's next free place, so
+//! that of two who think they drive a run only one goes on.
+
+mod commit;
+mod driver;
+mod effects;
+mod journal;
+mod propose;
+mod render;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+pub use journal::{Journaled, events};
+pub use propose::unsupported;
+pub use render::parameters as parameters_of;
+
+use super::book::Book;
+use super::faults::Faults;
+use super::library::Library;
+use super::notices::{Notices, QueuedNotices};
+use super::options::Options;
+use super::order;
+use super::registry::Registry;
+use super::run::Status;
+use super::view::{Decided, Order, ProposeRequest, Proposed, RunView, Runs};
+use super::{Error, RunChanged};
+use crate::access::{Audit, Person};
+use crate::core::stop::{Stop, Stopper};
+use crate::core::{BoxFuture, RunId, SharedClock};
+use crate::store::key::Order as KeyOrder;
+use crate::store::{self, Key, Range, SharedStore};
+use crate::work::{Leases, Queue, Shard};
+
+/// What the engine is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: SharedStore,
+    /// Time.
+    pub clock: SharedClock,
+    /// What this process may change.
+    pub leases: Arc<Leases>,
+    /// Decisions and changes are written here with the commit that makes them.
+    pub audit: Audit,
+    /// The playbooks.
+    pub library: Arc<Library>,
+    /// What carries tasks out.
+    pub actions: Registry,
+    /// Limits and policy.
+    pub options: Options,
+}
+
+/// Runs playbooks. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+/// What every run's task sees.
+pub(in crate::playbook) struct Shared {
+    parts: Parts,
+    tools: effects::Tools,
+    notices: Arc<dyn Notices>,
+    changed: Queue<RunChanged>,
+    /// Held to look a run up, never across a commit.
+    live: Mutex<HashMap<RunId, Live>>,
+    /// Playbooks by digest, as runs need them.
+    books: Mutex<HashMap<String, Arc<Book>>>,
+    /// The highest run number known; 0: look it up.
+    last_run: AtomicU64,
+    stop: Stop,
+    stopper: Mutex<Option<Stopper>>,
+    crashed: AtomicBool,
+    /// Woken when a run's task ends.
+    ended: Notify,
+}
+
+/// A run that a task of this process drives.
+#[derive(Clone)]
+struct Live {
+    orders: mpsc::Sender<Letter>,
+    /// The status as it is durable.
+    status: Arc<Mutex<Arc<Status>>>,
+}
+
+/// An order on its way to a run.
+struct Letter {
+    order: Order,
+    person: Person,
+    reply: oneshot::Sender<Decided>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// An engine that has not looked at the store yet: [`Engine::resume`] or [`Service::run`] does.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let notices = Arc::new(QueuedNotices::new(parts.store.clone(), parts.clock.clone()));
+        Self::with(parts, notices, Faults::none())
+    }
+
+    /// The same with another way to tell people, and with faults on purpose.
+    #[must_use]
+    pub fn with(parts: Parts, notices: Arc<dyn Notices>, faults: Faults) -> Self {
+        let (stopper, stop) = Stopper::new();
+        let tools = effects::Tools {
+            clock: parts.clock.clone(),
+            registry: parts.actions.clone(),
+            slots: Arc::new(Semaphore::new(parts.options.effects_at_once.clamp(1, 100_000))),
+            output_bytes: parts.options.output_bytes,
+            faults,
+        };
+        Self(Arc::new(Shared {
+            changed: Queue::new("run-changed", parts.store.clone(), parts.clock.clone()),
+            tools,
+            notices,
+            live: Mutex::default(),
+            books: Mutex::default(),
+            last_run: AtomicU64::new(0),
+            stop,
+            stopper: Mutex::new(Some(stopper)),
+            crashed: AtomicBool::new(false),
+            ended: Notify::new(),
+            parts,
+        }))
+    }
+
+    /// Goes on with every run that has not ended.
+    ///
+    /// # Errors
+    /// The store's. A single run that can't be read is logged and left alone.
+    pub async fn resume(&self) -> Result<usize, store::Error> {
+        let mut range = Range::under(&Key::of(["run-open"]), 1_000);
+        let mut found = 0;
+        loop {
+            let page = self.0.parts.store.scan(&range).await?;
+            for entry in &page {
+                let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
+                match self.take_up(run).await {
+                    Ok(()) => found += 1,
+                    Err(error) => tracing::error!(%run, %error, "a run can't go on"),
+                }
+            }
+            let Some(last) = page.last().filter(|_| page.len() == 1_000) else { break };
+            range = range.past(&last.key);
+        }
+        if found > 0 {
+            tracing::info!(runs = found, "going on with open runs");
+        }
+        Ok(found)
+    }
+
+    async fn take_up(&self, run: RunId) -> Result<(), Error> {
+        let Some(status) = journal::load(&self.0.parts.store, run).await? else { return Ok(()) };
+        let book = self.book_of(&status).await?;
+        self.spawn(status, book);
+        Ok(())
+    }
+
+    /// The playbook's text as it was when the run was proposed.
+    async fn book_of(&self, status: &Status) -> Result<Arc<Book>, Error> {
+        let head = &status.head;
+        if let Some(book) = locked(&self.0.books).get(&head.digest) {
+            return Ok(book.clone());
+        }
+        let key = propose::text_key(&head.playbook, &head.digest);
+        let entry = self.0.parts.store.read(&key).await?;
+        let text: propose::Text = match entry {
+            Some(entry) => entry.decode()?,
+            None => {
+                return Err(store::Error::Corrupt { key, why: "the playbook of a run is missing".to_owned() }.into());
+            }
+        };
+        let book = Book::read(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
+            let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+            store::Error::Corrupt { key, why: format!("this Mayday can't read the run's playbook: {first}") }
+        })?;
+        Ok(self.keep(Arc::new(book)))
+    }
+
+    fn keep(&self, book: Arc<Book>) -> Arc<Book> {
+        let mut books = locked(&self.0.books);
+        if books.len() >= 1_000 {
+            books.clear();
+        }
+        books.entry(book.digest.clone()).or_insert(book).clone()
+    }
+
+    fn spawn(&self, status: Status, book: Arc<Book>) {
+        let run = status.head.run;
+        let (orders, mailbox) = mpsc::channel(32);
+        let live = Live { orders, status: Arc::new(Mutex::new(Arc::new(status.clone()))) };
+        {
+            let mut runs = locked(&self.0.live);
+            if runs.contains_key(&run) || status.ended.is_some() {
+                return;
+            }
+            runs.insert(run, live.clone());
+            metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
+        }
+        tokio::spawn(driver::drive(self.0.clone(), status, book, mailbox, live.status));
+    }
+
+    fn live(&self, run: RunId) -> Option<Live> {
+        locked(&self.0.live).get(&run).cloned()
+    }
+
+    /// Every event of a run, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn journal(&self, run: RunId) -> Result<Vec<Journaled>, store::Error> {
+        events(&self.0.parts.store, run).await
+    }
+
+    /// Whether a fault on purpose has ended this engine.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.0.crashed.load(Ordering::SeqCst)
+    }
+
+    /// Asks every run's task to end where it stands, and waits for that, at most `options.grace`.
+    pub async fn stop(&self) {
+        locked(&self.0.stopper).take();
+        let grace = tokio::time::sleep(self.0.parts.options.grace.0 + Duration::from_secs(1));
+        tokio::pin!(grace);
+        loop {
+            let ended = self.0.ended.notified();
+            if locked(&self.0.live).is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = ended => {}
+                () = &mut grace => return,
+            }
+        }
+    }
+
+    async fn view_of(&self, status: &Status) -> RunView {
+        let book = if status.ask.is_some() { self.book_of(status).await.ok() } else { None };
+        status.view(book.as_deref())
+    }
+
+    async fn status_of(&self, run: RunId) -> Result<Option<Arc<Status>>, Error> {
+        if let Some(live) = self.live(run) {
+            return Ok(Some(locked(&live.status).clone()));
+        }
+        Ok(journal::load(&self.0.parts.store, run).await?.map(Arc::new))
+    }
+}
+
+impl Shared {
+    fn crash(&self) {
+        self.crashed.store(true, Ordering::SeqCst);
+        locked(&self.stopper).take();
+    }
+}
+
+impl Runs for Engine {
+    fn propose(&self, request: ProposeRequest) -> BoxFuture<'_, Result<Proposed, Error>> {
+        Box::pin(propose::propose(self, request))
+    }
+
+    fn order<'a>(&'a self, run: RunId, order: Order, person: &'a Person) -> BoxFuture<'a, Result<Decided, Error>> {
+        Box::pin(async move {
+            if let Some(live) = self.live(run) {
+                let (reply, answer) = oneshot::channel();
+                let letter = Letter { order: order.clone(), person: person.clone(), reply };
+                if live.orders.send(letter).await.is_ok()
+                    && let Ok(decided) = answer.await
+                {
+                    return Ok(decided);
+                }
+            }
+            // Nobody drives it: it has ended, or can't go on. Then the order changes nothing, and says so.
+            let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
+            if status.ended.is_none() {
+                let why = format!("nobody drives {run} now; try again in a moment, or look at the log");
+                return Err(store::Error::Unavailable(why).into());
+            }
+            Ok(order::answer(&status, &order, person, self.0.parts.clock.now()).says)
+        })
+    }
+
+    fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, Error>> {
+        Box::pin(async move {
+            match self.status_of(run).await? {
+                Some(status) => Ok(Some(self.view_of(&status).await)),
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn list(&self, before: Option<RunId>, limit: usize) -> BoxFuture<'_, Result<Vec<RunView>, Error>> {
+        Box::pin(async move {
+            let mut range = Range::under(&Key::of(["run"]), limit.min(1_000));
+            range.order = KeyOrder::Backward;
+            if let Some(before) = before {
+                range = range.past(&journal::status_key(before));
+            }
+            let mut views = Vec::new();
+            for entry in self.0.parts.store.scan(&range).await? {
+                let stored: Status = entry.decode()?;
+                let status = if stored.ended.is_some() {
+                    Some(Arc::new(stored))
+                } else {
+                    self.status_of(stored.head.run).await?
+                };
+                if let Some(status) = status {
+                    views.push(self.view_of(&status).await);
+                }
+            }
+            Ok(views)
+        })
+    }
+}
+
+/// Goes on with open runs at start and lets them end in order at stop.
+pub struct Service(Engine);
+
+impl Service {
+    /// Of this engine.
+    #[must_use]
+    pub const fn new(engine: Engine) -> Self {
+        Self(engine)
+    }
+
+    /// Runs until asked to stop.
+    pub async fn run(self, stop: Stop) {
+        let mut pause = Duration::from_millis(100);
+        while let Err(error) = self.0.resume().await {
+            tracing::warn!(%error, "open runs can't be read; trying again");
+            tokio::select! {
+                () = stop.wait() => return,
+                () = self.0.0.parts.clock.sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+            }
+        }
+        stop.wait().await;
+        self.0.stop().await;
+    }
+}
+
+/// The shard of a run.
+pub(in crate::playbook) fn shard_of(run: RunId) -> Shard {
+    Shard::of(&run.to_string())
+}

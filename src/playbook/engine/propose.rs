@@ -1,0 +1,268 @@
+//! Proposing a run: parameters, what the engine can't do yet, the guards (one at a time, cooldown, quota), and the first
+//! record of its journal, all in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::journal::{Journaled, event_key, open_key, status_key};
+use super::{Engine, locked, shard_of};
+use crate::access::{Actor, AuditRecord};
+use crate::alert::Alert;
+use crate::core::message::playbook as say;
+use crate::core::{RunId, Timestamp, digest};
+use crate::playbook::book::Book;
+use crate::playbook::run::{Event, Head, TaskHead, apply};
+use crate::playbook::text::{self, Use};
+use crate::playbook::view::{ProposeRequest, Proposed};
+use crate::playbook::{Error, RunChanged, parameters};
+use crate::store::{self, Batch, Key, Range, Record};
+
+/// The text of a playbook's version, kept as long as runs refer to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Text {
+    /// As the author wrote it.
+    pub text: String,
+}
+
+/// Which run a key of a request made, or a lock belongs to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Made {
+    run: RunId,
+    at: Timestamp,
+}
+
+impl Record for Text {}
+impl Record for Made {}
+
+pub fn text_key(playbook: &str, digest: &str) -> Key {
+    Key::of(["playbook", playbook, digest])
+}
+
+pub fn lock_key(lock: &str) -> Key {
+    Key::of(["run-lock", lock])
+}
+
+/// An alert as conditions and texts see it: the eleven fields.
+pub fn alert_json(alert: &Alert) -> Value {
+    let mut value = serde_json::to_value(alert).unwrap_or(Value::Null);
+    if let Value::Object(map) = &mut value {
+        map.retain(|key, _| crate::playbook::names::ALERT_FIELDS.contains(&key.as_str()));
+    }
+    value
+}
+
+/// What of the language this engine does not carry out yet: said before anything starts.
+pub fn unsupported(book: &Book) -> Option<String> {
+    book.playbook.tasks.iter().find_map(|task| {
+        let rolls_back =
+            task.verify.as_ref().is_some_and(|verify| verify.otherwise == crate::playbook::model::Otherwise::Rollback);
+        let what = if task.kind == "Sub_Playbook" {
+            "type: Sub_Playbook"
+        } else if task.for_each.is_some() {
+            "for_each"
+        } else if task.rollback.as_deref().is_some_and(|rollback| rollback != "none") {
+            "rollback"
+        } else if rolls_back {
+            "otherwise: rollback"
+        } else {
+            return None;
+        };
+        Some(say::not_here_yet(&task.id, what))
+    })
+}
+
+pub async fn propose(engine: &Engine, request: ProposeRequest) -> Result<Proposed, Error> {
+    let shared = &engine.0;
+    let book = shared.parts.library.get(&request.playbook).ok_or_else(|| Error::NoPlaybook {
+        near: shared.parts.library.nearest(&request.playbook),
+        name: request.playbook.clone(),
+    })?;
+    if let Some(why) = unsupported(&book) {
+        return Err(Error::NotHere(why));
+    }
+    let alert = request.alert.as_ref().map(alert_json);
+    let values =
+        parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
+    let made = Key::of(["run-key", &digest::hex(request.key.as_bytes())]);
+    let book = engine.keep(book);
+    // A conflict means that someone else proposed at the same moment: look again.
+    let mut tries = 0;
+    loop {
+        if let Some(entry) = shared.parts.store.read(&made).await? {
+            return Ok(Proposed::Already(entry.decode::<Made>()?.run));
+        }
+        let limit = shared.parts.options.open_runs;
+        if locked(&shared.live).len() >= limit {
+            return Err(Error::NotNow(say::too_many_open(limit)));
+        }
+        match first_commit(engine, &book, &request, &values, alert.as_ref(), &made).await {
+            Ok(run) => return Ok(Proposed::New(run)),
+            Err(Error::Store(store::Error::Conflict(key))) if tries < 100 => {
+                tries += 1;
+                if key.is_under(&Key::of(["run"])) || key.is_under(&Key::of(["run-event"])) {
+                    shared.last_run.store(0, Ordering::SeqCst);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The next free number: counted in memory, found in the store after a start. The commit requires it to be free.
+async fn next_run(engine: &Engine) -> Result<RunId, store::Error> {
+    let shared = &engine.0;
+    if shared.last_run.load(Ordering::SeqCst) == 0 {
+        let newest = shared.parts.store.scan(&Range::under(&Key::of(["run"]), 1).backward()).await?;
+        let last = newest.first().and_then(|entry| entry.key.last().parse::<RunId>().ok()).map_or(0, RunId::number);
+        shared.last_run.fetch_max(last, Ordering::SeqCst);
+    }
+    Ok(RunId::new(shared.last_run.fetch_add(1, Ordering::SeqCst) + 1))
+}
+
+async fn first_commit(
+    engine: &Engine,
+    book: &Arc<Book>,
+    request: &ProposeRequest,
+    values: &BTreeMap<String, Value>,
+    alert: Option<&Value>,
+    made: &Key,
+) -> Result<RunId, Error> {
+    let shared = &engine.0;
+    let now = shared.parts.clock.now();
+    let mut batch = Batch::new();
+    let guards = guards(engine, book, values, alert, now, &mut batch).await?;
+    let run = next_run(engine).await?;
+    let playbook = &book.playbook;
+    let longest = playbook.max_duration.unwrap_or(shared.parts.options.max_duration);
+    let head = Head {
+        run,
+        playbook: playbook.playbook_id.clone(),
+        playbook_name: playbook.name.clone(),
+        version: book.version(),
+        digest: book.digest.clone(),
+        incident: request.incident,
+        by: request.by.clone(),
+        parameters: values.clone(),
+        alert: alert.cloned(),
+        at: now,
+        deadline: now.checked_add(longest.0).unwrap_or(now),
+        tasks: TaskHead::of(playbook),
+        lock: guards.lock.clone(),
+    };
+    let event = Event::Proposed { head: Box::new(head) };
+    let status = apply(&event, now, None)
+        .map_err(|illegal| store::Error::Corrupt { key: status_key(run), why: illegal.to_string() })?;
+    let record = Made { run, at: now };
+    shared.parts.leases.of(shard_of(run)).guard(&mut batch);
+    batch.require_absent(made.clone()).require_absent(event_key(run, 0)).require_absent(status_key(run));
+    batch.put(made.clone(), &record)?;
+    batch.put(event_key(run, 0), &Journaled { at: now, event })?;
+    batch.put(status_key(run), &status)?;
+    batch.put(open_key(run), &record)?;
+    batch.put(text_key(&playbook.playbook_id, &book.digest), &Text { text: book.text.clone() })?;
+    if let Some(lock) = &guards.lock {
+        batch.put(lock_key(lock), &record)?;
+    }
+    if let Some(recent) = guards.recent {
+        batch.put(recent.child(&format!("{:013}-{}", now.as_millisecond().max(0), run.key())), &record)?;
+    }
+    shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
+    commit(engine, batch, request, &book.playbook.playbook_id, run).await?;
+    metrics::counter!("mayday_playbook_runs_proposed_total").increment(1);
+    engine.spawn(status, book.clone());
+    Ok(run)
+}
+
+/// What a person proposed is audited; what Mayday proposed is in the journal, and changes nothing before people decide.
+async fn commit(
+    engine: &Engine,
+    batch: Batch,
+    request: &ProposeRequest,
+    playbook: &str,
+    run: RunId,
+) -> Result<(), Error> {
+    let parts = &engine.0.parts;
+    match &request.by {
+        Actor::Mayday(_) => parts.store.commit(batch).await?,
+        Actor::Person(_) | Actor::Impersonated { .. } => {
+            let record = AuditRecord {
+                actor: request.by.clone(),
+                action: "propose".to_owned(),
+                subject: run.to_string(),
+                detail: json!({"playbook": playbook, "parameters": request.parameters, "incident": request.incident}),
+                right: None,
+            };
+            parts.audit.commit_to(&format!("run-{}", shard_of(run).key()), batch, record).await?
+        }
+    };
+    Ok(())
+}
+
+struct Guards {
+    lock: Option<String>,
+    recent: Option<Key>,
+}
+
+/// One at a time, cooldown and quota; what must stay true goes into the batch as conditions.
+async fn guards(
+    engine: &Engine,
+    book: &Book,
+    values: &BTreeMap<String, Value>,
+    alert: Option<&Value>,
+    now: Timestamp,
+    batch: &mut Batch,
+) -> Result<Guards, Error> {
+    let playbook = &book.playbook;
+    let store = &engine.0.parts.store;
+    let mut guards = Guards { lock: None, recent: None };
+    let scope = match &playbook.concurrency_key {
+        Some(words) => {
+            let seen = match alert {
+                Some(alert) => json!({"params": values, "alert": alert}),
+                None => json!({"params": values}),
+            };
+            text::render(words, &seen, Use::People)
+                .map_err(|why| Error::BadParameters(format!("concurrency_key: {why}")))?
+        }
+        None => String::new(),
+    };
+    let name = digest::of_parts([playbook.playbook_id.as_bytes(), scope.as_bytes()]);
+    if playbook.concurrency_key.is_some() {
+        if let Some(entry) = store.read(&lock_key(&name)).await? {
+            return Err(Error::NotNow(say::one_is_open(&playbook.playbook_id, entry.decode::<Made>()?.run)));
+        }
+        batch.require_absent(lock_key(&name));
+        guards.lock = Some(name.clone());
+    }
+    if playbook.cooldown.is_none() && playbook.quota.is_none() {
+        return Ok(guards);
+    }
+    let prefix = Key::of(["run-recent", &name]);
+    let most = playbook.quota.map_or(1, |quota| quota.runs as usize);
+    let recent = store.scan(&Range::under(&prefix, most.max(1)).backward()).await?;
+    // Two proposals at the same moment must see each other: both require the newest one to be still the newest.
+    let newest = Key::of(["run-newest", &name]);
+    let read = store.read(&newest).await?;
+    batch.require_as_read(newest.clone(), read.map(|entry| entry.revision));
+    batch.put(newest, &Made { run: RunId::new(0), at: now })?;
+    let recent: Vec<Made> = recent.iter().map(store::Entry::decode).collect::<Result<_, _>>()?;
+    let after = |made: &Made, wait: Duration| made.at.checked_add(wait).unwrap_or(made.at);
+    if let (Some(cooldown), Some(last)) = (playbook.cooldown, recent.first())
+        && after(last, cooldown.0) > now
+    {
+        return Err(Error::NotNow(say::cools_down(&playbook.playbook_id, last.run, after(last, cooldown.0))));
+    }
+    if let Some(quota) = playbook.quota
+        && recent.len() >= quota.runs as usize
+        && recent.last().is_some_and(|oldest| after(oldest, quota.per.0) > now)
+    {
+        return Err(Error::NotNow(say::quota_used(&playbook.playbook_id, quota.runs, quota.per.0)));
+    }
+    guards.recent = Some(prefix);
+    Ok(guards)
+}

@@ -1,0 +1,70 @@
+//! A task's parameters as its action gets them: texts filled in, checked against the task type, limits from the playbook.
+
+use serde_json::{Map, Value, json};
+
+use crate::playbook::book::Book;
+use crate::playbook::check::fits;
+use crate::playbook::model::Task;
+use crate::playbook::run::{Status, values};
+use crate::playbook::tasks::{self, ParamKind, Takes};
+use crate::playbook::text::{self, Use};
+
+/// Renders a task's parameters.
+///
+/// # Errors
+/// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
+pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
+    let task = &book.playbook.tasks[index];
+    let seen = values(book, status);
+    let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
+        Some(Takes::These(declared)) => *declared,
+        Some(Takes::Anything) | None => &[],
+    };
+    let mut rendered = Map::new();
+    for (name, value) in &task.parameters {
+        let kind = declared.iter().find(|parameter| parameter.name == name).map(|parameter| parameter.kind);
+        if kind == Some(ParamKind::Condition) {
+            rendered.insert(name.clone(), value.clone());
+            continue;
+        }
+        let value = render(value, &seen, purpose(task)).map_err(|why| format!("`{name}`: {why}"))?;
+        if let Some(kind) = kind {
+            fits(kind, &value).map_err(|why| format!("`{name}` {why}"))?;
+        }
+        rendered.insert(name.clone(), value);
+    }
+    match &task.action {
+        Some(line) => {
+            let line = text::render(line, &seen, Use::Change).map_err(|why| format!("`action`: {why}"))?;
+            Ok(json!({"action": line, "parameters": rendered}))
+        }
+        None => Ok(Value::Object(rendered)),
+    }
+}
+
+/// Messages and questions are for people; everything else may reach a system.
+fn purpose(task: &Task) -> Use {
+    if matches!(task.kind.as_str(), "Notification" | "Ask_Human") { Use::People } else { Use::Change }
+}
+
+/// A value that is nothing but a run's parameter is taken as it is: its own type has checked it, or a person gave it.
+fn render(value: &Value, seen: &Value, purpose: Use) -> Result<Value, String> {
+    match value {
+        Value::String(words) => {
+            let parameter = text::single_expression(words).and_then(|inner| inner.strip_prefix("params."));
+            match parameter.and_then(|name| seen["params"].get(name)) {
+                Some(value) => Ok(value.clone()),
+                None => text::render_value(value, seen, purpose),
+            }
+        }
+        Value::Array(items) => {
+            Ok(Value::Array(items.iter().map(|item| render(item, seen, purpose)).collect::<Result<_, _>>()?))
+        }
+        Value::Object(map) => Ok(Value::Object(
+            map.iter()
+                .map(|(key, item)| Ok((key.clone(), render(item, seen, purpose)?)))
+                .collect::<Result<_, String>>()?,
+        )),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+    }
+}

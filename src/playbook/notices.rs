@@ -1,0 +1,105 @@
+//! What the engine has to tell people: an item of the `notice` queue in the commit that caused it, so that it is told
+//! once however often the process dies.
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Book;
+use super::model::{OnSuccess, Otherwise};
+use super::run::{Event, FailureKind, Stage, Status};
+use crate::core::message::playbook as say;
+use crate::core::{IncidentId, RunId, SharedClock};
+use crate::store::{self, Batch, SharedStore};
+use crate::work::{Queue, Shard};
+
+/// One thing to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which run.
+    pub run: RunId,
+    /// For which incident: its thread is where it belongs.
+    pub incident: Option<IncidentId>,
+    /// The playbook's id.
+    pub playbook: String,
+    /// The task it is about.
+    pub task: String,
+    /// What it is.
+    pub kind: NoticeKind,
+    /// The sentence.
+    pub says: String,
+}
+
+/// What a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A task is done, and its playbook wants that told.
+    Success,
+    /// A task failed.
+    Failure,
+    /// More people are needed.
+    Escalation,
+}
+
+/// Takes notices; implemented above, where chats and on-call are known.
+pub trait Notices: Send + Sync + 'static {
+    /// Adds what makes the notice reach people to the batch. Must not do anything before the batch is durable.
+    ///
+    /// # Errors
+    /// [`store::Error::Encode`].
+    fn tell(&self, batch: &mut Batch, shard: Shard, notice: &Notice) -> Result<(), store::Error>;
+}
+
+/// What must be told after an event, with the status it led to.
+#[must_use]
+pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
+    let Some(index) = event.task().and_then(|task| status.index(task)) else { return Vec::new() };
+    let declared = &book.playbook.tasks[index];
+    let (name, task, run) = (&status.head.tasks[index].name, &status.tasks[index], status.head.run);
+    let note = task.note.as_deref().unwrap_or_default();
+    let notice = |kind: NoticeKind, says: String| Notice {
+        run,
+        incident: status.head.incident,
+        playbook: status.head.playbook.clone(),
+        task: declared.id.clone(),
+        kind,
+        says,
+    };
+    let mut notices = Vec::new();
+    if task.stage == Stage::Succeeded && declared.on_success == OnSuccess::SendNotification {
+        notices.push(notice(NoticeKind::Success, say::notice_success(run, name, task.note.as_deref())));
+    }
+    if task.stage == Stage::Failed {
+        let otherwise = declared.verify.as_ref().map_or(Otherwise::Fail, |verify| verify.otherwise);
+        let unverified = task.failure == Some(FailureKind::NotVerified) && otherwise != Otherwise::Fail;
+        if declared.on_failure.notifies() {
+            let says = say::notice_failure(run, name, note, declared.on_failure.continues());
+            notices.push(notice(NoticeKind::Failure, says));
+        }
+        if declared.on_failure.escalates() || unverified {
+            notices.push(notice(NoticeKind::Escalation, say::notice_escalation(run, name, note)));
+        }
+    }
+    notices
+}
+
+/// Notices as items of the queue named `notice`.
+pub struct QueuedNotices(Queue<Notice>);
+
+impl QueuedNotices {
+    /// The queue's name.
+    pub const QUEUE: &'static str = "notice";
+
+    /// Into the queue of this store.
+    #[must_use]
+    pub fn new(store: SharedStore, clock: SharedClock) -> Self {
+        Self(Queue::new(Self::QUEUE, store, clock))
+    }
+}
+
+impl Notices for QueuedNotices {
+    fn tell(&self, batch: &mut Batch, shard: Shard, notice: &Notice) -> Result<(), store::Error> {
+        self.0.push(batch, shard, notice).map(|_| ())
+    }
+}
+
+impl store::Record for Notice {}

@@ -1,0 +1,205 @@
+//! What a person says about a run, as a pure decision: which events follow, what is audited, what they read.
+
+use serde_json::json;
+
+use super::run::{Event, Stage, Status};
+use super::view::{Decided, Order};
+use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Standing};
+use crate::core::Timestamp;
+use crate::core::message::playbook as say;
+
+/// What follows from an order.
+#[derive(Debug)]
+pub struct Answer {
+    /// What to write down.
+    pub events: Vec<Event>,
+    /// What to audit with it.
+    pub audit: Option<AuditRecord>,
+    /// What the person reads.
+    pub says: Decided,
+}
+
+impl Answer {
+    fn nothing(why: String) -> Self {
+        Self { events: Vec::new(), audit: None, says: Decided::Nothing(why) }
+    }
+    fn refused(why: String) -> Self {
+        Self { events: Vec::new(), audit: None, says: Decided::Refused(why) }
+    }
+}
+
+/// Decides what an order does to a run.
+#[must_use]
+pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -> Answer {
+    let run = status.head.run;
+    if let Some(end) = &status.ended {
+        let outcome = serde_json::to_value(end.outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
+        return Answer::nothing(say::has_ended(run, &outcome.unwrap_or_default(), &end.why));
+    }
+    let by = Actor::Person(person.id.clone());
+    let done = |action: &str, events: Vec<Event>, detail: serde_json::Value, says: String| Answer {
+        events,
+        audit: Some(AuditRecord {
+            actor: by.clone(),
+            action: action.to_owned(),
+            subject: run.to_string(),
+            detail,
+            right: None,
+        }),
+        says: Decided::Done(says),
+    };
+    let playbook = json!({"playbook": status.head.playbook});
+    let needs = |permission: Permission, what: &str| {
+        (!person.role.may(permission))
+            .then(|| Answer::refused(say::may_not(&person.name, what, &permission.least_role().to_string())))
+    };
+    match order {
+        Order::Approve { plan_hash, reason } => approve(status, plan_hash.as_deref(), reason.clone(), person, now),
+        Order::Reject { reason } => {
+            let risk = status.ask.as_ref().map_or(crate::access::Risk::Reversible, |ask| ask.request.policy.risk);
+            if let Some(refused) = needs(Permission::Approve(risk), "reject changes") {
+                return refused;
+            }
+            if status.ask.is_none() {
+                return Answer::nothing(say::nothing_to_approve(run, &state_word(status)));
+            }
+            let event = Event::Rejected { by: person.id.clone(), name: person.name.clone(), reason: reason.clone() };
+            let detail = json!({"playbook": status.head.playbook, "reason": reason});
+            done("reject", vec![event], detail, say::rejected(run))
+        }
+        Order::Pause => needs(Permission::Steer, "pause runs").unwrap_or_else(|| match status.paused {
+            Some(_) => Answer::nothing(say::not_now(run, "it is paused already")),
+            None => done("pause", vec![Event::Paused { by: by.clone(), before: None }], playbook, say::paused(run)),
+        }),
+        Order::Resume => needs(Permission::Steer, "resume runs").unwrap_or_else(|| match status.paused {
+            None => Answer::nothing(say::not_now(run, "it is not paused")),
+            Some(_) => done("resume", vec![Event::Resumed { by: by.clone() }], playbook, say::resumed(run)),
+        }),
+        Order::Cancel => needs(Permission::Steer, "cancel runs").unwrap_or_else(|| match status.cancelled {
+            Some(_) => Answer::nothing(say::not_now(run, "it is cancelled already")),
+            None => done("cancel", vec![Event::Cancelled { by: by.clone() }], playbook, say::cancelled(run)),
+        }),
+        Order::Retry => needs(Permission::Steer, "retry runs").unwrap_or_else(|| {
+            match status.tasks.iter().filter(|task| task.stage == Stage::Failed).count() {
+                0 => Answer::nothing(say::not_now(run, "no task has failed")),
+                failed => done("retry", vec![Event::Retried { by: by.clone() }], playbook, say::retried(run, failed)),
+            }
+        }),
+        Order::Answer { task, answer } => {
+            needs(Permission::Steer, "answer for runs").unwrap_or_else(|| reply(status, task, answer, person, &done))
+        }
+    }
+}
+
+fn state_word(status: &Status) -> String {
+    serde_json::to_value(status.state()).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &Person, now: Timestamp) -> Answer {
+    let run = status.head.run;
+    let Some(ask) = &status.ask else {
+        // The second click on a plan that is approved says who approved it.
+        let granted = status.grants.iter().rev().find(|grant| saw.is_none_or(|saw| grant.request.plan_hash == saw));
+        return Answer::nothing(match granted {
+            Some(grant) => {
+                let names: Vec<&str> = grant.votes.iter().map(|vote| vote.name.as_str()).collect();
+                say::already_approved(run, &names.join(", "))
+            }
+            None => say::nothing_to_approve(run, &state_word(status)),
+        });
+    };
+    let vote = match ask.request.vote(person, saw, &status.votes, now, reason.clone()) {
+        Ok(vote) => vote,
+        Err(Refusal::Already { name }) => return Answer::nothing(say::already_approved(run, &name)),
+        Err(Refusal::OtherPlan) => {
+            let old = status.grants.iter().find(|grant| saw == Some(grant.request.plan_hash.as_str()));
+            return Answer::nothing(match old {
+                Some(grant) => {
+                    let names: Vec<&str> = grant.votes.iter().map(|vote| vote.name.as_str()).collect();
+                    say::already_approved(run, &names.join(", "))
+                }
+                None => say::other_plan(run),
+            });
+        }
+        Err(refusal @ Refusal::Expired { .. }) => return Answer::nothing(refusal.to_string()),
+        Err(refusal) => return Answer::refused(refusal.to_string()),
+    };
+    let mut votes = status.votes.clone();
+    votes.push(vote.clone());
+    let says = match ask.request.standing(&votes) {
+        Standing::Complete => say::approved(run),
+        Standing::Missing(missing) => say::approved_more(run, missing),
+    };
+    let detail =
+        json!({"playbook": status.head.playbook, "plan": ask.request.plan_hash, "tasks": ask.tasks, "reason": reason});
+    Answer {
+        events: vec![Event::Voted { vote }],
+        audit: Some(AuditRecord {
+            actor: Actor::Person(person.id.clone()),
+            action: "approve".to_owned(),
+            subject: run.to_string(),
+            detail,
+            right: None,
+        }),
+        says: Decided::Done(says),
+    }
+}
+
+/// Makes the answer to an order that takes effect: the audit's word, the events, details for the audit, the sentence.
+type Done<'a> = dyn Fn(&str, Vec<Event>, serde_json::Value, String) -> Answer + 'a;
+
+fn reply(
+    status: &Status,
+    task: &str,
+    answer: &str,
+    person: &Person,
+    done: &Done<'_>,
+) -> Answer {
+    let run = status.head.run;
+    let near = super::nearest::hint(task, status.head.tasks.iter().map(|head| head.id.as_str()));
+    let Some(index) = status.index(task) else {
+        return Answer::nothing(say::not_now(run, &format!("it has no task `{task}`{near}")));
+    };
+    let detail = json!({"playbook": status.head.playbook, "task": task, "answer": answer});
+    let name = status.head.tasks[index].name.as_str();
+    let said = say::answered(run, name);
+    match (status.tasks[index].stage, status.head.tasks[index].kind.as_str()) {
+        (Stage::InDoubt, _) => match answer.trim().to_lowercase().replace([' ', '-'], "_").as_str() {
+            "done" | "yes" => {
+                let output = json!({"answered_by": person.id});
+                let note = Some(format!("{} says it happened", person.name));
+                let event = Event::Succeeded { task: task.to_owned(), output, note, verify_until: None };
+                done("answer", vec![event], detail, said)
+            }
+            "not_done" | "no" => {
+                let event = Event::NotDone { task: task.to_owned(), by: Some(person.id.clone()) };
+                done("answer", vec![event], detail, said)
+            }
+            other => {
+                Answer::nothing(say::not_now(run, &format!("`{other}` is no answer here; say `done` or `not_done`")))
+            }
+        },
+        (Stage::Waits { .. }, "Ask_Human") => {
+            let options = status.tasks[index].intent.as_ref().and_then(|intent| {
+                let listed = intent.target.get("options")?.as_array()?;
+                let listed: Vec<String> = listed.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect();
+                (!listed.is_empty()).then_some(listed)
+            });
+            let chosen = match &options {
+                Some(options) => match options.iter().find(|option| option.eq_ignore_ascii_case(answer.trim())) {
+                    Some(option) => option.clone(),
+                    None => {
+                        let why = format!("`{answer}` is not among the answers: {}", options.join(", "));
+                        return Answer::nothing(say::not_now(run, &why));
+                    }
+                },
+                None => crate::core::text::capped(answer.trim(), 2_000),
+            };
+            let output = json!({"answer": chosen, "by": person.id});
+            let note = Some(format!("{} answered: {chosen}", person.name));
+            let event = Event::Succeeded { task: task.to_owned(), output, note, verify_until: None };
+            done("answer", vec![event], detail, said)
+        }
+        _ => Answer::nothing(say::not_now(run, &format!("{name} does not wait for an answer"))),
+    }
+}

@@ -1,0 +1,379 @@
+//! What a run does next: a pure decision from its status, its playbook and the time.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::event::{Ask, Event, FailureKind};
+use super::plan::Frontier;
+use super::status::{Stage, Status};
+use super::values::values;
+use crate::access::{Actor, Hashed as _, Policy, Request, Risk};
+use crate::core::Timestamp;
+use crate::core::duration::Span;
+use crate::core::message::playbook as say;
+use crate::playbook::book::Book;
+use crate::playbook::model::{Otherwise, Task};
+use crate::playbook::options::Approvals;
+use crate::playbook::tasks;
+use crate::playbook::view::RunOutcome;
+
+/// Tasks that this process is working on right now (planning, performing, looking): the runtime state, as far as a
+/// decision needs it. After a crash it is empty.
+pub type Busy = HashSet<usize>;
+
+/// The part of the options that decisions need.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// People needed, by risk.
+    pub approvals: Approvals,
+    /// How long a request stands.
+    pub approval_expires: Span,
+    /// Whether the proposer may approve.
+    pub allow_self: bool,
+    /// Tasks of one run at the same time.
+    pub parallel_tasks: usize,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Write this down; nothing outside happens.
+    Record(Event),
+    /// Work out what a task would do. A read task is started after that, a change is planned.
+    Prepare(usize),
+    /// An approved change (or a try again): check the guards, then start it.
+    Begin(usize),
+    /// A waiting task's time has come: look again.
+    Look(usize),
+    /// An intent without an outcome that nobody here works on: find out what happened.
+    Settle(usize),
+    /// See whether what must hold after a task does.
+    Verify(usize),
+    /// Nothing before this moment, unless something comes.
+    Wake(Timestamp),
+}
+
+/// Decides. Records come first: after folding them, decide again.
+#[must_use]
+pub fn decide(book: &Book, status: &Status, busy: &Busy, now: Timestamp, limits: &Limits) -> Vec<Next> {
+    if status.ended.is_some() {
+        return Vec::new();
+    }
+    let mut found = Decision { book, status, busy, now, limits, next: Vec::new(), wake: None };
+    found.run();
+    if let Some(wake) = found.wake {
+        found.next.push(Next::Wake(wake));
+    }
+    found.next
+}
+
+struct Decision<'a> {
+    book: &'a Book,
+    status: &'a Status,
+    busy: &'a Busy,
+    now: Timestamp,
+    limits: &'a Limits,
+    next: Vec<Next>,
+    wake: Option<Timestamp>,
+}
+
+impl Decision<'_> {
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    fn declared(&self, index: usize) -> &Task {
+        &self.book.playbook.tasks[index]
+    }
+
+    fn run(&mut self) {
+        let overdue = self.now >= self.status.head.deadline;
+        if let Some(ask) = &self.status.ask {
+            if self.now >= ask.request.expires {
+                self.next.push(Next::Record(Event::Expired));
+                return;
+            }
+            self.wake_at(ask.request.expires);
+        }
+        let stopping = overdue
+            || self.status.cancelled.is_some()
+            || self.status.rejected.is_some()
+            || (0..self.status.tasks.len()).any(|task| aborts(self.book, self.status, task));
+        self.open_effects(stopping);
+        if stopping {
+            self.end_when_quiet(overdue);
+            return;
+        }
+        self.wake_at(self.status.head.deadline);
+        if self.status.paused.is_none() {
+            self.start_what_is_ready();
+            self.ask_when_reads_are_done();
+        }
+        if self.next.is_empty() && self.busy.is_empty() && self.status.tasks.iter().all(|task| task.stage.is_final()) {
+            let (outcome, why) = outcome(self.book, self.status);
+            self.next.push(Next::Record(Event::Ended { outcome, why }));
+        }
+    }
+
+    /// Effects that have begun are seen through whatever else happens.
+    fn open_effects(&mut self, stopping: bool) {
+        for (index, task) in self.status.tasks.iter().enumerate() {
+            if self.busy.contains(&index) {
+                continue;
+            }
+            match task.stage {
+                Stage::Running => self.next.push(Next::Settle(index)),
+                Stage::Verifying { .. } => self.next.push(Next::Verify(index)),
+                Stage::Waits { until } if !stopping => {
+                    if self.now >= until {
+                        self.next.push(Next::Look(index));
+                    } else {
+                        self.wake_at(until);
+                    }
+                }
+                Stage::Waits { .. }
+                | Stage::Pending
+                | Stage::Planned
+                | Stage::Approved
+                | Stage::Again { .. }
+                | Stage::InDoubt
+                | Stage::Succeeded
+                | Stage::Failed
+                | Stage::Skipped => {}
+            }
+        }
+    }
+
+    fn end_when_quiet(&mut self, overdue: bool) {
+        let open = |task: &super::status::TaskStatus| task.stage.is_open();
+        let doubt = self.status.tasks.iter().position(|task| task.stage == Stage::InDoubt);
+        let only_doubt = self.status.tasks.iter().all(|task| !open(task) || task.stage == Stage::InDoubt);
+        if let Some(doubt) = doubt
+            && overdue
+            && only_doubt
+        {
+            let why = say::end_stuck(&self.status.head.tasks[doubt].name);
+            self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
+        } else if !self.status.tasks.iter().any(open) {
+            let (outcome, why) = if overdue && self.status.cancelled.is_none() && self.status.rejected.is_none() {
+                let limit = self.status.head.deadline.duration_since(self.status.head.at);
+                (RunOutcome::Failed, say::end_too_long(Duration::try_from(limit).unwrap_or_default()))
+            } else {
+                outcome(self.book, self.status)
+            };
+            self.next.push(Next::Record(Event::Ended { outcome, why }));
+        } else if doubt.is_some() {
+            self.wake_at(self.status.head.deadline);
+        }
+    }
+
+    fn start_what_is_ready(&mut self) {
+        let mut free = self.limits.parallel_tasks.max(1).saturating_sub(self.busy.len());
+        let mut pauses = None;
+        for index in 0..self.status.tasks.len() {
+            if self.busy.contains(&index) {
+                continue;
+            }
+            let next = match self.status.tasks[index].stage {
+                Stage::Pending if self.is_ready(index) => match self.condition(index) {
+                    Some(event) => {
+                        self.next.push(Next::Record(event));
+                        continue;
+                    }
+                    None if self.declared(index).pause
+                        && !self.status.paused_before.contains(&self.declared(index).id) =>
+                    {
+                        pauses.get_or_insert(index);
+                        continue;
+                    }
+                    None => Next::Prepare(index),
+                },
+                Stage::Approved => Next::Begin(index),
+                Stage::Again { at } if self.now >= at => {
+                    if self.status.head.tasks[index].changes {
+                        Next::Begin(index)
+                    } else {
+                        Next::Prepare(index)
+                    }
+                }
+                Stage::Again { at } => {
+                    self.wake_at(at);
+                    continue;
+                }
+                Stage::Pending
+                | Stage::Planned
+                | Stage::Running
+                | Stage::Waits { .. }
+                | Stage::Verifying { .. }
+                | Stage::InDoubt
+                | Stage::Succeeded
+                | Stage::Failed
+                | Stage::Skipped => continue,
+            };
+            if free > 0 {
+                free -= 1;
+                self.next.push(next);
+            }
+        }
+        if let Some(index) = pauses
+            && self.next.is_empty()
+            && self.busy.is_empty()
+        {
+            let by = Actor::Mayday(say::pauses_before(&self.status.head.tasks[index].name));
+            let before = Some(self.declared(index).id.clone());
+            self.next.push(Next::Record(Event::Paused { by, before }));
+        }
+    }
+
+    /// A task is ready when everything it depends on is done, skipped, or failed in a way that lets the run go on.
+    fn is_ready(&self, index: usize) -> bool {
+        self.book.graph.before[index].iter().all(|before| match self.status.tasks[*before].stage {
+            Stage::Succeeded | Stage::Skipped => true,
+            Stage::Failed => self.declared(*before).on_failure.continues(),
+            Stage::Pending
+            | Stage::Planned
+            | Stage::Approved
+            | Stage::Running
+            | Stage::Waits { .. }
+            | Stage::Again { .. }
+            | Stage::Verifying { .. }
+            | Stage::InDoubt => false,
+        })
+    }
+
+    /// What the conditions make of a task: skipped, failed because one can't be evaluated, or nothing.
+    fn condition(&self, index: usize) -> Option<Event> {
+        let conditions = &self.book.conditions[index];
+        if conditions.is_empty() {
+            return None;
+        }
+        let values = values(self.book, self.status);
+        let task = self.declared(index).id.clone();
+        // An error beats a "no" of another condition, whatever their order.
+        let mut no = None;
+        for condition in conditions {
+            match condition.holds(&values) {
+                Ok(true) => {}
+                Ok(false) => no = no.or(Some(condition)),
+                Err(why) => return Some(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
+            }
+        }
+        no.map(|condition| Event::Skipped { task, why: say::skipped(condition.source()) })
+    }
+
+    fn ask_when_reads_are_done(&mut self) {
+        let reading = |index: usize| !self.status.head.tasks[index].changes;
+        let busy_reading =
+            self.busy.iter().any(|index| reading(*index) || self.status.tasks[*index].stage == Stage::Pending);
+        let records = self.next.iter().any(|next| match next {
+            Next::Record(_) | Next::Prepare(_) | Next::Begin(_) => true,
+            Next::Settle(index) | Next::Look(index) | Next::Verify(index) => reading(*index),
+            Next::Wake(_) => false,
+        });
+        let running =
+            self.status.tasks.iter().enumerate().any(|(index, task)| reading(index) && task.stage == Stage::Running);
+        if self.status.ask.is_some() || busy_reading || records || running {
+            return;
+        }
+        let planned: Vec<usize> =
+            (0..self.status.tasks.len()).filter(|index| self.status.tasks[*index].stage == Stage::Planned).collect();
+        let Some(first) = planned.first() else { return };
+        let wanted = self.who(*first);
+        let tasks: Vec<usize> = planned.iter().copied().filter(|index| self.who(*index) == wanted).collect();
+        let ask = self.ask(&tasks, wanted);
+        self.next.push(Next::Record(Event::Asked { ask: Box::new(ask) }));
+    }
+
+    /// Who may approve a task: changes with the same answer are asked together.
+    fn who(&self, index: usize) -> (Vec<String>, bool) {
+        let spec = self.declared(index).approval.as_ref();
+        let mut approvers = spec.map(|spec| spec.approvers.clone()).unwrap_or_default();
+        approvers.sort();
+        (approvers, spec.is_some_and(|spec| spec.allow_self) || self.limits.allow_self)
+    }
+
+    fn ask(&self, indexes: &[usize], (approvers, allow_self): (Vec<String>, bool)) -> Ask {
+        let mut policy =
+            Policy { risk: Risk::Read, count: 1, approvers, allow_self, expires_after: self.limits.approval_expires };
+        for task in indexes.iter().map(|index| self.declared(*index)) {
+            let risk = tasks::risk(task);
+            policy.risk = policy.risk.max(risk);
+            policy.count = policy.count.max(self.limits.approvals.of(risk));
+            if let Some(spec) = &task.approval {
+                policy.count = policy.count.max(spec.count.unwrap_or(0));
+                policy.expires_after = spec.expires.map_or(policy.expires_after, |span| span.min(policy.expires_after));
+            }
+        }
+        let frontier = Frontier::of(
+            &self.status.head,
+            indexes.iter().filter_map(|index| {
+                let plan = self.status.tasks[*index].plan.as_ref()?;
+                Some((self.declared(*index).id.as_str(), plan))
+            }),
+        );
+        let proposer = match &self.status.head.by {
+            Actor::Person(person) => Some(person.clone()),
+            Actor::Impersonated { admin, .. } => Some(admin.clone()),
+            Actor::Mayday(_) => None,
+        };
+        Ask {
+            request: Request::new(frontier.plan_hash(), proposer, policy, self.now),
+            tasks: indexes.iter().map(|index| self.declared(*index).id.clone()).collect(),
+            frontier,
+            difference: self.status.moved.clone(),
+        }
+    }
+}
+
+/// Whether a task's failure ends the run.
+pub(super) fn aborts(book: &Book, status: &Status, index: usize) -> bool {
+    let task = &status.tasks[index];
+    let declared = &book.playbook.tasks[index];
+    let not_verified = task.failure == Some(FailureKind::NotVerified)
+        && declared.verify.as_ref().is_some_and(|verify| verify.otherwise != Otherwise::Fail);
+    task.stage == Stage::Failed && (not_verified || !declared.on_failure.continues())
+}
+
+/// What a run came to once nothing more happens. `fixed` only if something was changed and what must hold afterwards does.
+fn outcome(book: &Book, status: &Status) -> (RunOutcome, String) {
+    if let Some(by) = &status.cancelled {
+        return (RunOutcome::Cancelled, say::end_cancelled(by));
+    }
+    if let Some(why) = &status.rejected {
+        return (RunOutcome::Rejected, why.clone());
+    }
+    let changed: Vec<usize> = (0..status.tasks.len())
+        .filter(|index| status.head.tasks[*index].changes && status.tasks[*index].output.is_some())
+        .collect();
+    let note = |index: usize| {
+        let note = status.tasks[index].note.clone().unwrap_or_default();
+        (status.head.tasks[index].name.clone(), note)
+    };
+    let failed = |index: &usize| status.tasks[*index].stage == Stage::Failed;
+    let not_verified =
+        (0..status.tasks.len()).find(|index| failed(index) && status.tasks[*index].verified == Some(false));
+    if let Some(index) = not_verified
+        && !changed.is_empty()
+    {
+        let (task, note) = note(index);
+        return (RunOutcome::NoEffect, say::end_no_effect(&task, &note));
+    }
+    if let Some(index) = (0..status.tasks.len()).find(|index| aborts(book, status, *index)) {
+        let (task, note) = note(index);
+        return (RunOutcome::Failed, say::end_failed(&task, &note));
+    }
+    if changed.is_empty() {
+        return (RunOutcome::NoEffect, say::end_nothing_changed());
+    }
+    // Each change must be covered: verified itself, or by a verification that came after it.
+    let covered = |changed: &usize| {
+        (0..status.tasks.len()).any(|index| {
+            status.tasks[index].verified == Some(true) && (index == *changed || book.graph.ancestors[index][*changed])
+        })
+    };
+    if changed.iter().all(covered) {
+        (RunOutcome::Fixed, say::end_fixed())
+    } else {
+        (RunOutcome::NoEffect, say::end_not_verified())
+    }
+}

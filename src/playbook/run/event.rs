@@ -1,0 +1,306 @@
+//! What happens to a run, one record of its journal each. Written once, never changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::plan::{Frontier, TaskPlan};
+use crate::access::{Actor, PersonId, Request, Vote};
+use crate::core::{IncidentId, RunId, Timestamp};
+use crate::playbook::action::Intent;
+use crate::playbook::model::{Playbook, Risk, Task};
+use crate::playbook::tasks;
+use crate::playbook::view::RunOutcome;
+
+/// What does not change in the life of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// `RUN-3`.
+    pub run: RunId,
+    /// The playbook's id.
+    pub playbook: String,
+    /// Its name for people.
+    pub playbook_name: String,
+    /// The version people see.
+    pub version: String,
+    /// SHA-256 of the playbook's text, which is stored under it.
+    pub digest: String,
+    /// For which incident.
+    pub incident: Option<IncidentId>,
+    /// Who asked for it.
+    pub by: Actor,
+    /// The run's parameters.
+    pub parameters: BTreeMap<String, Value>,
+    /// The alert that triggered it, as conditions and texts see it.
+    pub alert: Option<Value>,
+    /// When it was proposed.
+    pub at: Timestamp,
+    /// The run ends as failed when it is not done by then.
+    pub deadline: Timestamp,
+    /// Its tasks, in the playbook's order.
+    pub tasks: Vec<TaskHead>,
+    /// Lock of its concurrency key, if it holds one (a store key's last part).
+    pub lock: Option<String>,
+}
+
+/// A task as the journal knows it: enough to read a run without its playbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskHead {
+    /// Id in the playbook.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Task type.
+    pub kind: String,
+    /// Whether it changes something.
+    pub changes: bool,
+}
+
+impl TaskHead {
+    /// The tasks of a playbook.
+    #[must_use]
+    pub fn of(playbook: &Playbook) -> Vec<Self> {
+        let head = |task: &Task| Self {
+            id: task.id.clone(),
+            name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
+            kind: task.kind.clone(),
+            changes: tasks::risk(task) > Risk::Read,
+        };
+        playbook.tasks.iter().map(head).collect()
+    }
+}
+
+/// A request for approval of the changes that can be made now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Whose approval of which plan until when.
+    pub request: Request,
+    /// The tasks it covers.
+    pub tasks: Vec<String>,
+    /// Exactly what an approval covers.
+    pub frontier: Frontier,
+    /// What is different from what was approved before.
+    pub difference: Vec<String>,
+}
+
+/// What kind of failure it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// It did not happen; another try may help.
+    Transient,
+    /// It did not happen and will not.
+    Permanent,
+    /// It took too long, and repeating is safe.
+    Timeout,
+    /// This installation can't do it.
+    NotAvailable,
+    /// A condition could not be evaluated, or a text not filled in.
+    Broken,
+    /// What should hold afterwards does not.
+    NotVerified,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// The run exists.
+    Proposed {
+        /// What it is.
+        head: Box<Head>,
+    },
+    /// A change was worked out against the live system.
+    Planned {
+        /// Which task.
+        task: String,
+        /// What it would do.
+        plan: Box<TaskPlan>,
+    },
+    /// The live system moved since the approval: the plan is another one and must be approved anew.
+    Moved {
+        /// Which task.
+        task: String,
+        /// What it would do now.
+        plan: Box<TaskPlan>,
+        /// What is different.
+        difference: Vec<String>,
+    },
+    /// People are asked.
+    Asked {
+        /// What.
+        ask: Box<Ask>,
+    },
+    /// A person approved.
+    Voted {
+        /// Their vote.
+        vote: Vote,
+    },
+    /// A person rejected the run.
+    Rejected {
+        /// Who.
+        by: PersonId,
+        /// Their name.
+        name: String,
+        /// Why, in their words.
+        reason: Option<String>,
+    },
+    /// Nobody decided in time.
+    Expired,
+    /// An effect will start now. Durable before it does.
+    Started {
+        /// Which task.
+        task: String,
+        /// What exactly.
+        intent: Intent,
+        /// The action's version.
+        version: u32,
+    },
+    /// The effect waits for something that comes later.
+    Waits {
+        /// Which task.
+        task: String,
+        /// Looked at again at the latest then.
+        until: Timestamp,
+        /// What for.
+        why: String,
+    },
+    /// The effect is done.
+    Succeeded {
+        /// Which task.
+        task: String,
+        /// What it gave, redacted and capped.
+        output: Value,
+        /// In a few words.
+        note: Option<String>,
+        /// Set when something must hold afterwards: until when.
+        verify_until: Option<Timestamp>,
+    },
+    /// What must hold after a task does, or does not in time.
+    Verified {
+        /// Which task.
+        task: String,
+        /// Whether it holds.
+        holds: bool,
+        /// In words.
+        note: String,
+    },
+    /// It did not work.
+    Failed {
+        /// Which task.
+        task: String,
+        /// Which kind.
+        kind: FailureKind,
+        /// Why.
+        why: String,
+        /// Tried again then.
+        retry_at: Option<Timestamp>,
+    },
+    /// Its condition says no.
+    Skipped {
+        /// Which task.
+        task: String,
+        /// Which condition.
+        why: String,
+    },
+    /// It is not known whether the effect happened; a person must say.
+    Doubted {
+        /// Which task.
+        task: String,
+        /// Why it is not known.
+        why: String,
+    },
+    /// It is known now that the effect did not happen: it may start again.
+    NotDone {
+        /// Which task.
+        task: String,
+        /// Who said so; none if the target did.
+        by: Option<PersonId>,
+    },
+    /// No further task starts.
+    Paused {
+        /// Who.
+        by: Actor,
+        /// The task before which the playbook pauses.
+        before: Option<String>,
+    },
+    /// Tasks may start again.
+    Resumed {
+        /// Who.
+        by: Actor,
+    },
+    /// The run ends once what runs now is done.
+    Cancelled {
+        /// Who.
+        by: Actor,
+    },
+    /// Failed tasks start again.
+    Retried {
+        /// Who.
+        by: Actor,
+    },
+    /// The run is over.
+    Ended {
+        /// What it came to.
+        outcome: RunOutcome,
+        /// One sentence.
+        why: String,
+    },
+}
+
+impl Event {
+    /// Its word in the journal.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Proposed { .. } => "proposed",
+            Self::Planned { .. } => "planned",
+            Self::Moved { .. } => "moved",
+            Self::Asked { .. } => "asked",
+            Self::Voted { .. } => "voted",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired => "expired",
+            Self::Started { .. } => "started",
+            Self::Waits { .. } => "waits",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Verified { .. } => "verified",
+            Self::Failed { .. } => "failed",
+            Self::Skipped { .. } => "skipped",
+            Self::Doubted { .. } => "doubted",
+            Self::NotDone { .. } => "not_done",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Retried { .. } => "retried",
+            Self::Ended { .. } => "ended",
+        }
+    }
+
+    /// The task it is about.
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        match self {
+            Self::Planned { task, .. }
+            | Self::Moved { task, .. }
+            | Self::Started { task, .. }
+            | Self::Waits { task, .. }
+            | Self::Succeeded { task, .. }
+            | Self::Verified { task, .. }
+            | Self::Failed { task, .. }
+            | Self::Skipped { task, .. }
+            | Self::Doubted { task, .. }
+            | Self::NotDone { task, .. } => Some(task),
+            Self::Proposed { .. }
+            | Self::Asked { .. }
+            | Self::Voted { .. }
+            | Self::Rejected { .. }
+            | Self::Expired
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Cancelled { .. }
+            | Self::Retried { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
+}

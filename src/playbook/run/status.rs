@@ -1,0 +1,440 @@
+//! The status: what follows from a run's events, folded by one total transition function.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::{Ask, Event, FailureKind, Head};
+use super::plan::{Frontier, TaskPlan};
+use crate::access::{Actor, Request, Standing, Vote};
+use crate::core::Timestamp;
+use crate::playbook::action::Intent;
+use crate::playbook::view::{RunOutcome, RunState};
+
+/// A run, folded from its events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What does not change.
+    pub head: Head,
+    /// Events folded so far.
+    pub seq: u64,
+    /// When the last of them happened.
+    pub at: Timestamp,
+    /// Tasks, in the playbook's order.
+    pub tasks: Vec<TaskStatus>,
+    /// The request that waits now.
+    pub ask: Option<Ask>,
+    /// Votes for it.
+    pub votes: Vec<Vote>,
+    /// Approvals given so far.
+    pub grants: Vec<Grant>,
+    /// What is different since the last approval, until it is asked.
+    pub moved: Vec<String>,
+    /// Who paused it.
+    pub paused: Option<Actor>,
+    /// Tasks before which the playbook has paused already.
+    pub paused_before: Vec<String>,
+    /// Who cancelled it.
+    pub cancelled: Option<Actor>,
+    /// Who rejected it and why; set too when nobody decided in time.
+    pub rejected: Option<String>,
+    /// Whether something has been changed, or may have been.
+    pub touched: bool,
+    /// How often people have started failed tasks again.
+    pub round: u32,
+    /// The end.
+    pub ended: Option<End>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// What it came to.
+    pub outcome: RunOutcome,
+    /// One sentence.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A complete approval: the votes are kept, so that the right can be worked out again right before the effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What was asked.
+    pub request: Request,
+    /// The tasks it covers.
+    pub tasks: Vec<String>,
+    /// Exactly what it covers.
+    pub frontier: Frontier,
+    /// Who approved.
+    pub votes: Vec<Vote>,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// Where it stands.
+    pub stage: Stage,
+    /// Tries so far in this round.
+    pub attempt: u32,
+    /// The plan, for a change.
+    pub plan: Option<TaskPlan>,
+    /// Which grant covers the plan.
+    pub grant: Option<usize>,
+    /// What was started last.
+    pub intent: Option<Intent>,
+    /// The action's version at that start.
+    pub version: u32,
+    /// What it gave.
+    pub output: Option<Value>,
+    /// In a few words: outcome, error, or what it waits for.
+    pub note: Option<String>,
+    /// How it failed.
+    pub failure: Option<FailureKind>,
+    /// Whether something that must hold afterwards does.
+    pub verified: Option<bool>,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Stage {
+    /// Not started.
+    Pending,
+    /// Planned; needs approval.
+    Planned,
+    /// Approved; not started.
+    Approved,
+    /// An intent without an outcome.
+    Running,
+    /// Waits for something that comes later, under the same intent.
+    Waits {
+        /// Looked at again then.
+        until: Timestamp,
+    },
+    /// Failed; tried again.
+    Again {
+        /// Then.
+        at: Timestamp,
+    },
+    /// Done; what must hold afterwards is being looked at.
+    Verifying {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Not known whether it happened; a person must say.
+    InDoubt,
+    /// Done.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+    /// Its condition said no.
+    Skipped,
+}
+
+impl Stage {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped)
+    }
+    /// Whether an effect may be under way.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::InDoubt | Self::Verifying { .. })
+    }
+}
+
+/// An event that can't happen to a run in this state: a damaged journal, or a mistake in Mayday.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{run}: `{event}` can't follow here ({state}); the journal is damaged or was written by another version")]
+pub struct Illegal {
+    /// Which run.
+    pub run: String,
+    /// Which event.
+    pub event: &'static str,
+    /// The state it met.
+    pub state: String,
+}
+
+/// Folds one event into the status. Total: every pair of event and state either has its successor or is [`Illegal`].
+///
+/// # Errors
+/// [`Illegal`]; the status is unchanged then.
+pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Status, Illegal> {
+    match (status, event) {
+        (None, Event::Proposed { head }) => Ok(Status {
+            seq: 1,
+            at,
+            tasks: head.tasks.iter().map(|_| TaskStatus::new()).collect(),
+            ask: None,
+            votes: Vec::new(),
+            grants: Vec::new(),
+            moved: Vec::new(),
+            paused: None,
+            paused_before: Vec::new(),
+            cancelled: None,
+            rejected: None,
+            touched: false,
+            round: 0,
+            ended: None,
+            head: (**head).clone(),
+        }),
+        (None, event) => {
+            Err(Illegal { run: "a run".to_owned(), event: event.word(), state: "before its proposal".to_owned() })
+        }
+        (Some(mut status), event) => {
+            status.fold(event, at)?;
+            status.seq += 1;
+            status.at = at;
+            Ok(status)
+        }
+    }
+}
+
+impl TaskStatus {
+    const fn new() -> Self {
+        Self {
+            stage: Stage::Pending,
+            attempt: 0,
+            plan: None,
+            grant: None,
+            intent: None,
+            version: 0,
+            output: None,
+            note: None,
+            failure: None,
+            verified: None,
+        }
+    }
+}
+
+impl Status {
+    /// The index of a task.
+    #[must_use]
+    pub fn index(&self, task: &str) -> Option<usize> {
+        self.head.tasks.iter().position(|head| head.id == task)
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn task(&self, task: &str) -> Option<&TaskStatus> {
+        self.index(task).map(|index| &self.tasks[index])
+    }
+
+    /// The run's state, which follows from the rest.
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        let any = |wanted: fn(Stage) -> bool| self.tasks.iter().any(|task| wanted(task.stage));
+        if self.ended.is_some() {
+            RunState::Ended
+        } else if self.paused.is_some() {
+            RunState::Paused
+        } else if self.ask.is_some() {
+            if self.touched { RunState::Waiting } else { RunState::Proposed }
+        } else if any(|stage| matches!(stage, Stage::Running | Stage::Verifying { .. })) {
+            RunState::Running
+        } else if any(|stage| matches!(stage, Stage::InDoubt | Stage::Waits { .. })) {
+            RunState::Waiting
+        } else if self.seq <= 1 {
+            RunState::Proposed
+        } else {
+            RunState::Running
+        }
+    }
+
+    fn illegal(&self, event: &Event) -> Illegal {
+        let state = match event.task().map(|task| (task, self.task(task))) {
+            Some((task, Some(found))) => format!("task {task} is {:?}", found.stage),
+            Some((task, None)) => format!("there is no task {task}"),
+            None => format!("the run is {:?}", self.state()),
+        };
+        Illegal { run: self.head.run.to_string(), event: event.word(), state }
+    }
+
+    fn fold(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        if self.ended.is_some() {
+            return Err(self.illegal(event));
+        }
+        if let Some(task) = event.task() {
+            let Some(index) = self.index(task) else { return Err(self.illegal(event)) };
+            return self.fold_task(index, event);
+        }
+        match event {
+            Event::Asked { ask } if self.ask.is_none() && self.covers_planned(ask) => {
+                self.ask = Some((**ask).clone());
+                self.votes.clear();
+                self.moved.clear();
+            }
+            Event::Voted { vote } => {
+                let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
+                self.votes.push(vote.clone());
+                if ask.request.standing(&self.votes) == Standing::Complete {
+                    self.grant();
+                }
+            }
+            Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
+                let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                self.rejected = Some(format!("{name} rejected it{why}"));
+                self.ask = None;
+            }
+            Event::Expired if self.ask.is_some() => {
+                self.rejected = Some("nobody approved it in time".to_owned());
+                self.ask = None;
+            }
+            Event::Paused { by, before } if self.paused.is_none() => {
+                self.paused = Some(by.clone());
+                self.paused_before.extend(before.clone());
+            }
+            Event::Resumed { .. } if self.paused.is_some() => self.paused = None,
+            Event::Cancelled { by } if self.cancelled.is_none() => {
+                self.cancelled = Some(by.clone());
+                self.ask = None;
+                self.paused = None;
+            }
+            Event::Retried { .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
+                self.round += 1;
+                for task in self.tasks.iter_mut().filter(|task| task.stage == Stage::Failed) {
+                    *task = TaskStatus::new();
+                }
+            }
+            Event::Ended { outcome, why } if !self.tasks.iter().any(|task| task.stage == Stage::Running) => {
+                self.ended = Some(End { outcome: *outcome, why: why.clone(), at });
+                self.ask = None;
+            }
+            Event::Proposed { .. }
+            | Event::Asked { .. }
+            | Event::Rejected { .. }
+            | Event::Expired
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Cancelled { .. }
+            | Event::Retried { .. }
+            | Event::Ended { .. } => return Err(self.illegal(event)),
+            // Events about a task have returned above.
+            Event::Planned { .. }
+            | Event::Moved { .. }
+            | Event::Started { .. }
+            | Event::Waits { .. }
+            | Event::Succeeded { .. }
+            | Event::Verified { .. }
+            | Event::Failed { .. }
+            | Event::Skipped { .. }
+            | Event::Doubted { .. }
+            | Event::NotDone { .. } => return Err(self.illegal(event)),
+        }
+        Ok(())
+    }
+
+    fn covers_planned(&self, ask: &Ask) -> bool {
+        !ask.tasks.is_empty()
+            && ask.tasks.iter().all(|task| self.task(task).is_some_and(|task| task.stage == Stage::Planned))
+    }
+
+    /// The votes are complete: what was asked is approved.
+    fn grant(&mut self) {
+        let Some(ask) = self.ask.take() else { return };
+        let number = self.grants.len();
+        for task in &ask.tasks {
+            if let Some(index) = self.index(task)
+                && self.tasks[index].stage == Stage::Planned
+            {
+                self.tasks[index].stage = Stage::Approved;
+                self.tasks[index].grant = Some(number);
+            }
+        }
+        let votes = std::mem::take(&mut self.votes);
+        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes });
+    }
+
+    fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {
+        let changes = self.head.tasks[index].changes;
+        let stage = self.tasks[index].stage;
+        let task = &mut self.tasks[index];
+        match (stage, event) {
+            (Stage::Pending, Event::Planned { plan, .. }) if changes => {
+                task.plan = Some((**plan).clone());
+                task.stage = Stage::Planned;
+            }
+            (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. }) => {
+                task.plan = Some((**plan).clone());
+                task.grant = None;
+                task.stage = Stage::Planned;
+                self.moved.extend(difference.iter().map(|line| format!("{}: {line}", self.head.tasks[index].name)));
+            }
+            (Stage::Pending, Event::Started { .. }) if changes => return Err(self.illegal(event)),
+            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Started { intent, version, .. }) => {
+                task.attempt = intent.attempt;
+                task.intent = Some(intent.clone());
+                task.version = *version;
+                task.stage = Stage::Running;
+                task.note = None;
+                self.touched |= changes;
+            }
+            // Done again after a crash, since that is safe: the same effect under the same key.
+            (Stage::Running, Event::Started { intent, .. })
+                if task.intent.as_ref().is_some_and(|before| before.idempotency_key == intent.idempotency_key) =>
+            {
+                task.intent = Some(intent.clone());
+            }
+            (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {
+                task.stage = Stage::Waits { until: *until };
+                task.note = Some(why.clone());
+            }
+            (
+                Stage::Running | Stage::Waits { .. } | Stage::InDoubt,
+                Event::Succeeded { output, note, verify_until, .. },
+            ) => {
+                task.output = Some(output.clone());
+                task.note.clone_from(note);
+                task.stage = match verify_until {
+                    Some(until) => Stage::Verifying { until: *until },
+                    None => Stage::Succeeded,
+                };
+                if matches!(self.head.tasks[index].kind.as_str(), "Verify") {
+                    task.verified = Some(true);
+                }
+            }
+            (Stage::Verifying { .. }, Event::Verified { holds, note, .. }) => {
+                task.verified = Some(*holds);
+                task.note = Some(note.clone());
+                task.stage = if *holds { Stage::Succeeded } else { Stage::Failed };
+                task.failure = (!holds).then_some(FailureKind::NotVerified);
+            }
+            (
+                Stage::Pending
+                | Stage::Approved
+                | Stage::Running
+                | Stage::Waits { .. }
+                | Stage::Again { .. }
+                | Stage::Planned,
+                Event::Failed { kind, why, retry_at, .. },
+            ) => {
+                task.note = Some(why.clone());
+                task.failure = Some(*kind);
+                if *kind == FailureKind::NotVerified {
+                    task.verified = Some(false);
+                }
+                task.stage = match retry_at {
+                    Some(at) => Stage::Again { at: *at },
+                    None => Stage::Failed,
+                };
+            }
+            (Stage::Pending, Event::Skipped { why, .. }) => {
+                task.note = Some(why.clone());
+                task.stage = Stage::Skipped;
+            }
+            (Stage::Running, Event::Doubted { why, .. }) => {
+                task.note = Some(why.clone());
+                task.stage = Stage::InDoubt;
+            }
+            // It starts again under the same approval, if the guards still hold then.
+            (Stage::Running | Stage::InDoubt, Event::NotDone { .. }) => {
+                task.note = None;
+                task.attempt = task.attempt.saturating_sub(1);
+                task.stage = if changes { Stage::Approved } else { Stage::Pending };
+            }
+            _ => return Err(self.illegal(event)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! Runs a playbook's own `tests:`: given outputs in, states, messages and outcome out. Nothing outside is touched; the
+//! decisions are the engine's own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::action::{Intent, Planned};
+use super::book::Book;
+use super::engine::parameters_of;
+use super::model::TestCase;
+use super::notices;
+use super::options::{Approvals, Options};
+use super::run::{
+    Busy, Event, FailureKind, Head, Limits, Next, Stage, Status, TaskHead, TaskPlan, apply, decide, retry_at, values,
+};
+use super::parameters;
+use crate::access::{Actor, Person, PersonId, Role};
+use crate::core::{RunId, Timestamp};
+
+/// What became of one test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestReport {
+    /// Its name.
+    pub name: String,
+    /// What is not as expected; empty: it passed.
+    pub failures: Vec<String>,
+}
+
+/// Runs every test of a playbook.
+#[must_use]
+pub fn run_tests(book: &Book) -> Vec<TestReport> {
+    book.playbook.tests.iter().map(|test| TestReport { name: test.name.clone(), failures: run(book, test) }).collect()
+}
+
+fn run(book: &Book, test: &TestCase) -> Vec<String> {
+    let values = match parameters::resolve(&book.playbook, &test.parameters, test.alert.as_ref()) {
+        Ok(values) => values,
+        Err(why) => return vec![why],
+    };
+    match Simulation::new(book, test, values).and_then(Simulation::run) {
+        Ok(done) => done.compare(),
+        Err(why) => vec![why],
+    }
+}
+
+/// Decisions that a test may take; more means that it does not end.
+const MAX_STEPS: usize = 5_000;
+
+struct Simulation<'a> {
+    book: &'a Book,
+    test: &'a TestCase,
+    status: Status,
+    now: Timestamp,
+    said: Vec<String>,
+    /// How many outputs of each task have been used.
+    used: HashMap<String, usize>,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(book: &'a Book, test: &'a TestCase, parameters: BTreeMap<String, Value>) -> Result<Self, String> {
+        let now = Timestamp::from_second(1_767_225_600).map_err(|error| error.to_string())?;
+        let longest = book.playbook.max_duration.unwrap_or(Options::default().max_duration);
+        let head = Head {
+            run: RunId::new(1),
+            playbook: book.playbook.playbook_id.clone(),
+            playbook_name: book.playbook.name.clone(),
+            version: book.version(),
+            digest: book.digest.clone(),
+            incident: None,
+            by: Actor::Mayday("test".to_owned()),
+            parameters,
+            alert: test.alert.clone(),
+            at: now,
+            deadline: now.checked_add(longest.0).map_err(|error| error.to_string())?,
+            tasks: TaskHead::of(&book.playbook),
+            lock: None,
+        };
+        let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
+        Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new() })
+    }
+
+    fn run(mut self) -> Result<Self, String> {
+        let options = Options::default();
+        let limits = Limits {
+            approvals: Approvals::default(),
+            approval_expires: options.approval_expires,
+            allow_self: false,
+            parallel_tasks: options.parallel_tasks,
+        };
+        for _ in 0..MAX_STEPS {
+            let next = decide(self.book, &self.status, &Busy::new(), self.now, &limits).into_iter().next();
+            match next {
+                None if self.status.ended.is_some() => return Ok(self),
+                None => self.unblock()?,
+                Some(Next::Wake(at)) if self.status.ask.is_some() => {
+                    let _ = at;
+                    self.unblock()?;
+                }
+                Some(Next::Wake(at)) => self.wait_until(at)?,
+                Some(Next::Record(event)) => self.record(event)?,
+                Some(Next::Prepare(index)) => self.prepare(index)?,
+                Some(Next::Begin(index)) => {
+                    let target =
+                        self.status.tasks[index].plan.as_ref().map_or(Value::Null, |plan| plan.parameters.clone());
+                    self.start(index, target)?;
+                }
+                Some(Next::Look(index) | Next::Settle(index)) => self.perform(index)?,
+                Some(Next::Verify(index)) => {
+                    let (holds, note) = self.measure(index);
+                    self.record(Event::Verified { task: self.id(index), holds, note })?;
+                }
+            }
+        }
+        Err(format!("it does not end within {MAX_STEPS} decisions"))
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.status.head.tasks[index].id.clone()
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), String> {
+        let status = apply(&event, self.now, Some(self.status.clone())).map_err(|illegal| illegal.to_string())?;
+        self.said.extend(notices::after(self.book, &status, &event).into_iter().map(|notice| notice.says));
+        self.status = status;
+        Ok(())
+    }
+
+    /// People decide as the test says.
+    fn unblock(&mut self) -> Result<(), String> {
+        if self.status.paused.is_some() {
+            return self.record(Event::Resumed { by: Actor::Mayday("test".to_owned()) });
+        }
+        let Some(ask) = self.status.ask.clone() else {
+            return Err("the run waits for something that the test does not give".to_owned());
+        };
+        let number = self.status.votes.len();
+        let id = ask.request.policy.approvers.get(number).cloned().unwrap_or_else(|| format!("test:{number}"));
+        let person = Person {
+            name: format!("approver {}", number + 1),
+            teams: ask.request.policy.approvers.clone(),
+            id: PersonId(id),
+            role: Role::Admin,
+        };
+        if !self.test.approved {
+            return self.record(Event::Rejected { by: person.id, name: person.name, reason: None });
+        }
+        let vote = ask
+            .request
+            .vote(&person, None, &self.status.votes, self.now, None)
+            .map_err(|refusal| format!("the plan can't be approved in a test: {refusal}"))?;
+        self.record(Event::Voted { vote })
+    }
+
+    fn wait_until(&mut self, at: Timestamp) -> Result<(), String> {
+        if at >= self.status.head.deadline {
+            let waiting = self.status.tasks.iter().position(|task| matches!(task.stage, Stage::InDoubt));
+            let what = waiting.map_or_else(|| "something".to_owned(), |index| self.id(index));
+            return Err(format!("the run waits for {what} until it is over; the test does not give it"));
+        }
+        self.now = at;
+        Ok(())
+    }
+
+    fn prepare(&mut self, index: usize) -> Result<(), String> {
+        let task = self.id(index);
+        match parameters_of(self.book, &self.status, index) {
+            Err(why) => self.record(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
+            Ok(parameters) if self.status.head.tasks[index].changes => {
+                let planned = Planned {
+                    object: format!(
+                        "{} {}",
+                        self.status.head.tasks[index].kind,
+                        parameters["service"].as_str().unwrap_or("")
+                    ),
+                    changes: Vec::new(),
+                    target: parameters.clone(),
+                    radius: String::new(),
+                    undo: None,
+                    details: Vec::new(),
+                };
+                self.record(Event::Planned { task, plan: Box::new(TaskPlan { parameters, planned }) })
+            }
+            Ok(parameters) => self.start(index, parameters),
+        }
+    }
+
+    fn start(&mut self, index: usize, target: Value) -> Result<(), String> {
+        let intent = Intent {
+            idempotency_key: self.id(index),
+            target,
+            deadline: self.now,
+            attempt: self.status.tasks[index].attempt + 1,
+        };
+        self.record(Event::Started { task: self.id(index), intent, version: 1 })?;
+        self.perform(index)
+    }
+
+    fn perform(&mut self, index: usize) -> Result<(), String> {
+        let task = self.id(index);
+        let declared = &self.book.playbook.tasks[index];
+        if self.book.verify[index].is_some() && matches!(declared.kind.as_str(), "Verify" | "Wait") {
+            let (holds, note) = self.measure(index);
+            let event = if holds {
+                Event::Succeeded { task, output: json!({"holds": true}), note: Some(note), verify_until: None }
+            } else {
+                Event::Failed { task, kind: FailureKind::NotVerified, why: note, retry_at: None }
+            };
+            return self.record(event);
+        }
+        let output = match (self.given(&task), declared.kind.as_str()) {
+            (Some(output), _) => output,
+            (None, "Notification") => json!({"delivered": true, "to": []}),
+            (None, "Wait") => json!({"waited_seconds": 0.0}),
+            (None, _) => {
+                return Err(format!("`{task}` runs, and the test gives no output for it; add `{task}:` to `given`"));
+            }
+        };
+        if let Some(why) = output.get("fails") {
+            let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
+            let kind = FailureKind::Transient;
+            let attempt = self.status.tasks[index].attempt;
+            let retry_at = retry_at(declared.retry.as_ref(), kind, attempt, &task, self.now);
+            return self.record(Event::Failed { task, kind, why, retry_at });
+        }
+        if declared.kind == "Notification" {
+            let intent = self.status.tasks[index].intent.as_ref();
+            let message = intent.and_then(|intent| intent.target["message"].as_str()).unwrap_or_default();
+            self.said.push(message.to_owned());
+        }
+        let verify_until = declared.verify.as_ref().map(|_| self.now);
+        self.record(Event::Succeeded { task, output, note: None, verify_until })
+    }
+
+    /// The next output given for a task; the last one stays.
+    fn given(&mut self, task: &str) -> Option<Value> {
+        match self.test.given.get(task)? {
+            Value::Array(readings) => {
+                let used = self.used.entry(task.to_owned()).or_default();
+                let reading = readings.get((*used).min(readings.len().saturating_sub(1)))?;
+                *used += 1;
+                Some(reading.clone())
+            }
+            output => Some(output.clone()),
+        }
+    }
+
+    /// Reads again until the condition holds or the test has no further readings.
+    fn measure(&mut self, index: usize) -> (bool, String) {
+        let book = self.book;
+        let Some(condition) = book.verify[index].as_ref() else { return (false, String::new()) };
+        let readers: Vec<(String, usize)> =
+            condition.roots().filter_map(|root| Some((root.to_owned(), book.reader(root)?))).collect();
+        let most = readers.iter().map(|(_, reader)| match self.test.given.get(&self.id(*reader)) {
+            Some(Value::Array(readings)) => readings.len(),
+            _ => 1,
+        });
+        let mut last = String::new();
+        for _ in 0..most.max().unwrap_or(1).max(1) {
+            let mut seen = values(book, &self.status);
+            for (name, reader) in &readers {
+                let task = self.id(*reader);
+                match self.given(&task) {
+                    Some(output) if output.get("fails").is_none() => seen[name.as_str()] = output,
+                    _ => {
+                        if let Value::Object(map) = &mut seen {
+                            map.remove(name);
+                        }
+                    }
+                }
+            }
+            match condition.holds(&seen) {
+                Ok(true) => return (true, format!("`{}` holds", condition.source())),
+                Ok(false) => last = "it is false".to_owned(),
+                Err(why) => last = why,
+            }
+        }
+        (false, format!("`{}` does not hold: {last}", condition.source()))
+    }
+
+    fn compare(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        let view = self.status.view(Some(self.book));
+        let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        for (task, expected) in &self.test.expect.tasks {
+            let Some(found) = view.tasks.iter().find(|found| found.id == *task) else { continue };
+            let state = word(json!(found.state));
+            if state != *expected {
+                let note = found.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+                failures.push(format!("`{task}` is {state}, not {expected}{note}"));
+            }
+        }
+        for wanted in &self.test.expect.messages {
+            if !self.said.iter().any(|said| said.contains(wanted.as_str())) {
+                failures.push(format!("nobody is told {wanted:?}; what is told: {:?}", self.said));
+            }
+        }
+        if let Some(expected) = &self.test.expect.outcome {
+            let outcome = word(json!(view.outcome));
+            if outcome != *expected {
+                failures.push(format!("the outcome is {outcome}, not {expected} ({})", view.why.unwrap_or_default()));
+            }
+        }
+        failures
+    }
+}
