@@ -7,7 +7,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mayday::alert::Format;
 use mayday::core::duration::Span;
-use mayday::http::options::{Auth, Integration, Secret};
+use mayday::http::options::{Auth, Integration};
 use reqwest::{Client, Response, StatusCode, redirect};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -21,8 +21,8 @@ fn client() -> Client {
     Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap()
 }
 
-fn value(text: &str) -> Secret {
-    Secret::Value(text.to_owned().into())
+fn value(text: &str) -> secrecy::SecretString {
+    text.to_owned().into()
 }
 
 fn integration(name: &str, format: Option<Format>, auth: Auth) -> Integration {
@@ -147,7 +147,7 @@ async fn overload_is_503_with_a_time_to_come_again() {
 async fn an_integration_proves_itself_with_its_own_secret_and_a_token_in_the_address_is_never_read() {
     let world = World::start(|options| {
         options.integrations = vec![
-            integration("prod", Some(Format::Alertmanager), Auth::Bearer(value("s3cret"))),
+            integration("prod", Some(Format::Alertmanager), Auth::Bearer { token: value("s3cret") }),
             integration("zbx", None, Auth::Basic { user: "zabbix".into(), password: value("pa:ss") }),
             integration("signed", None, Auth::Hmac { secret: value("key"), header: "X-Mayday-Signature".into() }),
         ];
@@ -460,7 +460,7 @@ async fn webhooks_without_a_secret_are_for_loopback_only() {
     assert!(error.contains("only for loopback"), "{error}");
     let empty = mayday::http::Options {
         listen: ([127, 0, 0, 1], 0).into(),
-        integrations: vec![integration("prod", None, Auth::Bearer(value("")))],
+        integrations: vec![integration("prod", None, Auth::Bearer { token: value("") })],
         ..mayday::http::Options::default()
     };
     assert!(World::refused(empty).await.contains("the secret is empty"));

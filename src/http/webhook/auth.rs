@@ -34,13 +34,14 @@ impl Keys {
     /// Which integration's can't be loaded, and why.
     pub(in crate::http) fn load(integrations: &[Integration]) -> Result<Self, String> {
         let load = |integration: &Integration| {
-            let secret = |secret: &crate::http::options::Secret| {
-                secret.load().map_err(|why| format!("integration `{}`: {why}", integration.name))
-            };
-            let key = match &integration.auth {
-                Auth::Bearer(token) => Key::Bearer(secret(token)?),
-                Auth::Basic { user, password } => Key::Basic { user: user.clone(), password: secret(password)? },
-                Auth::Hmac { secret: shared, header } => Key::Hmac { secret: secret(shared)?, header: header.clone() },
+            if integration.auth.secret().expose_secret().is_empty() {
+                let why = "a sender without a secret can't be told from anybody else";
+                return Err(format!("integration `{}`: the secret is empty; {why}", integration.name));
+            }
+            let key = match integration.auth.clone() {
+                Auth::Bearer { token } => Key::Bearer(token),
+                Auth::Basic { user, password } => Key::Basic { user, password },
+                Auth::Hmac { secret, header } => Key::Hmac { secret, header },
             };
             Ok(Sender { name: integration.name.clone(), format: integration.format, key })
         };
