@@ -411,7 +411,6 @@ pub fn incident() -> Incident {
         runs: vec![],
         known: mayday::incident::Known::default(),
         version: 3,
-        known: Default::default(),
     }
 }
 
