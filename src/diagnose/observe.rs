@@ -129,7 +129,15 @@ impl Eye<'_> {
         self.evidence(source, query, Outcome::Data { rows: 1, truncated: false }, says, Vec::new())
     }
 
-    fn clue(&mut self, kind: FaultKind, nature: Nature, weight: f64, onset: Option<Timestamp>, says: String, evidence: usize) {
+    fn clue(
+        &mut self,
+        kind: FaultKind,
+        nature: Nature,
+        weight: f64,
+        onset: Option<Timestamp>,
+        says: String,
+        evidence: usize,
+    ) {
         let service = self.service.to_owned();
         self.observed.clues.push(Clue { service, kind, nature, weight, onset, says, evidence, names: None });
     }
@@ -151,7 +159,8 @@ impl Eye<'_> {
                 }
                 State::Running { pid } => match &process.last_exit {
                     Some(exit) if !exit.ordered && exit.at >= early && exit.at <= self.window.to => {
-                        let says = say::came_back(self.service, &process.name, &exit.to_string(), exit.at, process.exits);
+                        let says =
+                            say::came_back(self.service, &process.name, &exit.to_string(), exit.at, process.exits);
                         let evidence = self.fact("process table", &query, says.clone());
                         self.clue(FaultKind::Crash, Nature::Cause, weight::CAME_BACK, Some(exit.at), says, evidence);
                     }
@@ -186,7 +195,13 @@ impl Eye<'_> {
                 }
                 HealthAnswer::Unwell(why) => {
                     let says = say::unwell(self.service, why);
-                    let evidence = self.evidence("health check", &query, Outcome::Failed { why: why.clone() }, says.clone(), Vec::new());
+                    let evidence = self.evidence(
+                        "health check",
+                        &query,
+                        Outcome::Failed { why: why.clone() },
+                        says.clone(),
+                        Vec::new(),
+                    );
                     self.clue(FaultKind::Error, Nature::Symptom, weight::UNWELL, None, says, evidence);
                 }
                 HealthAnswer::Silent => {
@@ -197,7 +212,13 @@ impl Eye<'_> {
                 }
                 HealthAnswer::Unreachable(why) => {
                     let says = say::unreachable(self.service, since, why);
-                    let evidence = self.evidence("health check", &query, Outcome::Failed { why: why.clone() }, says.clone(), Vec::new());
+                    let evidence = self.evidence(
+                        "health check",
+                        &query,
+                        Outcome::Failed { why: why.clone() },
+                        says.clone(),
+                        Vec::new(),
+                    );
                     // That nobody listens follows from the process having ended; it supports that, and adds nothing.
                     let weight = if ended { 0.3 } else { weight::UNREACHABLE };
                     self.clue(FaultKind::Crash, Nature::Cause, weight, since, says, evidence);
@@ -212,7 +233,9 @@ impl Eye<'_> {
         for target in &seen.targets {
             let query = format!("GET {}", target.url);
             let (says, outcome, weight) = match &target.answer {
-                Some(Answer::Silent(_)) => (say::hangs(self.service, target.since, pid), Outcome::Timeout, weight::HANGS),
+                Some(Answer::Silent(_)) => {
+                    (say::hangs(self.service, target.since, pid), Outcome::Timeout, weight::HANGS)
+                }
                 Some(Answer::Unreachable(why)) => {
                     let weight = if ended { 0.3 } else { weight::UNREACHABLE };
                     (say::unreachable(self.service, target.since, why), Outcome::Failed { why: why.clone() }, weight)
@@ -309,8 +332,10 @@ impl Eye<'_> {
             let sample = vec![Tainted::new(text::capped(&change.sample, 400))];
             let evidence = self.evidence("own logs", &query, outcome, says.clone(), sample);
             self.clue(FaultKind::Error, Nature::Symptom, weight, Some(change.first_at), says, evidence);
-            let others = scope.services.iter().map(|service| service.name.as_str()).filter(|name| *name != self.service);
-            let named = others.filter(|name| names(&change.sample, name)).max_by_key(|name| name.len()).map(str::to_owned);
+            let others =
+                scope.services.iter().map(|service| service.name.as_str()).filter(|name| *name != self.service);
+            let named =
+                others.filter(|name| names(&change.sample, name)).max_by_key(|name| name.len()).map(str::to_owned);
             if let Some(clue) = self.observed.clues.last_mut() {
                 clue.names = named;
             }
@@ -377,7 +402,8 @@ fn named_only(observed: &mut Observed, seen: &[Seen]) {
     }
     for (service, callers) in found {
         // One that just answered its health check is not to blame for what its callers say about a moment ago.
-        let well = seen.iter().any(|one| one.service == service && matches!(one.health, Some((_, HealthAnswer::Well(_)))));
+        let well =
+            seen.iter().any(|one| one.service == service && matches!(one.health, Some((_, HealthAnswer::Well(_)))));
         let mut names: Vec<String> = callers.iter().map(|(caller, ..)| caller.clone()).collect();
         names.sort();
         names.dedup();

@@ -56,7 +56,11 @@ pub(super) fn of(
             EvidenceRef { id, path }
         });
         let what = moved.signal.what.trim_start_matches("the ");
-        let name = if Some(moved.service.as_str()) == subject { what.to_owned() } else { format!("{what} of {}", moved.service) };
+        let name = if Some(moved.service.as_str()) == subject {
+            what.to_owned()
+        } else {
+            format!("{what} of {}", moved.service)
+        };
         Fact {
             name,
             value: say::amount(moved.change.after, moved.signal.unit),

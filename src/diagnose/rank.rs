@@ -48,7 +48,11 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
     for clues in by_service.values_mut() {
         // A cause before a symptom of the same weight; the earlier before the later.
         clues.sort_by(|one, other| {
-            other.weight.total_cmp(&one.weight).then(one.onset.cmp(&other.onset)).then(one.evidence.cmp(&other.evidence))
+            other
+                .weight
+                .total_cmp(&one.weight)
+                .then(one.onset.cmp(&other.onset))
+                .then(one.evidence.cmp(&other.evidence))
         });
     }
     let own: BTreeMap<&str, f64> = by_service.iter().map(|(service, clues)| (*service, noisy_or(clues))).collect();
@@ -130,7 +134,8 @@ impl Roots<'_> {
     fn of(&self, service: &str, seen: &mut BTreeSet<String>) -> String {
         seen.insert(service.to_owned());
         let clues = self.by_service.get(service);
-        let caused = clues.is_some_and(|clues| clues.iter().any(|clue| clue.nature == Nature::Cause && clue.weight >= 0.5));
+        let caused =
+            clues.is_some_and(|clues| clues.iter().any(|clue| clue.nature == Nature::Cause && clue.weight >= 0.5));
         if caused {
             return service.to_owned();
         }

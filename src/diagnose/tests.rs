@@ -194,7 +194,11 @@ fn hang() -> World {
     for caller in ["order-service", "gateway"] {
         world.latency(caller, |at| if at <= 44 { 1_050.0 } else { 12.0 });
     }
-    world.lines("order-service", (0..10).map(|at| (40 - at * 4, "ERROR", format!("inventory-service did not answer within 1000 ms, order {at}"))));
+    world.lines(
+        "order-service",
+        (0..10)
+            .map(|at| (40 - at * 4, "ERROR", format!("inventory-service did not answer within 1000 ms, order {at}"))),
+    );
     world
 }
 
@@ -203,7 +207,11 @@ async fn the_service_that_hangs_is_blamed_and_not_the_one_that_waits_for_it() {
     for subject in ["order-service", "gateway", "inventory-service"] {
         let explained = hang().explain(subject).await;
         let first = &explained.findings[0];
-        assert_eq!((first.component.as_str(), first.kind), ("inventory-service", FaultKind::Crash), "{subject}: {first:?}");
+        assert_eq!(
+            (first.component.as_str(), first.kind),
+            ("inventory-service", FaultKind::Crash),
+            "{subject}: {first:?}"
+        );
         assert!(first.confidence > 0.9, "{first:?}");
         let says = "inventory-service: answers nothing since 14:02:15 UTC (process alive, pid 4712); 1 caller waits";
         assert_eq!(first.says, says);
@@ -234,19 +242,29 @@ async fn a_process_that_ended_is_the_cause_and_its_signal_is_said() {
     let exit = Exit { code: None, signal: Some(9), ordered: false, at: ago(45) };
     world.process("order-service").state = State::Exited { exit: exit.clone() };
     world.process("order-service").last_exit = Some(exit);
-    world.answers("order-service", HealthAnswer::Unreachable("connection refused".into()), Answer::Unreachable("connection refused".into()));
+    world.answers(
+        "order-service",
+        HealthAnswer::Unreachable("connection refused".into()),
+        Answer::Unreachable("connection refused".into()),
+    );
     world.latency("gateway", |at| if at <= 44 { 300.0 } else { 12.0 });
     let explained = world.explain("gateway").await;
     let first = &explained.findings[0];
     assert_eq!((first.component.as_str(), first.kind), ("order-service", FaultKind::Crash));
-    assert_eq!(first.says, "order-service: process order-service ended with signal 9 (SIGKILL) at 14:02:15 UTC; 1 caller waits");
+    assert_eq!(
+        first.says,
+        "order-service: process order-service ended with signal 9 (SIGKILL) at 14:02:15 UTC; 1 caller waits"
+    );
 }
 
 #[tokio::test]
 async fn a_disk_that_fills_up_is_the_cause_of_the_errors_it_makes() {
     let mut world = World::well();
     world.gauge("order-service", "disk_usage", |at| if at <= 60 { 97.0 } else { 40.0 + (at % 5) as f64 });
-    world.lines("order-service", (0..5).map(|at| (30 - at * 4, "ERROR", format!("no space left, order {at} is not kept"))));
+    world.lines(
+        "order-service",
+        (0..5).map(|at| (30 - at * 4, "ERROR", format!("no space left, order {at} is not kept"))),
+    );
     let explained = world.explain("order-service").await;
     let first = &explained.findings[0];
     assert_eq!((first.component.as_str(), first.kind), ("order-service", FaultKind::Disk), "{first:?}");

@@ -13,6 +13,7 @@
 mod box_text;
 pub mod brief;
 pub mod investigate;
+mod notices;
 pub mod ports;
 mod progress;
 mod signals;
@@ -31,6 +32,7 @@ use crate::core::SharedClock;
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
 use crate::incident::{Input, Signal};
+use crate::playbook::notices::{Notice, QueuedNotices};
 use crate::playbook::{RunChanged, Runs};
 use crate::store::SharedStore;
 use crate::work::{Leases, Queue, serve};
@@ -100,10 +102,12 @@ impl Service {
         let (store, clock) = (deps.store.clone(), deps.clock.clone());
         let signals = Arc::new(signals::Signals::new(deps.clone(), &options));
         let progress = Arc::new(progress::Progress::new(deps.clone()));
+        let tell = Arc::new(notices::Tell::new(deps));
         tokio::join!(
             serve(signal_queue(&store, &clock), leases.clone(), clock.clone(), signals, stop.clone()),
             serve(investigate_queue(&store, &clock), leases.clone(), clock.clone(), investigator, stop.clone()),
             serve(run_queue(&store, &clock), leases.clone(), clock.clone(), progress, stop.clone()),
+            serve(notice_queue(&store, &clock), leases, clock.clone(), tell, stop),
         );
     }
 }
@@ -118,6 +122,10 @@ fn investigate_queue(store: &SharedStore, clock: &SharedClock) -> Queue<Investig
 
 fn run_queue(store: &SharedStore, clock: &SharedClock) -> Queue<RunChanged> {
     Queue::new("run-changed", store.clone(), clock.clone())
+}
+
+fn notice_queue(store: &SharedStore, clock: &SharedClock) -> Queue<Notice> {
+    Queue::new(QueuedNotices::QUEUE, store.clone(), clock.clone())
 }
 
 fn inbox(store: &SharedStore, clock: &SharedClock) -> Queue<Input> {

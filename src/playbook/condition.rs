@@ -265,7 +265,7 @@ impl Walk<'_> {
                 }
                 Expr::Ident(name) => {
                     let root = name.trim_start_matches('.').to_owned();
-                    if !self.bound.iter().any(|bound| *bound == root) {
+                    if !self.bound.contains(&root) {
                         fields.reverse();
                         let place = self.at(at.id);
                         self.references.push(Reference { root, fields, at: place });

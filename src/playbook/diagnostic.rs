@@ -140,7 +140,7 @@ impl Report {
     /// The mistakes in the order of the file.
     #[must_use]
     pub fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| (a.place, a.code).cmp(&(b.place, b.code)));
+        self.found.sort_by_key(|found| (found.place, found.code));
         self.found.dedup();
         self.found
     }

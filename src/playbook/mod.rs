@@ -4,6 +4,7 @@
 //! Architecture Invariant: event, folded status and runtime state are three types.
 
 pub mod action;
+pub mod authoring;
 pub mod book;
 mod check;
 pub mod condition;

@@ -53,6 +53,22 @@ pub fn ended(outcome: &str, what: &str) -> String {
     format!("{}: {}", upper_first(outcome), lower_first(what))
 }
 
+/// A change as a phrase that names its object: `Restart order-service`. None for kinds whose own name says more.
+#[must_use]
+pub fn change(kind: &str, service: &str) -> Option<String> {
+    let verb = match kind {
+        "Service_Restart" | "Kubernetes_Restart" => "Restart",
+        "Kubernetes_Scale" | "Cloud_Scale" => "Scale",
+        "Kubernetes_Rollback" => "Roll back",
+        "Config_Rollback" => "Roll back the configuration of",
+        "Disk_Cleanup" => "Clean up the disk of",
+        "Cache_Clear" => "Clear the cache of",
+        "Traffic_Shift" => "Shift the traffic of",
+        _ => return None,
+    };
+    Some(format!("{verb} {service}"))
+}
+
 /// Several changes in one plan.
 #[must_use]
 pub fn several(playbook: &str, changes: usize) -> String {

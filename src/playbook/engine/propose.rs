@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::journal::{Journaled, event_key, open_key, status_key};
 use super::{Engine, locked, shard_of};
-use crate::access::{Actor, AuditRecord, Risk};
+use crate::access::{Actor, AuditRecord};
 use crate::alert::Alert;
 use crate::core::message::playbook as say;
 use crate::core::{RunId, Timestamp, digest};
@@ -19,7 +19,7 @@ use crate::playbook::book::Book;
 use crate::playbook::run::{Event, Head, TaskHead, apply};
 use crate::playbook::text::{self, Use};
 use crate::playbook::view::{ProposeRequest, Proposed};
-use crate::playbook::{Error, RunChanged, parameters, tasks};
+use crate::playbook::{Error, RunChanged, parameters};
 use crate::store::{self, Batch, Key, Range, Record};
 
 /// The text of a playbook's version, kept as long as runs refer to it.
@@ -86,7 +86,8 @@ pub async fn propose(engine: &Engine, request: ProposeRequest) -> Result<Propose
         return Err(Error::NotHere(why));
     }
     let alert = request.alert.as_ref().map(alert_json);
-    let values = parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
+    let values =
+        parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
     let made = Key::of(["run-key", &digest::hex(request.key.as_bytes())]);
     let book = engine.keep(book);
     // A conflict means that someone else proposed at the same moment: look again.
@@ -150,16 +151,7 @@ async fn first_commit(
         alert: alert.cloned(),
         at: now,
         deadline: now.checked_add(longest.0).unwrap_or(now),
-        tasks: playbook
-            .tasks
-            .iter()
-            .map(|task| TaskHead {
-                id: task.id.clone(),
-                name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
-                kind: task.kind.clone(),
-                changes: tasks::risk(task) > Risk::Read,
-            })
-            .collect(),
+        tasks: TaskHead::of(playbook),
         lock: guards.lock.clone(),
     };
     let event = Event::Proposed { head: Box::new(head) };
@@ -187,7 +179,13 @@ async fn first_commit(
 }
 
 /// What a person proposed is audited; what Mayday proposed is in the journal, and changes nothing before people decide.
-async fn commit(engine: &Engine, batch: Batch, request: &ProposeRequest, playbook: &str, run: RunId) -> Result<(), Error> {
+async fn commit(
+    engine: &Engine,
+    batch: Batch,
+    request: &ProposeRequest,
+    playbook: &str,
+    run: RunId,
+) -> Result<(), Error> {
     let parts = &engine.0.parts;
     match &request.by {
         Actor::Mayday(_) => parts.store.commit(batch).await?,
@@ -228,7 +226,8 @@ async fn guards(
                 Some(alert) => json!({"params": values, "alert": alert}),
                 None => json!({"params": values}),
             };
-            text::render(words, &seen, Use::People).map_err(|why| Error::BadParameters(format!("concurrency_key: {why}")))?
+            text::render(words, &seen, Use::People)
+                .map_err(|why| Error::BadParameters(format!("concurrency_key: {why}")))?
         }
         None => String::new(),
     };

@@ -9,6 +9,8 @@ use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, PersonId, Request, Vote};
 use crate::core::{IncidentId, RunId, Timestamp};
 use crate::playbook::action::Intent;
+use crate::playbook::model::{Playbook, Risk, Task};
+use crate::playbook::tasks;
 use crate::playbook::view::RunOutcome;
 
 /// What does not change in the life of a run.
@@ -53,6 +55,20 @@ pub struct TaskHead {
     pub kind: String,
     /// Whether it changes something.
     pub changes: bool,
+}
+
+impl TaskHead {
+    /// The tasks of a playbook.
+    #[must_use]
+    pub fn of(playbook: &Playbook) -> Vec<Self> {
+        let head = |task: &Task| Self {
+            id: task.id.clone(),
+            name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
+            kind: task.kind.clone(),
+            changes: tasks::risk(task) > Risk::Read,
+        };
+        playbook.tasks.iter().map(head).collect()
+    }
 }
 
 /// A request for approval of the changes that can be made now.

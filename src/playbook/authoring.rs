@@ -1,0 +1,225 @@
+//! For authors: check files, look at what a playbook would do here, run its tests, and the schema for editors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::action::{Context, Planned};
+use super::book::Book;
+use super::diagnostic::{Code, Diagnostic, Place};
+use super::engine::{parameters_of, unsupported};
+use super::model::{Playbook, Risk};
+use super::options::Approvals;
+use super::registry::Registry;
+use super::run::{Event, Head, Status, TaskHead, apply};
+use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
+use super::{library, parameters};
+use crate::access::Actor;
+use crate::core::message::playbook as say;
+use crate::core::{RunId, Timestamp};
+
+pub use super::testing::{TestReport, run_tests};
+
+/// Every mistake in a file, or in the playbooks of a folder; two files with one id included.
+#[must_use]
+pub fn check(path: &Path) -> Vec<Diagnostic> {
+    load(path).1
+}
+
+/// The playbooks of a file or a folder that are right, and every mistake of the others.
+#[must_use]
+pub fn load(path: &Path) -> (Vec<Book>, Vec<Diagnostic>) {
+    let mut mistakes = Vec::new();
+    let files = if path.is_dir() { library::files(path, &mut mistakes) } else { vec![path.to_owned()] };
+    let mut books: Vec<Book> = Vec::new();
+    for file in files {
+        match library::read(&file) {
+            Ok(book) => {
+                let id = &book.playbook.playbook_id;
+                if let Some(first) = books.iter().find(|first| first.playbook.playbook_id == *id) {
+                    mistakes.push(Diagnostic {
+                        file: book.file.clone(),
+                        place: Place { line: 1, column: 1 },
+                        code: Code::PB028,
+                        says: format!("`{id}` is also the id of {}; rename one", first.file),
+                    });
+                } else {
+                    books.push(book);
+                }
+            }
+            Err(wrong) => mistakes.extend(wrong),
+        }
+    }
+    (books, mistakes)
+}
+
+/// Every mistake in a text; `file` is what to call it.
+#[must_use]
+pub fn check_text(file: &str, text: &[u8]) -> Vec<Diagnostic> {
+    Book::read(file, text).err().unwrap_or_default()
+}
+
+/// What one task of a playbook would do here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// Its id.
+    pub task: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// How risky it is.
+    pub risk: Risk,
+    /// How many people must approve it.
+    pub people: u32,
+    /// What is known now.
+    pub would: Would,
+}
+
+/// What is known of a task before a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Would {
+    /// It reads; nothing changes.
+    Read,
+    /// It would change this.
+    Change(Box<Planned>),
+    /// It depends on what earlier tasks find out: the sentence says on what.
+    Later(String),
+    /// It can't be done here, and why.
+    NotHere(String),
+}
+
+/// Works out what a playbook would do here with these parameters, without changing anything and without running its read
+/// tasks. Changes that need an earlier output are said to be planned later, in the run.
+///
+/// # Errors
+/// The parameters don't fit.
+pub async fn plan(
+    book: &Book,
+    actions: &Registry,
+    given: &BTreeMap<String, Value>,
+    approvals: &Approvals,
+    now: Timestamp,
+) -> Result<Vec<Preview>, String> {
+    let values = parameters::resolve(&book.playbook, given, None)?;
+    let status = before(book, values, now)?;
+    let refused = unsupported(book);
+    let mut previews = Vec::new();
+    for (index, task) in book.playbook.tasks.iter().enumerate() {
+        let risk = tasks::risk(task);
+        let spec = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
+        let people = if risk == Risk::Read { 0 } else { approvals.of(risk).max(spec) };
+        let name = if task.name.is_empty() { task.id.clone() } else { task.name.clone() };
+        let own = matches!(task.kind.as_str(), "Verify") || (task.kind == "Wait" && task.parameters.contains_key("until"));
+        let would = if let Some(why) = refused.as_ref().filter(|why| why.starts_with(&format!("{}:", task.id))) {
+            Would::NotHere(why.clone())
+        } else if own {
+            Would::Read
+        } else {
+            match actions.get(&task.kind) {
+                None => Would::NotHere(say::no_executor(&task.kind)),
+                Some(_) if risk == Risk::Read => Would::Read,
+                Some(action) => match parameters_of(book, &status, index) {
+                    Err(why) => Would::Later(why),
+                    Ok(rendered) => {
+                        let context = Context {
+                            run: status.head.run,
+                            task: task.id.clone(),
+                            task_name: name.clone(),
+                            incident: None,
+                            by: status.head.by.clone(),
+                            now,
+                        };
+                        match action.plan(&context, &rendered).await {
+                            Ok(planned) => Would::Change(Box::new(planned)),
+                            Err(error) => Would::NotHere(error.to_string()),
+                        }
+                    }
+                },
+            }
+        };
+        previews.push(Preview { task: task.id.clone(), name, kind: task.kind.clone(), risk, people, would });
+    }
+    Ok(previews)
+}
+
+/// A run that has not begun.
+fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> Result<Status, String> {
+    let head = Head {
+        run: RunId::new(0),
+        playbook: book.playbook.playbook_id.clone(),
+        playbook_name: book.playbook.name.clone(),
+        version: book.version(),
+        digest: book.digest.clone(),
+        incident: None,
+        by: Actor::Mayday("plan".to_owned()),
+        parameters,
+        alert: None,
+        at: now,
+        deadline: now,
+        tasks: TaskHead::of(&book.playbook),
+        lock: None,
+    };
+    apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|illegal| illegal.to_string())
+}
+
+/// The JSON schema of a playbook file, for editors: the model's, with the task types and each one's parameters.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = serde_json::to_value(schemars::schema_for!(Playbook)).unwrap_or_default();
+    schema["title"] = json!("A Mayday playbook");
+    if let Some(task) = schema.pointer_mut("/$defs/Task") {
+        let names: Vec<&str> = TASK_TYPES.iter().map(|task_type| task_type.name).collect();
+        task["properties"]["type"]["enum"] = json!(names);
+        task["allOf"] = TASK_TYPES.iter().map(per_type).collect();
+    }
+    schema
+}
+
+fn per_type(task_type: &tasks::TaskType) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    let open = match task_type.takes {
+        Takes::Anything => true,
+        Takes::These(declared) => {
+            for parameter in declared {
+                // Text with `{{ … }}` may stand for any of them.
+                let kinds = match parameter.kind {
+                    ParamKind::Text | ParamKind::Name | ParamKind::Duration | ParamKind::Condition => json!(["string"]),
+                    ParamKind::Texts => json!(["array", "string"]),
+                    ParamKind::Whole | ParamKind::Number => json!(["number", "string"]),
+                    ParamKind::Bool => json!(["boolean", "string"]),
+                    ParamKind::Map => json!(["object"]),
+                };
+                properties.insert(parameter.name.to_owned(), json!({"type": kinds, "description": parameter.doc}));
+                if parameter.required {
+                    required.push(parameter.name);
+                }
+            }
+            false
+        }
+    };
+    let mut needed = Vec::new();
+    if !required.is_empty() {
+        needed.push("parameters");
+    }
+    if task_type.action_line {
+        needed.push("action");
+    }
+    json!({
+        "if": {"properties": {"type": {"const": task_type.name}}, "required": ["type"]},
+        "then": {
+            "description": task_type.doc,
+            "required": needed,
+            "properties": {
+                "parameters": {
+                    "type": "object",
+                    "properties": properties,
+                    "required": required,
+                    "additionalProperties": open,
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,310 @@
+//! A world for engine tests: a store in memory, a clock that runs fast, and actions that count what they did to a target.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mayday::access::{Actor, Audit, Person, PersonId, Role};
+use mayday::core::clock::ManualClock;
+use mayday::core::{BoxFuture, Clock as _, RunId, SharedClock, Timestamp};
+use mayday::playbook::action::{Action, Change, Context, Error, Intent, Perform, Planned, Probe, Settle};
+use mayday::playbook::view::{Decided, Order};
+use mayday::playbook::{
+    Book, Engine, Faults, Library, Options, Parts, ProposeRequest, Proposed, QueuedNotices, Registry, RunState, RunView,
+    Runs as _, TaskState,
+};
+use mayday::store::SharedStore;
+use mayday::store::memory::Memory;
+use mayday::work::Leases;
+use serde_json::{Value, json};
+
+/// What performing a task comes to, try by try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It happens and says so.
+    Do,
+    /// It does not happen, and may the next time.
+    Transient,
+    /// It does not happen and never will.
+    Permanent,
+    /// It happens, but the answer is lost.
+    DoUnsaid,
+    /// It does not happen, and the answer is lost.
+    Lost,
+    /// It never answers; it has not happened.
+    Hang,
+    /// The action breaks off before it did anything.
+    Panic,
+}
+
+/// The system outside: what was done to it, and how it will behave.
+#[derive(Debug, Default)]
+pub struct Target {
+    /// How often each effect happened, by idempotency key.
+    pub happened: HashMap<String, u32>,
+    /// The key of each task's effects.
+    pub keys: HashMap<String, Vec<String>>,
+    /// How often each task was performed, whatever came of it.
+    pub calls: HashMap<String, u32>,
+    /// What the next performances of a task come to; then `Do`.
+    pub script: HashMap<String, VecDeque<Act>>,
+    /// Outputs by task; a queue, the last one stays.
+    pub outputs: HashMap<String, VecDeque<Value>>,
+    /// The object each change sees, by task; part of its plan.
+    pub objects: HashMap<String, String>,
+    /// Messages that were sent.
+    pub said: Vec<String>,
+}
+
+pub type SharedTarget = Arc<Mutex<Target>>;
+
+/// One fake action.
+struct Fake {
+    kind: &'static str,
+    settle: Settle,
+    target: SharedTarget,
+}
+
+fn lock(target: &SharedTarget) -> MutexGuard<'_, Target> {
+    target.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fake {
+    fn output(target: &mut Target, task: &str) -> Value {
+        match target.outputs.get_mut(task) {
+            Some(queue) if queue.len() > 1 => queue.pop_front().unwrap_or_default(),
+            Some(queue) => queue.front().cloned().unwrap_or_default(),
+            None => json!({"value": 1, "http_status": 200, "healthy": true, "token": "xoxb-1234567890-abcdefghij"}),
+        }
+    }
+
+    fn happens(target: &mut Target, context: &Context, intent: &Intent) {
+        *target.happened.entry(intent.idempotency_key.clone()).or_default() += 1;
+        let keys = target.keys.entry(context.task.clone()).or_default();
+        if !keys.contains(&intent.idempotency_key) {
+            keys.push(intent.idempotency_key.clone());
+        }
+        if let Some(message) = intent.target["message"].as_str() {
+            target.said.push(message.to_owned());
+        }
+    }
+}
+
+impl Action for Fake {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+    fn settle(&self, _: &Value) -> Settle {
+        self.settle
+    }
+    fn default_timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+    fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+        let object = lock(&self.target).objects.get(&context.task).cloned().unwrap_or_else(|| "the object".to_owned());
+        let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
+        Box::pin(std::future::ready(Ok(Planned {
+            object,
+            changes: vec![change],
+            target: parameters.clone(),
+            radius: "one object".to_owned(),
+            undo: None,
+            details: Vec::new(),
+        })))
+    }
+    fn perform<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+        Box::pin(async move {
+            let act = {
+                let mut target = lock(&self.target);
+                *target.calls.entry(context.task.clone()).or_default() += 1;
+                let act = target.script.get_mut(&context.task).and_then(VecDeque::pop_front).unwrap_or(Act::Do);
+                if matches!(act, Act::Do | Act::DoUnsaid) {
+                    Self::happens(&mut target, context, intent);
+                }
+                act
+            };
+            match act {
+                Act::Do => Ok(Perform::Done(Self::output(&mut lock(&self.target), &context.task))),
+                Act::Transient => Err(Error::Transient("not now".to_owned())),
+                Act::Permanent => Err(Error::Permanent("never".to_owned())),
+                Act::DoUnsaid | Act::Lost => Err(Error::InDoubt("the answer is lost".to_owned())),
+                Act::Hang => std::future::pending().await,
+                Act::Panic => panic!("the action breaks off (on purpose)"),
+            }
+        })
+    }
+    fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
+        let mut target = lock(&self.target);
+        let found = if target.happened.contains_key(&intent.idempotency_key) {
+            Probe::Done(Self::output(&mut target, &context.task))
+        } else {
+            Probe::NotDone
+        };
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
+/// Everything a test needs.
+pub struct World {
+    pub store: SharedStore,
+    pub clock: ManualClock,
+    pub target: SharedTarget,
+    pub options: Options,
+    texts: Vec<String>,
+    pump: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+pub fn person(name: &str, role: Role) -> Person {
+    Person { id: PersonId(format!("web:{name}")), name: name.to_owned(), role, teams: Vec::new() }
+}
+
+impl World {
+    pub fn of(texts: &[&str]) -> Self {
+        let clock = ManualClock::at(Timestamp::from_second(1_767_225_600).unwrap());
+        let ticking = clock.clone();
+        // Time runs, a quarter of a second at a time, whenever everything else has had its turn.
+        let pump = tokio::spawn(async move {
+            loop {
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                ticking.advance(Duration::from_millis(250));
+            }
+        });
+        let mut options = Options::default();
+        options.approvals.destructive = std::num::NonZeroU32::MIN;
+        Self {
+            store: Memory::shared(),
+            clock,
+            target: SharedTarget::default(),
+            options,
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            pump,
+        }
+    }
+
+    pub fn clock(&self) -> SharedClock {
+        Arc::new(self.clock.clone())
+    }
+
+    pub fn target(&self) -> MutexGuard<'_, Target> {
+        lock(&self.target)
+    }
+
+    /// A new process on the store: it takes all shards over.
+    pub async fn engine(&self, faults: Faults) -> Engine {
+        let fake = |kind, settle| -> Arc<dyn Action> { Arc::new(Fake { kind, settle, target: self.target.clone() }) };
+        let actions = vec![
+            fake("API_Call", Settle::Repeat),
+            fake("Metric_Query", Settle::Repeat),
+            fake("Log_Aggregation", Settle::Repeat),
+            fake("Notification", Settle::Repeat),
+            fake("Disk_Cleanup", Settle::Repeat),
+            fake("Service_Restart", Settle::Probe),
+            fake("Run_Command", Settle::AskPerson),
+        ];
+        let books = self.texts.iter().map(|text| {
+            Book::read("test.yaml", text.as_bytes())
+                .unwrap_or_else(|wrong| panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        });
+        let parts = Parts {
+            leases: Leases::take_all(&self.store, &self.clock(), "test").await.unwrap(),
+            audit: Audit::new(self.store.clone(), self.clock()),
+            library: Arc::new(Library::of(books)),
+            actions: Registry::new(actions),
+            options: self.options.clone(),
+            store: self.store.clone(),
+            clock: self.clock(),
+        };
+        let notices = Arc::new(QueuedNotices::new(self.store.clone(), self.clock()));
+        Engine::with(parts, notices, faults)
+    }
+
+    pub fn request(&self, playbook: &str, key: &str) -> ProposeRequest {
+        ProposeRequest {
+            playbook: playbook.to_owned(),
+            parameters: BTreeMap::new(),
+            incident: None,
+            alert: None,
+            by: Actor::Mayday("heal".to_owned()),
+            key: key.to_owned(),
+        }
+    }
+
+    pub async fn propose(&self, engine: &Engine, playbook: &str) -> RunId {
+        match engine.propose(self.request(playbook, "key")).await.unwrap() {
+            Proposed::New(run) | Proposed::Already(run) => run,
+        }
+    }
+
+    /// Waits until something is true of a run; fails after 20 s of real time.
+    pub async fn until(&self, engine: &Engine, run: RunId, what: &str, wanted: impl Fn(&RunView) -> bool) -> RunView {
+        let begun = std::time::Instant::now();
+        loop {
+            let view = engine.get(run).await.unwrap().unwrap();
+            if wanted(&view) {
+                return view;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "never {what}: {view:#?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub async fn until_ended(&self, engine: &Engine, run: RunId) -> RunView {
+        self.until(engine, run, "ended", |view| view.state == RunState::Ended).await
+    }
+
+    pub async fn until_asked(&self, engine: &Engine, run: RunId) -> RunView {
+        self.until(engine, run, "asked", |view| view.approval.is_some()).await
+    }
+
+    pub async fn approve(&self, engine: &Engine, run: RunId, name: &str) -> Decided {
+        let order = Order::Approve { plan_hash: None, reason: None };
+        engine.order(run, order, &person(name, Role::Approver)).await.unwrap()
+    }
+
+    /// Does what people do until the run has ended or the process died: approves, and says truly what happened.
+    pub async fn finish(&self, engine: &Engine, run: RunId) -> Option<RunView> {
+        let begun = std::time::Instant::now();
+        loop {
+            if engine.has_crashed() {
+                return None;
+            }
+            let view = engine.get(run).await.unwrap().unwrap();
+            if view.state == RunState::Ended {
+                return Some(view);
+            }
+            if view.approval.is_some() {
+                // The process may die while it is asked: then there is no answer, and the next one asks again.
+                let order = Order::Approve { plan_hash: None, reason: None };
+                let _ = engine.order(run, order, &person("ana", Role::Approver)).await;
+            }
+            for task in view.tasks.iter().filter(|task| task.state == TaskState::InDoubt) {
+                let happened = {
+                    let target = self.target();
+                    target.keys.get(&task.id).is_some_and(|keys| keys.iter().any(|key| target.happened.contains_key(key)))
+                };
+                let answer = if happened { "done" } else { "not_done" }.to_owned();
+                let order = Order::Answer { task: task.id.clone(), answer };
+                let _ = engine.order(run, order, &person("ana", Role::Approver)).await;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "never ended: {view:#?}\n{:#?}", self.target());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// State per task.
+    pub fn states(view: &RunView) -> BTreeMap<String, TaskState> {
+        view.tasks.iter().map(|task| (task.id.clone(), task.state)).collect()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,98 @@
+//! The playbook language from outside: the design's example, hostile input, the schema.
+
+use mayday::playbook::Book;
+use mayday::playbook::authoring;
+use mayday::playbook::condition::Condition;
+use mayday::playbook::text;
+use proptest::prelude::*;
+use serde_json::json;
+
+const EXAMPLE: &str = include_str!("../data/playbooks/design-example.yaml");
+
+#[test]
+fn the_example_of_the_design_loads_as_it_stands() {
+    assert_eq!(authoring::check_text("example.yaml", EXAMPLE.as_bytes()), []);
+    let book = Book::read("example.yaml", EXAMPLE.as_bytes()).unwrap();
+    assert_eq!(book.playbook.tasks.len(), 5);
+    assert_eq!(book.conditions[3].len(), 2);
+}
+
+#[test]
+fn the_schema_names_every_task_type_and_their_parameters() {
+    let schema = authoring::schema();
+    let task = &schema["$defs"]["Task"];
+    assert_eq!(task["properties"]["type"]["enum"].as_array().unwrap().len(), 24);
+    let restart = task["allOf"].as_array().unwrap().iter().find(|rule| rule["if"]["properties"]["type"]["const"] == "Service_Restart");
+    assert_eq!(restart.unwrap()["then"]["properties"]["parameters"]["required"], json!(["service"]));
+    assert_eq!(schema["additionalProperties"], json!(false));
+}
+
+/// Pieces that playbooks are made of, put together wrongly more often than rightly.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("tasks:".to_owned()),
+        Just("\n".to_owned()),
+        Just("  - ".to_owned()),
+        Just("{{ ".to_owned()),
+        Just(" }}".to_owned()),
+        Just("{%".to_owned()),
+        Just("&a [*a]".to_owned()),
+        Just("id: a".to_owned()),
+        Just("depends_on: [a]".to_owned()),
+        Just("conditions: ['a.b < 1']".to_owned()),
+        Just("type: API_Call".to_owned()),
+        Just("[[[{".to_owned()),
+        Just("'\"".to_owned()),
+        Just("? : - #".to_owned()),
+        Just("1e999 .nan 0x7".to_owned()),
+        "[a-z_.<>=&|!(){}\\[\\]'\"0-9é \\n-]{0,12}",
+        ".{0,6}",
+    ]
+}
+
+fn soup() -> impl Strategy<Value = String> {
+    proptest::collection::vec(piece(), 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_either_a_playbook_or_mistakes_with_places(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        if let Err(mistakes) = Book::read("x", &bytes) {
+            prop_assert!(!mistakes.is_empty());
+            prop_assert!(mistakes.iter().all(|mistake| mistake.place.line > 0 && mistake.place.column > 0));
+        }
+    }
+
+    #[test]
+    fn pieces_of_playbooks_are_either_a_playbook_or_mistakes(text in soup()) {
+        let _ = Book::read("x", text.as_bytes());
+        let _ = Book::read("x", format!("playbook_id: P\nname: n\n{text}").as_bytes());
+    }
+
+    #[test]
+    fn the_example_with_a_piece_changed_is_never_a_crash(at in 0_usize..2000, cut in 0_usize..60, piece in piece()) {
+        let chars: Vec<char> = EXAMPLE.chars().collect();
+        let at = at.min(chars.len());
+        let end = (at + cut).min(chars.len());
+        let text: String = chars[..at].iter().copied().chain(piece.chars()).chain(chars[end..].iter().copied()).collect();
+        let _ = Book::read("x", text.as_bytes());
+    }
+
+    #[test]
+    fn any_condition_is_parsed_or_refused_and_evaluating_it_never_panics(text in soup()) {
+        if let Ok(condition) = Condition::parse(&text) {
+            let _ = condition.holds(&json!({"a": {"b": 1, "l": [1, 2, 3], "t": "x"}}));
+        }
+    }
+
+    #[test]
+    fn any_text_is_filled_in_or_refused(text in soup()) {
+        let _ = text::names(&text);
+        let _ = text::render(&text, &json!({"a": {"b": "x y"}}), text::Use::People);
+        if let Ok(rendered) = text::render("{{ a }}", &json!({"a": text.clone()}), text::Use::Change) {
+            prop_assert!(rendered.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{rendered:?}");
+        }
+    }
+}
