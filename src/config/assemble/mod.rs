@@ -26,6 +26,7 @@ use crate::core::SharedClock;
 use crate::core::clock::SystemClock;
 use crate::core::message::config as message;
 use crate::core::stop::Stopper;
+use crate::diagnose::{self, Diagnosis, HttpHealth};
 use crate::http::doors::{DemoPanel, Doors};
 use crate::http::wire::{People, Stored};
 use crate::incident::{self, Incidents};
@@ -149,6 +150,13 @@ impl Bot {
         });
         let runs: Arc<dyn Runs> = Arc::new(engine.clone());
 
+        let reads = diagnose::Sources {
+            logs: logs.clone(),
+            metrics: metrics.clone(),
+            machine: Arc::new(eyes.clone()),
+            health: Arc::new(HttpHealth::new()?),
+        };
+        let diagnosis = Diagnosis::new(reads, catalog.clone(), config.diagnose.clone(), clock.clone());
         let heal = heal::Service::new(
             heal::Deps {
                 store: store.clone(),
@@ -156,7 +164,7 @@ impl Bot {
                 incidents: Arc::new(incidents.clone()),
                 runs: runs.clone(),
                 triggers: library.clone(),
-                explains: Arc::new(ports::NoDiagnosis),
+                explains: Arc::new(diagnosis),
             },
             config.heal.clone(),
             leases.clone(),

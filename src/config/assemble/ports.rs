@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::access::audit;
 use crate::alert::Alert;
 use crate::core::{BoxFuture, IncidentId};
-use crate::heal::{Explained, Explains};
 use crate::http::doors::{Collection, Listing, ReadError, Reads};
 use crate::http::wire::Stored;
 use crate::incident::{Incident, Intake, Moment};
@@ -18,16 +17,6 @@ pub struct OwnAlerts(pub Intake);
 impl AlertSink for OwnAlerts {
     fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
         self.0.hand_over(alerts)
-    }
-}
-
-/// Says of every incident that its cause was not looked for; stands here until `diagnose/` does it.
-pub struct NoDiagnosis;
-
-impl Explains for NoDiagnosis {
-    fn explain<'a>(&'a self, _: &'a Incident) -> BoxFuture<'a, Explained> {
-        let not_seen = vec!["this version does not look for causes yet".to_owned()];
-        Box::pin(std::future::ready(Explained { not_seen, ..Explained::default() }))
     }
 }
 
