@@ -148,13 +148,7 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
 /// Makes the answer to an order that takes effect: the audit's word, the events, details for the audit, the sentence.
 type Done<'a> = dyn Fn(&str, Vec<Event>, serde_json::Value, String) -> Answer + 'a;
 
-fn reply(
-    status: &Status,
-    task: &str,
-    answer: &str,
-    person: &Person,
-    done: &Done<'_>,
-) -> Answer {
+fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done<'_>) -> Answer {
     let run = status.head.run;
     let near = super::nearest::hint(task, status.head.tasks.iter().map(|head| head.id.as_str()));
     let Some(index) = status.index(task) else {
