@@ -219,3 +219,16 @@ fn an_answers_own_word_on_its_health_counts() {
     assert!(is_healthy(204, &json!("")));
     assert!(!is_healthy(503, &json!({"status": "UP"})));
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_path_is_made_of_it_is_refused_or_stays_below_its_base(
+        path in "([/.%?@:a-z]|%2e|%2F|%5c|\\.\\./|//|\\\\|\u{2024}){0,12}",
+    ) {
+        if let Ok(url) = join("http://shop.example:81/base", &path) {
+            proptest::prop_assert_eq!((url.host_str(), url.port()), (Some("shop.example"), Some(81)));
+            proptest::prop_assert!(url.path().starts_with("/base/"), "{}", url);
+            proptest::prop_assert!(!url.path().split('/').any(|part| part == ".."), "{}", url);
+        }
+    }
+}

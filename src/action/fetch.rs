@@ -141,5 +141,9 @@ fn failure(error: &reqwest::Error) -> Failure {
     }
     // The innermost cause says it best; the outer text repeats the URL with its query, where secrets may stand.
     let why = if error.is_timeout() { "no answer in time".to_owned() } else { last };
+    if error.is_builder() {
+        // The request can't be written at all (a key that is no header, for instance).
+        return Failure::Refused(why);
+    }
     if error.is_connect() { Failure::NotSent(why) } else { Failure::Broken(why) }
 }

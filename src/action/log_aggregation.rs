@@ -1,6 +1,5 @@
-//! `Log_Aggregation`: counts a service's log lines, those with a keyword, and errors, and groups the newest by shape.
+//! `Log_Aggregation`: counts a service's log lines, those with a keyword, and errors, and groups the newest by template.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{parameters, reading};
+use crate::analysis::templates::Miner;
 use crate::catalog::Catalog;
 use crate::core::duration::Span;
 use crate::core::redact::redact;
@@ -17,12 +17,12 @@ use crate::playbook::action::{Context, Error, Intent, Perform, Planned, Settle};
 use crate::source::{self, LogLine, LogQuery, Logs};
 
 const KIND: &str = "Log_Aggregation";
-/// Lines that are read for grouping by shape; the counts cover all.
+/// Lines that are read for their templates; the counts cover all.
 const READ: usize = 500;
 /// Longest line in the output, bytes.
 const LINE: usize = 500;
-/// Shapes in the output.
-const SHAPES: usize = 10;
+/// Templates in the output.
+const TEMPLATES: usize = 10;
 
 /// The executor.
 pub struct LogAggregation {
@@ -102,7 +102,7 @@ impl Action for LogAggregation {
                 "error_rate": rate(page.errors),
                 "matched_rate": rate(page.matched),
                 "lines": page.lines[newest..].iter().map(shown).collect::<Vec<_>>(),
-                "templates": shapes(&page.lines),
+                "templates": templates(&page.lines),
                 "truncated": page.truncated,
                 "has_data": page.total > 0,
             })))
@@ -122,20 +122,17 @@ fn shown(line: &LogLine) -> Value {
     json!({"at": line.at, "level": line.level, "text": text::capped(&redact(line.text.as_data()), LINE)})
 }
 
-/// Lines grouped by their shape: words with a digit stand as `<*>`, so that ids and times don't make lines different.
-fn shapes(lines: &[LogLine]) -> Vec<Value> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+/// Lines grouped by their template, most frequent first.
+fn templates(lines: &[LogLine]) -> Vec<Value> {
+    let mut miner = Miner::default();
     for line in lines {
-        let clean = redact(line.text.as_data());
-        let words = clean.split_whitespace().take(40);
-        let shape: Vec<&str> =
-            words.map(|word| if word.bytes().any(|byte| byte.is_ascii_digit()) { "<*>" } else { word }).collect();
-        *counts.entry(text::capped(&shape.join(" "), LINE)).or_default() += 1;
+        miner.learn(&redact(line.text.as_data()));
     }
-    let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    counts.truncate(SHAPES);
-    counts.into_iter().map(|(template, count)| json!({"template": template, "count": count})).collect()
+    let mut found: Vec<(u64, String)> =
+        (0..miner.len()).filter_map(|id| Some((miner.count(id), text::capped(&miner.template(id)?, LINE)))).collect();
+    found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    found.truncate(TEMPLATES);
+    found.into_iter().map(|(count, template)| json!({"template": template, "count": count})).collect()
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ const PROGRAM_TIME: Duration = Duration::from_secs(60);
 /// Outcomes remembered, so that the same intent twice is one restart.
 const REMEMBERED: usize = 64;
 
-/// Restarts processes; implemented by whoever started them.
+/// Restarts processes; implemented for the supervisor of `watch` in `supervised.rs`.
 pub trait ProcessControl: Send + Sync + 'static {
     /// How a process stands.
-    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, String>>;
+    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Ends it (kindly, then by force) and starts it again; returns when the new one runs. The same key twice is one restart.
-    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, String>>;
+    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
 }
 
 /// How a process stands. Pid and start together are its identity: pids come again.
@@ -93,7 +93,7 @@ impl ServiceRestart {
     }
 
     async fn state(&self, process: &str) -> Result<ProcessState, Error> {
-        self.processes()?.state(process).await.map_err(Error::Permanent)
+        self.processes()?.state(process).await
     }
 
     fn remembered(&self, key: &str) -> Option<Value> {
@@ -123,7 +123,7 @@ impl ServiceRestart {
         if now.pid.is_some() && now != before {
             return Err(Error::Permanent(say::process_moved(service, &words(before), &words(now))));
         }
-        let after = self.processes()?.restart(process, key).await.map_err(Error::InDoubt)?;
+        let after = self.processes()?.restart(process, key).await?;
         let output = output(service, before, after);
         self.remember(key, &output);
         Ok(output)

@@ -48,12 +48,12 @@ fn sleep() -> Child {
 }
 
 impl ProcessControl for Keeper {
-    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
-        let state = if name == "orders" { Ok(self.now()) } else { Err(format!("no process {name}")) };
+    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
+        let state = if name == "orders" { Ok(self.now()) } else { Err(Error::Permanent(format!("no process {name}"))) };
         Box::pin(std::future::ready(state))
     }
 
-    fn restart<'a>(&'a self, _: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
+    fn restart<'a>(&'a self, _: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
         self.restarts.lock().unwrap().push(key.to_owned());
         self.replace();
         Box::pin(std::future::ready(Ok(self.now())))

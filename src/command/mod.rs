@@ -28,6 +28,7 @@ mod timeline;
 mod topology;
 mod values;
 mod why;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -159,7 +160,7 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         Command::Metrics { expression, span } => metrics::metrics(speaker, expression, span).await,
         Command::Topology { service } => topology::topology(speaker, &service),
         Command::Playbooks { playbook } => playbooks::playbooks(speaker, playbook.as_deref()),
-        Command::Plan { playbook, parameters, incident } => plan::plan(speaker, &playbook, &parameters, incident),
+        Command::Plan { playbook, parameters, incident } => plan::plan(speaker, &playbook, &parameters, incident).await,
         Command::Run { playbook, parameters, incident } => run::run(speaker, &playbook, parameters, incident).await,
         Command::Runs { run: None } => runs::list(speaker).await,
         Command::Runs { run: Some(run) } => runs::one(speaker, run).await,

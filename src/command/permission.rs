@@ -1,11 +1,11 @@
-//! Which role each command needs: one total table.
+//! What each command needs: one total table, by what the person must be allowed to do.
 
-use crate::access::Role;
+use crate::access::{Permission, Risk, Role};
 use crate::chat::grammar::Verb;
 
-/// The least role that may give this command. What an approval needs beyond it (risk, teams, not one's own) the engine
+/// What giving this command takes. What an approval needs beyond it (the change's risk, teams, not one's own) the engine
 /// decides from the policy.
-pub(super) const fn least_role(verb: Verb) -> Role {
+const fn permission(verb: Verb) -> Permission {
     match verb {
         Verb::Help
         | Verb::Incidents
@@ -28,18 +28,19 @@ pub(super) const fn least_role(verb: Verb) -> Role {
         | Verb::Report
         | Verb::Schedule
         | Verb::Usage
-        | Verb::Health => Role::Viewer,
-        Verb::Ack
-        | Verb::Assign
-        | Verb::Severity
-        | Verb::Resolve
-        | Verb::Reopen
-        | Verb::Silence
-        | Verb::Run
-        | Verb::Answer
-        | Verb::Feedback => Role::Responder,
-        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Retry | Verb::Approve | Verb::Reject => Role::Approver,
+        | Verb::Health => Permission::Read,
+        Verb::Ack | Verb::Assign | Verb::Severity | Verb::Resolve | Verb::Reopen => Permission::Acknowledge,
+        Verb::Silence => Permission::Silence,
+        Verb::Run => Permission::Propose,
+        Verb::Feedback => Permission::Comment,
+        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Retry | Verb::Answer => Permission::Steer,
+        Verb::Approve | Verb::Reject => Permission::Approve(Risk::Reversible),
     }
+}
+
+/// The least role that may give this command.
+pub(super) const fn least_role(verb: Verb) -> Role {
+    permission(verb).least_role()
 }
 
 /// A role's word.

@@ -1,6 +1,8 @@
 //! What the desk asks of the rooms below, as small traits, so that tests can answer in their place. `wire.rs` implements
 //! them for the real rooms.
 
+use std::collections::BTreeMap;
+
 use crate::access::{Actor, Person};
 use crate::alert::Alert;
 use crate::chat::Card;
@@ -48,6 +50,13 @@ pub trait Playbooks: Send + Sync + 'static {
     fn find(&self, id: &str) -> Option<PlaybookBrief> {
         self.all().into_iter().find(|playbook| playbook.id.eq_ignore_ascii_case(id))
     }
+    /// The values a run would have with these given ones; a sentence if they don't fit.
+    fn resolve(
+        &self,
+        id: &str,
+        given: &BTreeMap<String, String>,
+        alert: Option<&Alert>,
+    ) -> Result<BTreeMap<String, String>, String>;
 }
 
 /// A playbook as people read it.

@@ -117,6 +117,18 @@ impl Playbooks for World {
             }],
         }]
     }
+    fn resolve(
+        &self,
+        _: &str,
+        given: &BTreeMap<String, String>,
+        _: Option<&Alert>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        if given.contains_key("service") {
+            Ok(given.clone())
+        } else {
+            Err("PB-Restart needs the parameter `service`".to_owned())
+        }
+    }
 }
 
 impl Logs for World {
@@ -409,7 +421,8 @@ async fn lists_are_dense_and_say_when_relatively_and_exactly() {
     assert!(ana(&desk, "topology order-service").await.text.contains("called by: gateway"));
     assert_eq!(ana(&desk, "health").await.text, "Mayday is well.\nwell      store  answers in 1 ms");
     let plan = ana(&desk, "plan PB-Restart service=x").await.text;
-    assert!(plan.contains("1. Restart it  Service_Restart · disruptive"), "{plan}");
+    assert!(plan.contains("1. Restart it  Service_Restart · disruptive") && plan.contains("service = x"), "{plan}");
+    assert_eq!(ana(&desk, "plan PB-Restart").await.text, "PB-Restart needs the parameter `service`.");
     assert!(plan.ends_with("`run PB-Restart service=x` proposes it; what it changes waits for an approval."), "{plan}");
 }
 

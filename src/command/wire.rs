@@ -1,18 +1,25 @@
 //! The desk's traits, carried out by the real rooms.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::ports::{Audits, Causes, Healths, Incidents, No, People, Said};
+use super::ports::{
+    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, TaskBrief,
+};
 use crate::access::{Actor, Audit, AuditRecord, Person, Persons};
 use crate::alert::Alert;
 use crate::catalog::Catalog;
 use crate::chat::Card;
+use crate::core::message::command as say;
 use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::{Explained, Investigator};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
+use crate::playbook::library::Library;
+use crate::playbook::model::{Parameter, Task, Trigger};
+use crate::playbook::{Book, parameters, tasks};
 use crate::store::Batch;
 
 /// Incidents of the store, with the catalogue for their cards.
@@ -82,7 +89,8 @@ impl Audits for Audit {
         Box::pin(async move {
             let record = AuditRecord {
                 actor: said.by,
-                action: said.verb.to_owned(),
+                // Beside the record of what the change came to, which its room writes.
+                action: format!("command {}", said.verb),
                 subject: said.subject,
                 detail: json!({ "said": said.line, "place": said.place }),
                 right: None,
@@ -101,5 +109,70 @@ impl Causes for Investigator {
 impl Healths for Health {
     fn report(&self) -> BoxFuture<'_, Report> {
         Box::pin(Self::report(self))
+    }
+}
+
+impl Playbooks for Library {
+    fn all(&self) -> Vec<PlaybookBrief> {
+        Self::all(self).iter().map(|book| brief(book)).collect()
+    }
+
+    fn find(&self, id: &str) -> Option<PlaybookBrief> {
+        self.get(id).map(|book| brief(&book))
+    }
+
+    fn resolve(
+        &self,
+        id: &str,
+        given: &BTreeMap<String, String>,
+        alert: Option<&Alert>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let Some(book) = self.get(id) else { return Err(say::no_playbook(id, self.nearest(id).as_deref())) };
+        let given = given.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect();
+        let alert = alert.map(serde_json::to_value).transpose().map_err(|error| error.to_string())?;
+        let values = parameters::resolve(&book.playbook, &given, alert.as_ref())?;
+        Ok(values.into_iter().map(|(name, value)| (name, plain(&value))).collect())
+    }
+}
+
+/// A playbook as people read it.
+fn brief(book: &Book) -> PlaybookBrief {
+    let playbook = &book.playbook;
+    let trigger = |trigger: &Trigger| {
+        let (service, severity) = (trigger.service_name.as_deref(), trigger.severity.as_deref());
+        say::trigger(&trigger.alert_name, service, severity, trigger.when.as_deref())
+    };
+    let parameter = |(name, parameter): (&String, &Parameter)| ParameterBrief {
+        name: name.clone(),
+        kind: word(&parameter.kind),
+        default: parameter.default.as_ref().map(plain),
+        says: parameter.description.clone().unwrap_or_default(),
+    };
+    let task = |task: &Task| TaskBrief {
+        id: task.id.clone(),
+        name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
+        kind: task.kind.clone(),
+        risk: word(&tasks::risk(task)),
+    };
+    PlaybookBrief {
+        id: playbook.playbook_id.clone(),
+        name: playbook.name.clone(),
+        description: playbook.description.clone(),
+        version: book.version(),
+        triggers: playbook.trigger_conditions.iter().map(trigger).collect(),
+        parameters: playbook.parameters.iter().map(parameter).collect(),
+        tasks: playbook.tasks.iter().map(task).collect(),
+    }
+}
+
+/// An enum's word as playbooks write it.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).map(|value| plain(&value)).unwrap_or_default()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }

@@ -68,10 +68,16 @@ pub fn outcome_word(outcome: RunOutcome) -> &'static str {
     }
 }
 
-/// What the run does, as a phrase: its only change's name, or the playbook's.
+/// What the run does, as a phrase: its only change, or the playbook's name.
 fn what(view: &RunView) -> String {
     match view.approval.as_ref().map(|approval| approval.frontier.as_slice()) {
-        Some([(name, _)]) => capped(name, LABEL),
+        Some([(name, planned)]) => {
+            // A shipped playbook is for any service, so its task can't name one: what it was planned for does.
+            let kind = view.tasks.iter().find(|task| task.name == *name).map_or("", |task| task.kind.as_str());
+            let service = planned.target.get("service").and_then(serde_json::Value::as_str);
+            let phrase = service.and_then(|service| say::change(kind, service));
+            capped(&phrase.unwrap_or_else(|| name.clone()), LABEL)
+        }
         Some(several) if several.len() > 1 => say::several(&capped(&view.playbook_name, LABEL), several.len()),
         _ => capped(&view.playbook_name, LABEL),
     }
@@ -162,6 +168,10 @@ fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<B
     }
     let mut buttons: Vec<Button> = view.tasks.iter().flat_map(|task| questions(view, task)).collect();
     let plain = |label, order: &str| button(label, format!("{order} {run}"), ButtonStyle::Plain, None);
+    // What has ended stays ended: a new run is a new proposal.
+    if view.state != RunState::Ended && view.tasks.iter().any(|task| task.state == TaskState::Failed) {
+        buttons.push(plain(say::retry(), "retry"));
+    }
     match view.state {
         RunState::Running | RunState::Waiting => {
             buttons.push(plain(say::pause(), "pause"));

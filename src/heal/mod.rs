@@ -1,10 +1,11 @@
 //! The self-healing loop, as far as it goes today: an incident opens → its cause is looked for and the playbook that
 //! matches best is proposed; a run moves → the incident's card shows it.
 //!
-//! Three durable queues, each with its own loop, so that a slow search never holds back a proposal:
+//! Four durable queues, each with its own loop, so that a slow search never holds back a proposal:
 //! * `signal` (written by `incident/`): what opened, what joined;
 //! * `investigate` (written here): look for the cause of an incident, now or later;
-//! * `run-changed` (written by the engine's journal): show how a run stands.
+//! * `run-changed` (written by the engine's journal): show how a run stands;
+//! * `notice` (written by the engine's journal): tell the incident's thread.
 //!
 //! Architecture Invariant: nothing here changes anything outside; it proposes, and the engine asks for the right.
 //! Architecture Invariant: an incident is changed only through its inbox (`incident::Input`).
@@ -12,9 +13,11 @@
 mod box_text;
 pub mod brief;
 pub mod investigate;
+mod notices;
 pub mod ports;
 mod progress;
 mod signals;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,7 @@ use crate::core::SharedClock;
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
 use crate::incident::{Input, Signal};
+use crate::playbook::notices::{Notice, QueuedNotices};
 use crate::playbook::{RunChanged, Runs};
 use crate::store::SharedStore;
 use crate::work::{Leases, Queue, serve};
@@ -92,16 +96,18 @@ impl Service {
         self.investigator.clone()
     }
 
-    /// Serves the three queues until asked to stop; what is under way is finished or comes again at the next start.
+    /// Serves the four queues until asked to stop; what is under way is finished or comes again at the next start.
     pub async fn run(self, stop: Stop) {
         let Self { deps, options, leases, investigator } = self;
         let (store, clock) = (deps.store.clone(), deps.clock.clone());
         let signals = Arc::new(signals::Signals::new(deps.clone(), &options));
-        let progress = Arc::new(progress::Progress::new(deps));
+        let progress = Arc::new(progress::Progress::new(deps.clone()));
+        let tell = Arc::new(notices::Tell::new(deps));
         tokio::join!(
             serve(signal_queue(&store, &clock), leases.clone(), clock.clone(), signals, stop.clone()),
             serve(investigate_queue(&store, &clock), leases.clone(), clock.clone(), investigator, stop.clone()),
-            serve(run_queue(&store, &clock), leases, clock.clone(), progress, stop),
+            serve(run_queue(&store, &clock), leases.clone(), clock.clone(), progress, stop.clone()),
+            serve(notice_queue(&store, &clock), leases, clock.clone(), tell, stop),
         );
     }
 }
@@ -116,6 +122,10 @@ fn investigate_queue(store: &SharedStore, clock: &SharedClock) -> Queue<Investig
 
 fn run_queue(store: &SharedStore, clock: &SharedClock) -> Queue<RunChanged> {
     Queue::new("run-changed", store.clone(), clock.clone())
+}
+
+fn notice_queue(store: &SharedStore, clock: &SharedClock) -> Queue<Notice> {
+    Queue::new(QueuedNotices::QUEUE, store.clone(), clock.clone())
 }
 
 fn inbox(store: &SharedStore, clock: &SharedClock) -> Queue<Input> {

@@ -347,7 +347,7 @@ fn planned(object: &str, changes: &[(&str, &str, &str)]) -> Planned {
     Planned {
         object: object.to_owned(),
         changes: changes.iter().map(change).collect(),
-        target: serde_json::Value::Null,
+        target: serde_json::json!({ "service": "order-service" }),
         radius: "restarts 1 process, ≈ 3 s without answers".to_owned(),
         undo: None,
         details: Vec::new(),
@@ -378,7 +378,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         parameters: BTreeMap::new(),
         tasks: vec![
             task("look", "Look at its health", "API_Call", TaskState::Succeeded),
-            task("restart", "Restart order-service", "Service_Restart", TaskState::Pending),
+            task("restart", "Restart the service", "Service_Restart", TaskState::Pending),
         ],
         approval: None,
         journal: 9,
@@ -390,7 +390,7 @@ pub(crate) fn waiting() -> RunView {
     view.approval = Some(ApprovalView {
         plan_hash: "9f86d081".to_owned(),
         frontier: vec![(
-            "Restart order-service".to_owned(),
+            "Restart the service".to_owned(),
             planned("process order-service", &[("pid", "4711", "new process"), ("restarts", "0", "1")]),
         )],
         needed: 1,

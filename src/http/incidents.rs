@@ -43,10 +43,12 @@ pub(super) async fn one(
             (StatusCode::NOT_FOUND, page::incident::missing(&frame, &say::no_such_incident(&id))).into_response()
         );
     };
+    // Before anything is read: what changes meanwhile comes through the live feed.
+    let revision = app.doors.chat.latest();
     let timeline = app.doors.reads.timeline(incident.id).await.map_err(failed)?;
     let card = app.doors.chat.find(&incident.channel.name, &incident.id.to_string()).await;
     let card = card.map_err(|error| Problem::failed(error.to_string()))?;
-    Ok(page::incident::one(&frame, &incident, card.as_ref(), &timeline).into_response())
+    Ok(page::incident::one(&frame, &incident, card.as_ref(), &timeline, revision).into_response())
 }
 
 /// `GET /incidents/{id}/evidence/{evidence}`

@@ -20,6 +20,7 @@ use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
 use crate::chat::Chart;
 use crate::core::message::incident as say;
+use crate::core::redact::redact;
 use crate::core::text::capped;
 use crate::core::{Tainted, Timestamp};
 
@@ -72,7 +73,12 @@ pub(super) struct Outcome {
 pub struct Illegal(pub String);
 
 impl Outcome {
+    /// The timeline is shown in chats and reports, so no secret goes into it.
     fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
+        let says = match redact(&says) {
+            std::borrow::Cow::Borrowed(_) => says,
+            std::borrow::Cow::Owned(clean) => clean,
+        };
         self.moments.push(Moment { at, by, says });
     }
 }

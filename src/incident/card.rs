@@ -10,12 +10,15 @@ use crate::catalog;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
 use crate::core::Timestamp;
 use crate::core::message::incident as say;
+use crate::core::redact::redact;
 use crate::core::text::capped;
 
 /// Longest place or alert name in a title, bytes: it is read on a phone.
 const IN_TITLE: usize = 80;
 /// Longest subtitle, bytes.
 const SUBTITLE: usize = 280;
+/// Longest line of a finding, bytes.
+const FINDING: usize = 600;
 /// Findings shown; the rest is in the details.
 const FINDINGS: usize = 3;
 
@@ -40,6 +43,11 @@ pub fn card(incident: &Incident, service: Option<&catalog::Service>, now: Timest
     }
 }
 
+/// Text from outside as a card shows it: without secrets (looked for before it is cut), and short.
+fn shown(text: &str, most: usize) -> String {
+    capped(&redact(text), most)
+}
+
 /// When the phase began, as far as the record knows.
 fn since(incident: &Incident) -> Timestamp {
     match incident.phase {
@@ -55,8 +63,8 @@ fn title(incident: &Incident, now: Timestamp) -> String {
         "" => incident.known.host.as_data(),
         service => service,
     };
-    let place = capped(place, IN_TITLE);
-    let mut what = capped(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
+    let place = shown(place, IN_TITLE);
+    let mut what = shown(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
     let began = clock(incident.started_at, now);
     if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.resolved_at) {
         // The zone and the day are said once.
@@ -99,7 +107,7 @@ fn notes(incident: &Incident) -> Vec<String> {
 
 fn subtitle(incident: &Incident, service: Option<&catalog::Service>) -> Option<String> {
     let first = incident.description.as_data().lines().map(str::trim).find(|line| !line.is_empty());
-    let said = first.map(|line| capped(line, SUBTITLE));
+    let said = first.map(|line| shown(line, SUBTITLE));
     let impact = service.and_then(|service| say::impact(service.journey.as_deref(), service.cost_per_minute));
     match (said, impact.filter(|_| !incident.phase.is_over())) {
         (Some(said), Some(impact)) => Some(format!("{}. {impact}", said.trim_end_matches('.'))),
@@ -114,14 +122,14 @@ fn facts(incident: &Incident) -> Vec<Fact> {
         .iter()
         .map(|measured| {
             let alone = values.len() == 1 && measured.name == incident.alert_name;
-            let words = capped(&say::alert_words(measured.name.as_data()), IN_TITLE);
+            let words = shown(&say::alert_words(measured.name.as_data()), IN_TITLE);
             let name = if alone { say::VALUE } else { words.as_str() };
             plain(name, say::measured(measured.value, measured.unit.as_deref()))
         })
         .collect();
     let host = incident.known.host.as_data();
     if !host.is_empty() && !incident.service.as_data().is_empty() {
-        facts.push(plain(say::HOST, capped(host, IN_TITLE)));
+        facts.push(plain(say::HOST, shown(host, IN_TITLE)));
     }
     facts.push(plain(say::TEAM, incident.team.clone()));
     facts
@@ -134,18 +142,19 @@ fn sections(incident: &Incident) -> Vec<Section> {
         let lead = if index == 0 { say::LIKELY_CAUSE } else { say::ALSO_POSSIBLE };
         lines.push(Line {
             lead: Some(lead.to_owned()),
-            text: finding.says.clone(),
+            text: shown(&finding.says, FINDING),
             quiet: index > 0,
             evidence: references(incident, finding),
         });
         if index == 0 {
-            lines.push(quiet(say::confidence(finding.confidence, &incident.not_seen)));
+            lines.push(quiet(shown(&say::confidence(finding.confidence, &incident.not_seen), FINDING)));
         }
     }
     if lines.is_empty() {
         let searched = !incident.not_seen.is_empty() || !incident.evidence.is_empty();
         if searched {
-            lines.push(quiet(format!("{}{}", say::NO_CAUSE, say::not_seen_tail(&incident.not_seen))));
+            let text = format!("{}{}", say::NO_CAUSE, say::not_seen_tail(&incident.not_seen));
+            lines.push(quiet(shown(&text, FINDING)));
         } else if !incident.phase.is_over() {
             lines.push(quiet(say::LOOKING.to_owned()));
         }

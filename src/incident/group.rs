@@ -7,7 +7,7 @@ use crate::chat::ChannelId;
 use crate::core::text::capped;
 use crate::core::{Tainted, digest};
 
-use super::Options;
+use super::{AlertRecord, Options};
 
 /// Longest part of a group key, bytes; a longer one ends in its digest.
 const PART: usize = 200;
@@ -71,10 +71,22 @@ pub(super) fn host(alert: &Alert) -> Tainted {
     }
 }
 
-/// Team and channel of a service.
-pub(super) fn route(service: &str, options: &Options, catalog: &Catalog) -> (String, ChannelId) {
-    let entry = catalog.find(service);
-    let team = entry.map_or_else(|| options.default_team.clone(), |service| service.team.clone());
+/// Team and channel of what an alert is about. The team is the catalogue's; else the one that the label `team` names, if
+/// there is such a team; else the integration's; else the default.
+pub(super) fn route(record: &AlertRecord, options: &Options, catalog: &Catalog) -> (String, ChannelId) {
+    let entry = catalog.find(record.alert.service_name.as_data());
+    let labelled = || {
+        let name = record.alert.labels.get("team")?.as_data();
+        // Text from outside names a team, but can't make one.
+        let exists =
+            options.team_channels.contains_key(name) || catalog.services().iter().any(|service| service.team == name);
+        exists.then(|| name.to_owned())
+    };
+    let team = entry
+        .map(|service| service.team.clone())
+        .or_else(labelled)
+        .or_else(|| record.team.clone())
+        .unwrap_or_else(|| options.default_team.clone());
     let channel = entry
         .and_then(|service| service.channel.clone())
         .or_else(|| options.team_channels.get(&team).cloned())

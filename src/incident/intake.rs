@@ -34,6 +34,24 @@ pub struct AlertRecord {
     pub received_at: Timestamp,
     /// Through which integration it came last.
     pub integration: String,
+    /// The team that integration belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+}
+
+/// Who a body comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender<'a> {
+    /// The integration's name.
+    pub integration: &'a str,
+    /// Its team: owns what the catalogue does not know.
+    pub team: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Sender<'a> {
+    fn from(integration: &'a str) -> Self {
+        Self { integration, team: None }
+    }
 }
 
 impl Record for AlertRecord {}
@@ -130,9 +148,16 @@ impl Intake {
     ///
     /// # Errors
     /// [`Refused`]; nothing of the body was taken then.
-    pub async fn accept(&self, format: Format, integration: &str, body: &[u8]) -> Result<Accepted, Refused> {
+    pub async fn accept<'a>(
+        &self,
+        format: Format,
+        sender: impl Into<Sender<'a>>,
+        body: &[u8],
+    ) -> Result<Accepted, Refused> {
         let began = std::time::Instant::now();
-        let outcome = self.inner.accept(format, integration, body).await;
+        let sender = sender.into();
+        let integration = sender.integration;
+        let outcome = self.inner.accept(format, sender, body).await;
         metrics::histogram!("mayday_alert_accept_seconds").record(began.elapsed().as_secs_f64());
         if let Err(refused) = &outcome {
             metrics::counter!("mayday_alert_bodies_refused_total", "why" => reason(refused)).increment(1);
@@ -160,7 +185,7 @@ impl Intake {
                 Read { index, alert, identity: Identity::Start }
             })
             .collect();
-        inner.take(&reads, "mayday", &[]).await
+        inner.take(&reads, "mayday".into(), &[]).await
     }
 
     /// Whether a body would be refused now because too much waits.
@@ -182,7 +207,8 @@ fn reason(refused: &Refused) -> &'static str {
 }
 
 impl Inner {
-    async fn accept(&self, format: Format, integration: &str, body: &[u8]) -> Result<Accepted, Refused> {
+    async fn accept(&self, format: Format, sender: Sender<'_>, body: &[u8]) -> Result<Accepted, Refused> {
+        let integration = sender.integration;
         let limit = self.options.max_body;
         if body.len() > limit {
             return Err(Refused::TooLarge { bytes: body.len(), limit });
@@ -212,7 +238,7 @@ impl Inner {
                 }
             })
             .collect();
-        let mut accepted = self.take(&parsed.alerts, integration, &bad).await?;
+        let mut accepted = self.take(&parsed.alerts, sender, &bad).await?;
         metrics::counter!("mayday_alerts_rejected_total").increment(parsed.rejected.len() as u64);
         accepted.rejected = parsed.rejected;
         accepted.notes = parsed.notes;
@@ -226,9 +252,9 @@ impl Inner {
         Ok(())
     }
 
-    async fn take(&self, reads: &[Read], integration: &str, bad: &[SetAside]) -> Result<Accepted, Refused> {
+    async fn take(&self, reads: &[Read], sender: Sender<'_>, bad: &[SetAside]) -> Result<Accepted, Refused> {
         for _ in 0..ATTEMPTS {
-            match self.attempt(reads, integration, bad).await {
+            match self.attempt(reads, sender, bad).await {
                 Err(store::Error::Conflict(key)) => {
                     metrics::counter!("mayday_alert_accept_conflicts_total").increment(1);
                     tracing::debug!(%key, "alerts changed meanwhile; reading again");
@@ -244,9 +270,9 @@ impl Inner {
         Err(Refused::Overloaded { retry_after_secs: RETRY_AFTER })
     }
 
-    async fn attempt(&self, reads: &[Read], integration: &str, bad: &[SetAside]) -> Result<Accepted, store::Error> {
+    async fn attempt(&self, reads: &[Read], sender: Sender<'_>, bad: &[SetAside]) -> Result<Accepted, store::Error> {
         let now = self.clock.now();
-        let mut taking = Taking::new(&self.store, integration, now);
+        let mut taking = Taking::new(&self.store, sender, now);
         for read in reads {
             taking.take(read, |alert| group::key(alert, &self.options, &self.catalog)).await?;
         }
@@ -268,7 +294,7 @@ impl Inner {
         taking.finish(&mut batch)?;
         self.shelf.put(&self.store, &mut batch, bad).await?;
         if batch.is_empty() {
-            batch.put(keys::heard(integration), &Heard { at: now })?;
+            batch.put(keys::heard(sender.integration), &Heard { at: now })?;
         }
         self.store.commit(batch).await?;
         self.backlog.added(items);

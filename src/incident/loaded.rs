@@ -11,7 +11,7 @@ use super::apply::{self, Change, Illegal, Known};
 use super::intake::AlertRecord;
 use super::links::{self, Class, Link};
 use super::{AlertSeen, Incident, Moment, Options, Phase, Signal, card, group, keys};
-use crate::alert::{Alert, AlertId, Status};
+use crate::alert::{AlertId, Status};
 use crate::catalog::Catalog;
 use crate::chat::{Content, Post};
 use crate::core::message::incident as say;
@@ -208,12 +208,13 @@ impl<'a> Loaded<'a> {
     }
 
     async fn open(&mut self, group_key: &str, first: &AlertSeen) -> Result<Option<IncidentId>, Error> {
-        let Some(alert) = self.record(&first.alert_id).await? else {
+        let Some(record) = self.record(&first.alert_id).await? else {
             tracing::error!(alert = %first.alert_id, "an accepted alert is not in the store");
             return Ok(None);
         };
         let id = IncidentId::new(self.number().await?);
-        let (team, channel) = group::route(alert.service_name.as_data(), self.options, self.catalog);
+        let (team, channel) = group::route(&record, self.options, self.catalog);
+        let alert = record.alert;
         let incident = Incident {
             id,
             group_key: group_key.to_owned(),
@@ -258,9 +259,8 @@ impl<'a> Loaded<'a> {
         Ok(first)
     }
 
-    async fn record(&self, alert: &AlertId) -> Result<Option<Alert>, Error> {
-        let entry = self.store.read(&keys::alert(alert)).await?;
-        Ok(entry.map(|entry| entry.decode::<AlertRecord>()).transpose()?.map(|record| record.alert))
+    async fn record(&self, alert: &AlertId) -> Result<Option<AlertRecord>, Error> {
+        self.store.read(&keys::alert(alert)).await?.map(|entry| entry.decode()).transpose()
     }
 
     /// What the store and the earlier items say about alerts of an incident.
@@ -293,10 +293,10 @@ impl<'a> Loaded<'a> {
             let changed =
                 matches!(known.links.get(&seen.alert_id), Some(Class::Firing(_))) && seen.status == Status::Firing;
             if (!names.contains(&kind) || changed)
-                && let Some(alert) = self.record(&seen.alert_id).await?
+                && let Some(record) = self.record(&seen.alert_id).await?
             {
                 names.push(kind);
-                known.alerts.insert(seen.alert_id.clone(), alert);
+                known.alerts.insert(seen.alert_id.clone(), record.alert);
             }
         }
         Ok(known)

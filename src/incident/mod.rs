@@ -32,7 +32,7 @@ mod tests;
 
 pub use apply::Illegal;
 pub use handle::{AlertView, Error, Incidents};
-pub use intake::{Accepted, AlertRecord, Intake, Refused};
+pub use intake::{Accepted, AlertRecord, Intake, Refused, Sender};
 pub use options::Options;
 pub use service::Service;
 pub use set_aside::SetAside;

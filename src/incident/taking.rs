@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::intake::AlertRecord;
+use super::intake::{AlertRecord, Sender};
 use super::series::{self, About, Last};
 use super::{AlertSeen, keys};
 use crate::alert::{Alert, AlertId, Identity, Read, Status};
@@ -22,7 +22,7 @@ struct Held<T> {
 /// One attempt.
 pub(super) struct Taking<'a> {
     store: &'a SharedStore,
-    integration: &'a str,
+    sender: Sender<'a>,
     now: Timestamp,
     alerts: HashMap<AlertId, Held<AlertRecord>>,
     series: HashMap<Key, Held<Last>>,
@@ -32,10 +32,10 @@ pub(super) struct Taking<'a> {
 }
 
 impl<'a> Taking<'a> {
-    pub(super) fn new(store: &'a SharedStore, integration: &'a str, now: Timestamp) -> Self {
+    pub(super) fn new(store: &'a SharedStore, sender: Sender<'a>, now: Timestamp) -> Self {
         Self {
             store,
-            integration,
+            sender,
             now,
             alerts: HashMap::new(),
             series: HashMap::new(),
@@ -133,7 +133,12 @@ impl<'a> Taking<'a> {
     fn write(&mut self, alert: Alert) {
         let Some(held) = self.alerts.get_mut(&alert.alert_id) else { return };
         let received_at = held.value.as_ref().map_or(self.now, |before| before.received_at);
-        held.value = Some(AlertRecord { alert, received_at, integration: self.integration.to_owned() });
+        held.value = Some(AlertRecord {
+            alert,
+            received_at,
+            integration: self.sender.integration.to_owned(),
+            team: self.sender.team.map(str::to_owned),
+        });
         held.dirty = true;
     }
 

@@ -312,3 +312,52 @@ fn a_card_without_a_service_names_the_host_and_hostile_names_stay_short() {
     assert!(card.title.starts_with("<b>web</b>-01: xxx"), "{}", card.title);
     assert!(card.title.len() < 250, "{}", card.title.len());
 }
+
+#[test]
+fn no_secret_reaches_a_card_or_the_timeline() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.incident.description = "login failed: password=hunter2hunter2 for order-service".into();
+    play.act(3, Act::Note { text: "used Authorization: Bearer abcdefghijklmnopqrstuvwxyz0123456789".into() }).unwrap();
+    assert!(play.card(3).subtitle.is_some_and(|text| text.contains("[redacted]") && !text.contains("hunter2")));
+    let moments = says(play.last.as_ref().unwrap()).concat();
+    assert!(!moments.contains("abcdefghijkl"), "{moments}");
+}
+
+mod sequences {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_seen() -> impl Strategy<Value = AlertSeen> {
+        (0..6_u8, any::<bool>(), 0..3_usize).prop_map(|(alert, fires, severity)| {
+            let status = if fires { Status::Firing } else { Status::Resolved };
+            seen(&format!("a{alert}"), status, Severity::ALL[severity])
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn in_whatever_order_messages_come_the_incident_is_open_exactly_while_something_fires(
+            changes in proptest::collection::vec(proptest::collection::vec(any_seen(), 1..5), 1..20),
+        ) {
+            let mut play = Play::new();
+            play.alerts(2, &[firing("a0")]);
+            for (minute, alerts) in (3..).zip(changes) {
+                let version = play.incident.version;
+                let changed = play.alerts(minute, &alerts).changed;
+                let firing = play.links.values().filter_map(|class| class.firing());
+                let (count, worst) = (firing.clone().count() as u64, firing.max());
+                prop_assert_eq!(play.incident.firing, count);
+                prop_assert_eq!(play.incident.alerts, play.links.len() as u64);
+                prop_assert_eq!(play.incident.phase.is_over(), worst.is_none());
+                prop_assert_eq!(play.incident.resolved_at.is_some(), worst.is_none());
+                if let Some(worst) = worst {
+                    prop_assert_eq!(play.incident.severity, worst);
+                }
+                prop_assert_eq!(play.incident.version, version + u64::from(changed));
+            }
+        }
+    }
+}

@@ -147,7 +147,7 @@ pub struct QueuesCheck {
 }
 
 /// The queues of this Mayday.
-pub const QUEUES: &[&str] = &["incident", "signal", "investigate", "run-changed", "post"];
+pub const QUEUES: &[&str] = &["incident", "signal", "investigate", "run-changed", "notice", "post"];
 
 /// An item that is due this long ago is late.
 const LATE: Duration = Duration::from_secs(15);

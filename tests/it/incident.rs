@@ -287,3 +287,24 @@ async fn hosts_that_share_only_a_scrape_job_are_incidents_of_their_own() {
     house.apply().await;
     assert_eq!(house.all().await.len(), 2);
 }
+
+#[tokio::test]
+async fn an_incident_belongs_to_a_team_and_stands_in_its_channel() {
+    let mut house = House::new();
+    house.options.team_channels.insert("storage".to_owned(), "#storage".to_owned());
+    let intake = Intake::new(house.store.clone(), house.clock.clone(), house.catalog.clone(), house.options.clone());
+    let bodies = [
+        serde_json::json!({"alert_name": "A", "service_name": "orders", "labels": {"team": "storage"}}),
+        serde_json::json!({"alert_name": "B", "labels": {"team": "storage"}}),
+        serde_json::json!({"alert_name": "C", "labels": {"team": "made-up"}}),
+    ];
+    for body in &bodies {
+        let sender = mayday::incident::Sender { integration: "x", team: Some("network") };
+        intake.accept(Format::Generic, sender, body.to_string().as_bytes()).await.unwrap();
+        house.apply().await;
+    }
+    let all = house.all().await;
+    let routes: Vec<_> =
+        all.iter().rev().map(|incident| (incident.team.as_str(), incident.channel.name.as_str())).collect();
+    assert_eq!(routes, [("shop", "orders"), ("storage", "storage"), ("network", "incidents")]);
+}

@@ -1,13 +1,18 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+mod access;
+mod action;
+mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
 mod engine;
 mod engine_crash;
 mod engine_world;
+mod heal_loop;
 mod http;
 mod incident;
+mod incident_cost;
 mod intake;
 mod layering;
 mod playbook;
@@ -16,4 +21,5 @@ mod samples;
 mod shop;
 mod store_conformance;
 mod store_sigkill;
+mod watch;
 mod web_world;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::walk::matches_pattern;
 use super::*;
 use crate::action::testing::{catalog, context, intent, service};
+use crate::core::clock::{Clock as _, SystemClock};
 
 struct Shop {
     root: TempDir,
@@ -46,7 +47,7 @@ impl Shop {
 
     fn context(&self) -> Context {
         // The files' own times are the machine's.
-        Context { now: Timestamp::now(), ..context() }
+        Context { now: SystemClock.now(), ..context() }
     }
 
     async fn plan(&self) -> Result<Planned, Error> {
@@ -174,7 +175,7 @@ async fn young_files_stay_and_a_playbook_can_only_be_stricter() {
     assert!(nothing.to_string().contains("old enough"), "{nothing}");
     let now = shop.action.plan(&shop.context(), &json!({"service": "order-service", "older_than": "0s"})).await;
     assert!(now.is_err());
-    let later = Context { now: Timestamp::now() + Duration::from_secs(3601), ..context() };
+    let later = Context { now: SystemClock.now() + Duration::from_secs(3601), ..context() };
     assert!(shop.action.plan(&later, &json!({"service": "order-service"})).await.is_ok());
     assert!(shop.action.plan(&later, &json!({"service": "order-service", "older_than": "2h"})).await.is_err());
 }

@@ -333,6 +333,28 @@ pub fn task_line(number: usize, name: &str, kind: &str, note: &str) -> String {
     format!("  {number}. {name}  {kind}{note}")
 }
 
+/// What a playbook is proposed for.
+#[must_use]
+pub fn trigger(alert: &str, service: Option<&str>, severity: Option<&str>, when: Option<&str>) -> String {
+    let mut text = alert.to_owned();
+    if let Some(service) = service.filter(|service| !service.eq_ignore_ascii_case("any")) {
+        text.push_str(&format!(" of {service}"));
+    }
+    if let Some(severity) = severity.filter(|severity| !severity.eq_ignore_ascii_case("any")) {
+        text.push_str(&format!(", {severity}"));
+    }
+    if let Some(when) = when {
+        text.push_str(&format!(", when {when}"));
+    }
+    text
+}
+
+/// A value a run would have.
+#[must_use]
+pub fn value_line(name: &str, value: &str) -> String {
+    format!("  {name} = {}", short(value))
+}
+
 /// End of a plan that changed nothing.
 #[must_use]
 pub fn plan_ending(command: &str) -> String {

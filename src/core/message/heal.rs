@@ -53,6 +53,22 @@ pub fn ended(outcome: &str, what: &str) -> String {
     format!("{}: {}", upper_first(outcome), lower_first(what))
 }
 
+/// A change as a phrase that names its object: `Restart order-service`. None for kinds whose own name says more.
+#[must_use]
+pub fn change(kind: &str, service: &str) -> Option<String> {
+    let verb = match kind {
+        "Service_Restart" | "Kubernetes_Restart" => "Restart",
+        "Kubernetes_Scale" | "Cloud_Scale" => "Scale",
+        "Kubernetes_Rollback" => "Roll back",
+        "Config_Rollback" => "Roll back the configuration of",
+        "Disk_Cleanup" => "Clean up the disk of",
+        "Cache_Clear" => "Clear the cache of",
+        "Traffic_Shift" => "Shift the traffic of",
+        _ => return None,
+    };
+    Some(format!("{verb} {service}"))
+}
+
 /// Several changes in one plan.
 #[must_use]
 pub fn several(playbook: &str, changes: usize) -> String {
@@ -216,6 +232,19 @@ pub fn not_now(playbook: &str, why: &str) -> String {
 #[must_use]
 pub fn rejected_before(playbook: &str, run: RunId) -> String {
     format!("{playbook} matches again, but {run} was rejected; `run {playbook}` proposes it anyway")
+}
+
+/// Something a run has to tell.
+#[must_use]
+pub fn notice(run: RunId, says: &str) -> String {
+    format!("{run}: {says}")
+}
+
+/// A run needs more people.
+#[must_use]
+pub fn escalation(run: RunId, says: &str, leader: Option<&str>, team: &str) -> String {
+    let whom = leader.map_or_else(|| format!("team {team}"), |leader| format!("@{leader}"));
+    format!("{run} needs {whom}: {says}")
 }
 
 /// The value a trigger's `when` needs is missing.

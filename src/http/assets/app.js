@@ -8,7 +8,5 @@ import { startKeys } from "./keys.js";
 startTimes();
 startButtons();
 startKeys();
-if (document.body.dataset.channel !== undefined) {
-  startCommand();
-  startLive();
-}
+if (document.getElementById("command")) startCommand();
+if (document.body.dataset.after !== undefined) startLive();

@@ -19,8 +19,10 @@ let watchdog;
 let hiding;
 let retry;
 
+const listening = () => body.dataset.channel ?? document.getElementById("incident").dataset.channelOf;
+
 export function startLive() {
-  seen(highest());
+  if (messages) seen(highest());
   unread();
   connect();
   document.addEventListener("visibilitychange", () => {
@@ -28,6 +30,7 @@ export function startLive() {
     if (document.hidden) hiding = setTimeout(disconnect, HIDDEN);
     else if (!source) connect();
   });
+  if (!messages) return;
   messages.addEventListener("click", older);
   if (location.hash.startsWith("#INC-")) find(location.hash.slice(1))?.scrollIntoView();
   else if (!location.hash) toEnd();
@@ -39,7 +42,7 @@ function find(slot) {
 
 function connect() {
   clearTimeout(retry);
-  source = new EventSource(`/events?channel=${encodeURIComponent(body.dataset.channel)}&after=${after}`);
+  source = new EventSource(`/events?channel=${encodeURIComponent(listening())}&after=${after}`);
   source.addEventListener("hello", ({ data }) => {
     pause = 1000;
     connected(data === body.dataset.build ? "" : "Mayday was updated.");
@@ -74,6 +77,15 @@ function lost() {
   clearTimeout(retry);
   retry = setTimeout(connect, pause);
   pause = Math.min(pause * 1.6, 15_000);
+  signedOut();
+}
+
+// The feed itself can't say why it was refused.
+async function signedOut() {
+  const response = await fetch("/complete?line=").catch(() => undefined);
+  if (response?.status !== 401) return;
+  clearTimeout(retry);
+  tell("You are signed out.");
 }
 
 // Says something above everything else, with a way to load the page again unless it is over by itself.
@@ -108,8 +120,9 @@ function parse(html) {
 }
 
 function show({ channel, seq, root, html, said }) {
-  if (channel !== body.dataset.channel) return;
+  if (channel !== listening()) return;
   const drawn = parse(html);
+  if (!messages) return showAlone(drawn, said);
   const atEnd = nearEnd();
   const old = document.getElementById(`m-${seq}`);
   const anchor = atEnd ? undefined : firstVisible();
@@ -130,6 +143,15 @@ function show({ channel, seq, root, html, said }) {
   seen(seq);
 }
 
+// An incident's own page shows its card alone.
+function showAlone(drawn, said) {
+  const place = document.getElementById("incident");
+  if (drawn.dataset.slot !== place.dataset.slot) return;
+  morph(place.querySelector(".card"), drawn.querySelector(".card"));
+  tick(place);
+  announce(said);
+}
+
 // Puts a new message where its number belongs; false if that is before what the page has loaded.
 function place(drawn, seq, root) {
   const into = root === null ? messages : document.querySelector(`[data-thread="${root}"]`);
@@ -147,12 +169,23 @@ function firstVisible() {
   return node && { node, top: node.getBoundingClientRect().top };
 }
 
+// Whether the newest message is in sight: then the next one may scroll in.
 function nearEnd() {
-  return document.documentElement.scrollHeight - window.scrollY - window.innerHeight < 160;
+  const last = messages.querySelector(":scope > .block:last-of-type");
+  return !last || last.getBoundingClientRect().top < window.innerHeight - 90;
 }
 
+// To the newest message: its end, but never past its first line, which says what is wrong.
 function toEnd() {
-  window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+  const last = messages.querySelector(":scope > .block:last-of-type");
+  const top = last ? last.getBoundingClientRect().top + window.scrollY - headroom() : Infinity;
+  window.scrollTo({ top: Math.min(document.documentElement.scrollHeight, top), behavior: "instant" });
+}
+
+// On a phone the channels stand above the messages.
+function headroom() {
+  const nav = document.querySelector("nav");
+  return getComputedStyle(nav).flexDirection === "row" ? nav.offsetHeight + 10 : 16;
 }
 
 function flash(node) {

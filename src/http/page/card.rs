@@ -9,6 +9,7 @@ use super::{chart, words};
 use crate::alert::Severity;
 use crate::chat::card::Step;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, PlanBox, Section};
+use crate::core::digest;
 
 /// A severity's word.
 pub(super) fn severity_word(severity: Severity) -> &'static str {
@@ -47,7 +48,7 @@ pub(in crate::http) fn card(card: &Card, scope: &str) -> Markup {
                 (details(card))
                 @if let Some(plan) = &card.plan { (plan_box(plan, scope)) }
             }
-            (buttons(&card.buttons, scope, "c"))
+            (buttons(&card.buttons, scope))
         }
     }
 }
@@ -137,7 +138,7 @@ fn plan_box(plan: &PlanBox, scope: &str) -> Markup {
             @if !plan.steps.is_empty() {
                 ol.steps { @for step in &plan.steps { (step_row(step)) } }
             }
-            (buttons(&plan.buttons, scope, "p"))
+            (buttons(&plan.buttons, scope))
             @if let Some(footer) = &plan.footer { p.quiet.footer { (linked(footer)) } }
         }
     }
@@ -159,12 +160,12 @@ fn step_row(step: &Step) -> Markup {
 }
 
 /// Buttons; one that asks for a text first has its field beside it, closed until it is pressed.
-fn buttons(buttons: &[Button], scope: &str, row: &str) -> Markup {
+fn buttons(buttons: &[Button], scope: &str) -> Markup {
     html! {
         @if !buttons.is_empty() {
             div.row {
-                @for (index, button) in buttons.iter().enumerate() {
-                    @let id = format!("ask-{scope}-{row}{index}");
+                @for button in buttons {
+                    @let id = ask_id(scope, button);
                     @let class = match button.style { ButtonStyle::Primary => "go", ButtonStyle::Plain => "plain" };
                     @match &button.ask {
                         None => button type="button" class=(class) data-say=(button.command) data-key=(button.command) { (button.label) },
@@ -174,9 +175,9 @@ fn buttons(buttons: &[Button], scope: &str, row: &str) -> Markup {
                 }
                 p.said role="status" data-key="said" hidden {}
             }
-            @for (index, button) in buttons.iter().enumerate() {
+            @for button in buttons {
                 @if let Some(prompt) = &button.ask {
-                    @let id = format!("ask-{scope}-{row}{index}");
+                    @let id = ask_id(scope, button);
                     form.ask id=(id) data-say=(button.command) data-label=(button.label) data-key=(id) hidden {
                         label for={ (id) "-text" } { (prompt) }
                         input id={ (id) "-text" } name="text" autocomplete="off" maxlength="500";
@@ -187,4 +188,9 @@ fn buttons(buttons: &[Button], scope: &str, row: &str) -> Markup {
             }
         }
     }
+}
+
+/// By the command, not by the place: when the buttons before it go, a half-written field must stay the same one.
+fn ask_id(scope: &str, button: &Button) -> String {
+    format!("ask-{scope}-{}", &digest::hex(button.command.as_bytes())[..8])
 }

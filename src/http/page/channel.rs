@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::layout::{Frame, page as framed};
+use super::layout::{Frame, Live, page as framed};
 use super::message;
 use crate::chat::web::Page;
 use crate::core::message::web as say;
@@ -17,7 +17,7 @@ pub(in crate::http) fn page(frame: &Frame<'_>, name: &str, page: &Page) -> Marku
         div.empty id="empty" hidden[!page.threads.is_empty()] { (empty(frame, name)) }
         p id="moved" hidden {}
     };
-    framed(frame, &title, Some((name, page.revision.0)), &main, &command_box(name))
+    framed(frame, &title, Live::Channel(name, page.revision), &main, &command_box(name))
 }
 
 /// Messages with the way to earlier ones; also what "earlier messages" loads.
@@ -74,5 +74,5 @@ fn command_box(name: &str) -> Markup {
 /// A channel that is not there.
 pub(in crate::http) fn missing(frame: &Frame<'_>) -> Markup {
     let main = html! { div.empty { h2 { "No such channel" } p { (say::no_such_channel()) } } };
-    framed(frame, "No such channel · Mayday", None, &main, &html! {})
+    framed(frame, "No such channel · Mayday", Live::No, &main, &html! {})
 }

@@ -39,6 +39,12 @@ pub(in crate::http) fn figure(chart: &Chart) -> Markup {
                 @for tick in scale.ticks() {
                     @let y = scale.y(tick);
                     line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
+                }
+                svg.plot x="0" y=(TOP) width="100%" height=(BOTTOM - TOP) viewBox="0 0 1000 1000" preserveAspectRatio="none" {
+                    path.line d=(path(&points, &scale)) {}
+                }
+                @for tick in scale.ticks() {
+                    @let y = scale.y(tick);
                     @if line_at.is_none_or(|line| (line - y).abs() > 13.0) {
                         text.tick x="0" y=(y - 3.0) { (amount(tick, &chart.unit)) }
                     }
@@ -47,9 +53,6 @@ pub(in crate::http) fn figure(chart: &Chart) -> Markup {
                 @if let (Some((label, _)), Some(y)) = (threshold, line_at) {
                     line.limit x1="0" x2="100%" y1=(y) y2=(y) {}
                     text.limit-label x="0" y=(if y < TOP + 10.0 { y + 12.0 } else { y - 4.0 }) { (label) }
-                }
-                svg.plot x="0" y=(TOP) width="100%" height=(BOTTOM - TOP) viewBox="0 0 1000 1000" preserveAspectRatio="none" {
-                    path.line d=(path(&points, &scale)) {}
                 }
                 @if let (Some((label, _)), Some(x)) = (mark, mark_at) {
                     line.mark x1=(percent(x)) x2=(percent(x)) y1=(TOP) y2=(BOTTOM + 4.0) {}

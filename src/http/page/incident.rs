@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::card::{card, severity_class, severity_word};
-use super::layout::{Frame, page as framed};
+use super::layout::{Frame, Live, page as framed};
 use super::words::{ago, clock, exact, linked};
 use crate::access::Actor;
 use crate::analysis::{Evidence, Outcome};
@@ -12,6 +12,7 @@ use crate::chat::web::Message;
 use crate::core::message::web as say;
 use crate::http::session::encoded;
 use crate::incident::{Incident, Moment, Phase};
+use crate::store::Revision;
 
 /// `GET /incidents`
 pub(in crate::http) fn list(frame: &Frame<'_>, incidents: &[Incident], limit: usize) -> Markup {
@@ -34,7 +35,7 @@ pub(in crate::http) fn list(frame: &Frame<'_>, incidents: &[Incident], limit: us
         }
         @if incidents.len() == limit { p.quiet { "The newest " (limit) " are shown. `incidents all` and /api/v1/incidents go further back." } }
     };
-    framed(frame, "Incidents · Mayday", None, &main, &html! {})
+    framed(frame, "Incidents · Mayday", Live::No, &main, &html! {})
 }
 
 fn row(incident: &Incident) -> Markup {
@@ -67,6 +68,7 @@ pub(in crate::http) fn one(
     incident: &Incident,
     shown: Option<&Message>,
     timeline: &[Moment],
+    revision: Revision,
 ) -> Markup {
     let main = html! {
         p.crumbs {
@@ -101,7 +103,7 @@ pub(in crate::http) fn one(
         }
         @for missing in &incident.not_seen { p.quiet { "Not seen: " (missing) } }
     };
-    framed(frame, &format!("{} · Mayday", incident.id), None, &main, &html! {})
+    framed(frame, &format!("{} · Mayday", incident.id), Live::Card(revision), &main, &html! {})
 }
 
 fn details(incident: &Incident) -> Markup {
@@ -166,11 +168,11 @@ pub(in crate::http) fn evidence(frame: &Frame<'_>, incident: &Incident, evidence
             }
         }
     };
-    framed(frame, &format!("{} {} · Mayday", incident.id, evidence.id.0), None, &main, &html! {})
+    framed(frame, &format!("{} {} · Mayday", incident.id, evidence.id.0), Live::No, &main, &html! {})
 }
 
 /// Something that is not there.
 pub(in crate::http) fn missing(frame: &Frame<'_>, says: &str) -> Markup {
     let main = html! { div.empty { h2 { "Not here" } p { (says) } p { a href="/incidents" { "All incidents" } } } };
-    framed(frame, "Not here · Mayday", None, &main, &html! {})
+    framed(frame, "Not here · Mayday", Live::No, &main, &html! {})
 }

@@ -9,11 +9,12 @@ use crate::core::person::{Person, Role};
 use crate::http::assets;
 use crate::http::doors::Fault;
 use crate::http::session::encoded;
+use crate::store::Revision;
 
 /// What every page has around it.
 pub(in crate::http) struct Frame<'a> {
     pub(in crate::http) person: &'a Person,
-    pub(in crate::http) csrf: String,
+    pub(in crate::http) csrf: &'a str,
     pub(in crate::http) channels: &'a [Head],
     pub(in crate::http) here: Option<&'a str>,
     pub(in crate::http) faults: Vec<Fault>,
@@ -39,13 +40,28 @@ pub(super) fn document(title: &str, head: &Markup, body: &Markup) -> Markup {
     }
 }
 
-/// A page for someone who is signed in. `data` are attributes for the scripts.
-pub(super) fn page(frame: &Frame<'_>, title: &str, live: Option<(&str, u64)>, main: &Markup, foot: &Markup) -> Markup {
+/// What a page listens to.
+#[derive(Clone, Copy)]
+pub(super) enum Live<'a> {
+    /// Nothing: it shows what was.
+    No,
+    /// A channel, from this revision on.
+    Channel(&'a str, Revision),
+    /// One incident's card, which says itself where it stands, from this revision on.
+    Card(Revision),
+}
+
+/// A page for someone who is signed in.
+pub(super) fn page(frame: &Frame<'_>, title: &str, live: Live<'_>, main: &Markup, foot: &Markup) -> Markup {
     let head = html! {
         meta name="mayday-csrf" content=(frame.csrf);
         script type="module" src=(assets::path("app.js")) {}
     };
-    let (channel, after) = live.map_or((None, None), |(channel, after)| (Some(channel), Some(after)));
+    let (channel, after) = match live {
+        Live::No => (None, None),
+        Live::Channel(channel, after) => (Some(channel), Some(after.0)),
+        Live::Card(after) => (None, Some(after.0)),
+    };
     let body = html! {
         body data-channel=[channel] data-after=[after] data-build=(assets::build()) data-now=(frame.now) {
             a.skip href="#main" { "Skip to messages" }
@@ -81,7 +97,7 @@ fn navigation(frame: &Frame<'_>) -> Markup {
                 }
             }
             ul.links {
-                li { a href="/incidents" { "Incidents" } }
+                li { a href="/incidents" aria-current=[frame.here.is_none().then_some("page")] { "Incidents" } }
             }
             @if !frame.faults.is_empty() { (demo_panel(&frame.faults)) }
             div.me {

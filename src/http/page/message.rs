@@ -64,8 +64,8 @@ fn content(message: &Message) -> Markup {
 fn command(text: &str) -> Markup {
     html! {
         @match text.split_once('\n') {
-            Some((label, line)) => p.text { (label) " " code.line { (line) } },
-            None => p.text { code.line { (text) } },
+            Some((label, line)) => p.text.inline { (label.trim_end_matches('…')) " " code.line { (line) } },
+            None => p.text.inline { code.line { (text) } },
         }
     }
 }
@@ -73,7 +73,13 @@ fn command(text: &str) -> Markup {
 /// An answer; one that is a table keeps its columns.
 fn words(text: &str) -> Markup {
     let table = text.lines().any(|line| line.trim_start().contains("  ") || line.contains('\t'));
-    html! { p class=(if table { "text table" } else { "text" }) { (linked(text)) } }
+    // A short answer stands on the line of its author.
+    let class = match text {
+        _ if table => "text table",
+        _ if text.len() < 160 && !text.contains('\n') => "text inline",
+        _ => "text",
+    };
+    html! { p class=(class) { (linked(text)) } }
 }
 
 /// An answer that only the one who asked sees.

@@ -1,0 +1,194 @@
+//! What diagnosis says: facts as evidence, conclusions, and what could not be seen.
+
+use std::time::Duration;
+
+use super::watch::number;
+use crate::core::Timestamp;
+use crate::core::duration::human;
+
+/// A time of day in a sentence.
+#[must_use]
+pub fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S UTC").to_string()
+}
+
+/// A value with its unit: `2.1 s` rather than `2100 ms`, `48 %`.
+#[must_use]
+pub fn amount(value: f64, unit: &str) -> String {
+    match unit {
+        "ms" if value >= 1_000.0 => format!("{} s", number(value / 1_000.0)),
+        "MiB" if value >= 1_024.0 => format!("{} GiB", number(value / 1_024.0)),
+        "" => number(value),
+        "/s" => format!("{}/s", number(value)),
+        unit => format!("{} {unit}", number(value)),
+    }
+}
+
+/// `normal is 12 ms`.
+#[must_use]
+pub fn normal(value: f64, unit: &str) -> String {
+    format!("normal is {}", amount(value, unit))
+}
+
+/// A metric moved to another level.
+#[must_use]
+pub fn moved(service: &str, what: &str, (before, after): (f64, f64), unit: &str, at: Timestamp) -> String {
+    format!("{service}: {what} is {} since {}, was {}", amount(after, unit), clock(at), amount(before, unit))
+}
+
+/// A share of a bounded thing is high without having moved lately.
+#[must_use]
+pub fn high(service: &str, what: &str, value: f64, unit: &str) -> String {
+    format!("{service}: {what} is {}", amount(value, unit))
+}
+
+/// A service does not answer while its process lives.
+#[must_use]
+pub fn hangs(service: &str, since: Option<Timestamp>, pid: Option<u32>) -> String {
+    let since = since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
+    match pid {
+        Some(pid) => format!("{service}: answers nothing{since} (process alive, pid {pid})"),
+        None => format!("{service}: answers nothing{since} (the port accepts, no answer comes)"),
+    }
+}
+
+/// The kernel holds a process.
+#[must_use]
+pub fn held(service: &str, process: &str) -> String {
+    format!("{service}: process {process} is stopped by a signal (SIGSTOP) and does nothing until it is continued")
+}
+
+/// Nobody listens.
+#[must_use]
+pub fn unreachable(service: &str, since: Option<Timestamp>, why: &str) -> String {
+    let since = since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
+    format!("{service}: can't be reached{since} ({why})")
+}
+
+/// A health check or a page answers with something else than it should.
+#[must_use]
+pub fn unwell(service: &str, why: &str) -> String {
+    format!("{service}: its own health check fails ({why})")
+}
+
+/// A health check is fine.
+#[must_use]
+pub fn well(service: &str, took: Duration) -> String {
+    format!("{service}: its health check answers within {}", human(took))
+}
+
+/// A process ended by itself and is still gone.
+#[must_use]
+pub fn ended(service: &str, process: &str, how: &str, at: Timestamp) -> String {
+    format!("{service}: process {process} ended with {how} at {}", clock(at))
+}
+
+/// A process ended by itself and runs again.
+#[must_use]
+pub fn came_back(service: &str, process: &str, how: &str, at: Timestamp, exits: u64) -> String {
+    format!("{service}: process {process} ended with {how} at {} and was started again; it ended by itself {exits} times so far", clock(at))
+}
+
+/// A process can't be started.
+#[must_use]
+pub fn not_started(service: &str, process: &str, why: &str) -> String {
+    format!("{service}: process {process} can't be started: {why}")
+}
+
+/// A process runs.
+#[must_use]
+pub fn runs(service: &str, process: &str, pid: u32, since: Option<Timestamp>) -> String {
+    let since = since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
+    format!("{service}: process {process} runs as pid {pid}{since}")
+}
+
+/// Lines that were never seen before.
+#[must_use]
+pub fn new_lines(service: &str, template: &str, count: u64, at: Timestamp) -> String {
+    format!("{service}: {count} new log line{} since {}: “{template}”", plural(count), clock(at))
+}
+
+/// Lines that come more often than before.
+#[must_use]
+pub fn more_lines(service: &str, template: &str, during: u64, before: u64) -> String {
+    format!("{service}: {during} log line{} “{template}”, {before} in the quarter of an hour before", plural(during))
+}
+
+/// Others report errors about a service that shows nothing itself.
+#[must_use]
+pub fn named_by(service: &str, callers: &[String]) -> String {
+    format!("{service}: {} report errors that name it", callers.join(" and "))
+}
+
+/// Added to a conclusion: who suffers from it.
+#[must_use]
+pub fn callers_wait(says: &str, callers: u64) -> String {
+    format!("{says}; {callers} caller{} wait{}", plural(callers), if callers == 1 { "s" } else { "" })
+}
+
+/// A service suffers from another.
+#[must_use]
+pub fn suffers(service: &str, from: &str, symptom: &str) -> String {
+    let symptom = symptom.strip_prefix(service).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(symptom);
+    format!("{service}: suffers from {from}; {symptom}")
+}
+
+/// A source did not answer in time.
+#[must_use]
+pub fn too_slow(service: &str, source: &str) -> String {
+    format!("{service}: {source} did not answer in time")
+}
+
+/// A source failed.
+#[must_use]
+pub fn failed(service: &str, source: &str, why: &str) -> String {
+    format!("{service}: {source} could not be read ({why})")
+}
+
+/// A source has nothing.
+#[must_use]
+pub fn nothing(service: &str, source: &str) -> String {
+    format!("{service}: {source} have nothing for this time")
+}
+
+/// A source has nothing from before.
+#[must_use]
+pub fn no_comparison(service: &str) -> String {
+    format!("{service}: no log lines from before the incident, so new lines can't be told from usual ones")
+}
+
+/// The catalogue does not know the service.
+#[must_use]
+pub fn not_in_catalogue(service: &str) -> String {
+    format!("{service} is not in the catalogue, so what it depends on is not known")
+}
+
+/// The incident names no service.
+#[must_use]
+pub fn no_service() -> String {
+    "The alert names no service, so there is nothing to look at".to_owned()
+}
+
+/// More services are related than are looked at.
+#[must_use]
+pub fn scope_cut(looked_at: usize) -> String {
+    format!("More services are related; the nearest {looked_at} were looked at")
+}
+
+/// Kinds of sources that this installation does not have.
+#[must_use]
+pub fn no_such_sources() -> String {
+    "Traces and deployments: no source is connected".to_owned()
+}
+
+/// A chart's caption.
+#[must_use]
+pub fn caption(what: &str, service: &str, over: Duration) -> String {
+    let mut letters = what.chars();
+    let what: String = letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default();
+    format!("{what} of {service}, last {}", human(over))
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

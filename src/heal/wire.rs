@@ -1,0 +1,28 @@
+//! The loop's traits, carried out by the real rooms below.
+
+use super::ports::{Chosen, Incidents, NoMatch, Triggers};
+use crate::alert::{Alert, AlertId};
+use crate::core::{BoxFuture, IncidentId};
+use crate::incident::{self, Incident};
+use crate::playbook::library::Library;
+use crate::store;
+
+impl Incidents for incident::Incidents {
+    fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>> {
+        Box::pin(self.get(id))
+    }
+
+    fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {
+        Box::pin(async move { Ok(Self::alert(self, id).await?.map(|view| view.alert)) })
+    }
+}
+
+impl Triggers for Library {
+    fn best(&self, alert: &Alert) -> Result<Chosen, NoMatch> {
+        let found = self.best_match(alert);
+        match found.playbook {
+            Some(book) => Ok(Chosen { playbook: book.playbook.playbook_id.clone() }),
+            None => Err(NoMatch { notes: found.reports }),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Starting a child so that it can't outlive Mayday, without `unsafe`.
+//!
+//! Two ropes: the child's stdin is a pipe whose end closes when Mayday is gone (programs that watch it end themselves),
+//! and the program is started under `setpriv --pdeathsig KILL` (util-linux) where that exists, so that the kernel kills
+//! it. The kernel looks at the *thread* that started the child, so all children are started by one thread that lives as
+//! long as its [`Starter`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+use super::options::ProcessOptions;
+
+type Order = (Command, oneshot::Sender<io::Result<Child>>);
+
+/// The thread that starts children. Dropping it ends the thread, and with it (see above) what it started.
+#[derive(Debug)]
+pub(super) struct Starter {
+    orders: mpsc::Sender<Order>,
+    /// `setpriv`, if this machine has one that can do it.
+    leash: Option<PathBuf>,
+}
+
+impl Starter {
+    /// Starts the thread. Must be called inside a tokio runtime, which then waits for the children.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub(super) fn new() -> io::Result<Self> {
+        let (orders, received) = mpsc::channel::<Order>();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("mayday-children".to_owned()).spawn(move || {
+            let _inside = runtime.enter();
+            for (mut command, reply) in received {
+                // Nobody waits any more: then the child goes with the dropped answer (kill_on_drop).
+                let _ = reply.send(command.spawn());
+            }
+        })?;
+        let leash = find_leash();
+        if leash.is_none() {
+            tracing::warn!("setpriv is not installed: children that ignore a closed stdin outlive a SIGKILL of Mayday");
+        }
+        Ok(Self { orders, leash })
+    }
+
+    /// Starts a program with piped stdin, stdout and stderr.
+    pub(super) async fn start(&self, options: &ProcessOptions) -> io::Result<Child> {
+        let program = located(&options.program)?;
+        let mut command = match &self.leash {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(&program);
+                command
+            }
+            None => Command::new(&program),
+        };
+        command
+            .args(&options.args)
+            .envs(&options.env)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some(folder) = &options.folder {
+            command.current_dir(folder);
+        }
+        let (reply, started) = oneshot::channel();
+        let gone = |_| io::Error::other("the thread that starts children is gone");
+        self.orders.send((command, reply)).map_err(|_| gone(()))?;
+        started.await.map_err(|_| gone(()))?
+    }
+}
+
+/// `setpriv` from PATH, if it knows `--pdeathsig` (busybox's does not).
+fn find_leash() -> Option<PathBuf> {
+    let setpriv = located(Path::new("setpriv")).ok()?;
+    let tried = std::process::Command::new(&setpriv)
+        .args(["--pdeathsig", "KILL", "--", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok_and(|status| status.success()).then_some(setpriv)
+}
+
+/// The program's file, through PATH if it is a bare name. Looked up here because under `setpriv` a missing program
+/// would only show as exit code 127.
+fn located(program: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runnable = |path: &Path| path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{} is no program that can be started", program.display()));
+    if program.components().count() > 1 || program.is_absolute() {
+        return if runnable(program) { Ok(program.to_owned()) } else { Err(missing()) };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| runnable(file)).ok_or_else(missing)
+}

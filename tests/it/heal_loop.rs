@@ -1,0 +1,369 @@
+//! The whole loop in one process: an alert comes in, its card stands in the channel, the plan stands on the card, a person
+//! presses the button, the service is restarted and verified, and the card says so. Only the service itself is a fake.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use mayday::access::{Audit, Options as AccessOptions, Person, PersonId, Persons, Role};
+use mayday::alert::{Alert, AlertId, Fingerprint, Severity, Status};
+use mayday::analysis::{Evidence, EvidenceId, FaultKind, Finding, Outcome};
+use mayday::catalog::Catalog;
+use mayday::chat::outbox::{self, Delivery};
+use mayday::chat::web::{self, WebChat};
+use mayday::chat::{Card, Commands as _, Content, Inbound, Reply};
+use mayday::command::wire::StoredIncidents;
+use mayday::command::{self, Desk};
+use mayday::core::clock::SystemClock;
+use mayday::core::stop::Stopper;
+use mayday::core::{BoxFuture, SharedClock, Tainted};
+use mayday::heal::{self, Explained, Explains};
+use mayday::incident::{self, Incident, Incidents, Intake};
+use mayday::ops::delivery::Outbox;
+use mayday::ops::health::{Health, QUEUES, QueuesCheck, StoreCheck};
+use mayday::playbook::action::{Change, Context, Error, Perform};
+use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle};
+use mayday::source::{LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
+use mayday::store::SharedStore;
+use mayday::store::memory::Memory;
+use mayday::work::{Leases, serve};
+
+/// The service that falls sick.
+#[derive(Default)]
+struct Shop {
+    healthy: AtomicBool,
+    pid: AtomicU32,
+    restarts: AtomicU32,
+}
+
+/// One kind of action on the shop.
+struct Fake(&'static str, Arc<Shop>);
+
+impl Action for Fake {
+    fn kind(&self) -> &'static str {
+        self.0
+    }
+    fn settle(&self, _: &Value) -> Settle {
+        Settle::Repeat
+    }
+    fn plan<'a>(&'a self, _: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+        let mut planned = Planned {
+            object: String::new(),
+            changes: Vec::new(),
+            target: parameters.clone(),
+            radius: String::new(),
+            undo: None,
+            details: Vec::new(),
+        };
+        if self.0 == "Service_Restart" {
+            let pid = self.1.pid.load(Ordering::SeqCst);
+            planned.object = "process order-service".to_owned();
+            planned.radius = "restarts 1 process, ≈ 1 s without answers".to_owned();
+            planned.changes =
+                vec![Change { field: "pid".to_owned(), before: pid.to_string(), after: "a new one".to_owned() }];
+        }
+        Box::pin(std::future::ready(Ok(planned)))
+    }
+    fn perform<'a>(&'a self, _: &'a Context, _: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+        let shop = &self.1;
+        let outcome = match self.0 {
+            "API_Call" if shop.healthy.load(Ordering::SeqCst) => Ok(json!({ "http_status": 200, "status": "ok" })),
+            "API_Call" => Err(Error::Permanent("no answer within 5 s".to_owned())),
+            "Service_Restart" => {
+                let before = shop.pid.fetch_add(1, Ordering::SeqCst);
+                shop.restarts.fetch_add(1, Ordering::SeqCst);
+                shop.healthy.store(true, Ordering::SeqCst);
+                Ok(json!({ "service": "order-service", "pid_before": before, "pid_after": before + 1 }))
+            }
+            "Log_Aggregation" => Ok(json!({
+                "total": 40, "matched": 9, "errors": 9, "error_rate": 0.2, "lines": [], "truncated": false
+            })),
+            _ => Ok(json!({ "sent": 1 })),
+        };
+        Box::pin(std::future::ready(outcome.map(Perform::Done)))
+    }
+}
+
+/// Sees that the process hangs.
+struct Seer;
+
+impl Explains for Seer {
+    fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained> {
+        let evidence = Evidence {
+            id: EvidenceId("E1".to_owned()),
+            source: "process table".to_owned(),
+            query: "order-service".to_owned(),
+            from: incident.started_at,
+            to: incident.started_at,
+            outcome: Outcome::Data { rows: 1, truncated: false },
+            says: "pid 4711 uses no CPU and answers nothing".to_owned(),
+            samples: Vec::new(),
+        };
+        let finding = Finding {
+            component: "order-service".to_owned(),
+            kind: FaultKind::Crash,
+            confidence: 0.9,
+            says: "order-service hangs since 14:02".to_owned(),
+            evidence: vec![evidence.id.clone()],
+        };
+        let found = Explained { findings: vec![finding], evidence: vec![evidence], ..Explained::default() };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+impl Logs for Seer {
+    fn search<'a>(&'a self, _: &'a LogQuery) -> BoxFuture<'a, Result<LogPage, mayday::source::Error>> {
+        Box::pin(std::future::ready(Ok(LogPage::default())))
+    }
+}
+
+impl Metrics for Seer {
+    fn range<'a>(&'a self, _: &'a MetricQuery) -> BoxFuture<'a, Result<Vec<Series>, mayday::source::Error>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+fn person(name: &str, role: Role) -> Person {
+    Person { id: PersonId(format!("web:{name}")), name: name.to_owned(), role, teams: vec!["orders".to_owned()] }
+}
+
+/// Everything between the webhook and the browser, on a store in memory.
+struct Bot {
+    store: SharedStore,
+    shop: Arc<Shop>,
+    intake: Intake,
+    chat: Arc<WebChat>,
+    desk: Desk,
+    engine: Engine,
+    _stopper: Stopper,
+}
+
+impl Bot {
+    async fn start(shop: Arc<Shop>, store: SharedStore) -> Self {
+        let clock: SharedClock = SystemClock::shared();
+        let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
+        let service = json!({ "name": "order-service", "team": "orders", "channel": "orders" });
+        let catalog = Arc::new(Catalog::new(vec![serde_json::from_value(service).unwrap()]).unwrap());
+        let options = incident::Options::default();
+        let intake = Intake::new(store.clone(), clock.clone(), catalog.clone(), options.clone());
+        let incidents = Incidents::new(store.clone(), clock.clone());
+        let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog.clone(), options);
+        let (library, mistakes) = Library::load(None);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let library = Arc::new(library);
+        let kinds = ["API_Call", "Log_Aggregation", "Service_Restart", "Notification"];
+        let actions = kinds.map(|kind| Arc::new(Fake(kind, shop.clone())) as Arc<dyn Action>);
+        let audit = Audit::new(store.clone(), clock.clone());
+        let engine = Engine::new(Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            leases: leases.clone(),
+            audit: audit.clone(),
+            library: library.clone(),
+            actions: Registry::new(actions.into()),
+            options: playbook::Options::default(),
+        });
+        let heal = heal::Service::new(
+            heal::Deps {
+                store: store.clone(),
+                clock: clock.clone(),
+                incidents: Arc::new(incidents.clone()),
+                runs: Arc::new(engine.clone()),
+                triggers: library.clone(),
+                explains: Arc::new(Seer),
+            },
+            heal::Options::default(),
+            leases.clone(),
+        );
+        let chat = Arc::new(WebChat::new(store.clone(), clock.clone(), web::Options::default()));
+        let delivery = Delivery::new(vec![chat.clone()], clock.clone(), outbox::Options::default());
+        let outbox = Outbox::new(delivery, store.clone(), clock.clone());
+        let health = Health::new(
+            vec![
+                Arc::new(StoreCheck(store.clone())),
+                Arc::new(QueuesCheck { store: store.clone(), clock: clock.clone(), queues: QUEUES }),
+            ],
+            clock.clone(),
+        );
+        let desk = Desk::new(
+            command::Deps {
+                incidents: Arc::new(StoredIncidents { incidents, catalog: catalog.clone() }),
+                runs: Arc::new(engine.clone()),
+                playbooks: library,
+                logs: Arc::new(Seer),
+                metrics: Arc::new(Seer),
+                causes: heal.investigator(),
+                catalog,
+                people: Arc::new(Persons::new(&AccessOptions::default()).unwrap()),
+                audits: Arc::new(audit),
+                health: Arc::new(health),
+                clock: clock.clone(),
+            },
+            command::Options::default(),
+        );
+        let (stopper, stop) = Stopper::new();
+        tokio::spawn(incident.run(stop.clone()));
+        tokio::spawn(heal.run(stop.clone()));
+        tokio::spawn(playbook::Service::new(engine.clone()).run(stop.clone()));
+        tokio::spawn(serve(outbox.queue(), leases, clock, outbox, stop));
+        Self { store, shop, intake, chat, desk, engine, _stopper: stopper }
+    }
+
+    async fn alert(&self, status: Status) {
+        let fingerprint = Fingerprint("order-down".to_owned());
+        let start = "2026-11-21T14:02:00Z".parse().unwrap();
+        let alert = Alert {
+            alert_id: AlertId::of("mayday", &fingerprint, start),
+            source_system: "mayday".to_owned(),
+            alert_name: "Service_Down".into(),
+            severity: Severity::Critical,
+            status,
+            service_name: "order-service".into(),
+            host_ip: None,
+            metric_value: None,
+            timestamp: start,
+            labels: std::collections::BTreeMap::new(),
+            description: Tainted::new("order-service answers nothing"),
+            metric_value_from: None,
+            metric_unit: None,
+            fingerprint,
+            ended_at: None,
+            link: None,
+        };
+        self.intake.accept_alerts(vec![alert]).await.unwrap();
+    }
+
+    async fn say(&self, role: Role, text: &str) -> Reply {
+        let inbound = Inbound {
+            person: person("ana", role),
+            impersonated_by: None,
+            channel: None,
+            thread: Some("INC-1".to_owned()),
+            text: text.to_owned(),
+        };
+        self.desk.say(inbound).await
+    }
+
+    /// The card in the channel as soon as it is as wanted.
+    async fn card(&self, what: &str, wanted: impl Fn(&Card) -> bool) -> Card {
+        let mut last = None;
+        for _ in 0..400 {
+            if let Some(message) = self.chat.find("orders", "INC-1").await.unwrap()
+                && let Content::Card(card) = message.content
+            {
+                if wanted(&card) {
+                    return *card;
+                }
+                last = Some(card);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the card never came to be {what}; it is {last:#?}");
+    }
+}
+
+fn approve_button(card: &Card) -> Option<String> {
+    let plan = card.plan.as_ref()?;
+    plan.buttons.iter().map(|button| &button.command).find(|command| command.starts_with("approve")).cloned()
+}
+
+fn sick() -> Arc<Shop> {
+    let shop = Arc::new(Shop::default());
+    shop.pid.store(4711, Ordering::SeqCst);
+    shop
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all() {
+    let bot = Bot::start(sick(), Memory::shared()).await;
+    bot.alert(Status::Firing).await;
+    let card = bot.card("proposing a restart", |card| approve_button(card).is_some()).await;
+    let plan = card.plan.clone().unwrap();
+    assert_eq!(plan.heading, "Proposed: restart order-service");
+    assert_eq!(plan.diff, ["process order-service   pid  4711 → a new one"]);
+    assert_eq!(plan.buttons[0].label, "Restart order-service");
+    assert!(plan.footer.unwrap().starts_with("Needs one approver of team orders. Valid until "));
+    bot.card("naming the cause", |card| {
+        card.sections.iter().flat_map(|section| &section.lines).any(|line| line.text.contains("hangs since 14:02"))
+    })
+    .await;
+
+    let press = approve_button(&card).unwrap();
+    let refused = bot.say(Role::Responder, &press).await;
+    assert!(!refused.ok && refused.text.contains("needs the role approver"), "{}", refused.text);
+    assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0, "nothing happens without a right");
+    let approved = bot.say(Role::Approver, &press).await;
+    assert!(approved.ok, "{}", approved.text);
+    let card = bot.card("mitigated", |card| card.state == "mitigated").await;
+    let plan = card.plan.unwrap();
+    assert!(plan.heading.starts_with("Fixed and verified: "), "{}", plan.heading);
+    assert!(plan.steps.iter().any(|step| step.name == "Restart the service" && step.state == "done"), "{:?}", plan.steps);
+    assert!(plan.buttons.is_empty());
+    assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 1);
+
+    let again = bot.say(Role::Approver, &press).await;
+    assert!(!again.ok, "{}", again.text);
+    assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 1, "the second press does nothing");
+
+    bot.alert(Status::Resolved).await;
+    let card = bot.card("over", |card| card.over).await;
+    assert!(card.notes.iter().any(|note| note.contains("MTTR")), "{:?}", card.notes);
+    assert!(card.plan.is_some_and(|plan| plan.buttons.is_empty()), "nothing is left to press");
+
+    let timeline = bot.say(Role::Viewer, "timeline").await.text;
+    for part in ["RUN-1", "fixed", "hangs since"] {
+        assert!(timeline.contains(part), "{part} is missing in {timeline}");
+    }
+    let why = bot.say(Role::Viewer, "why").await.text;
+    assert!(why.contains("Likely cause: order-service hangs since 14:02 (confidence 0.90) [E1]"), "{why}");
+    assert!(bot.say(Role::Viewer, "health").await.text.starts_with("Mayday is well."));
+    let audit = Audit::new(bot.store.clone(), SystemClock::shared()).list(None, 50).await.unwrap();
+    let actions: Vec<&str> = audit.records.iter().map(|record| record.action.as_str()).collect();
+    assert!(actions.contains(&"approve"), "{actions:?}");
+    bot.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_that_dies_between_proposal_and_approval_goes_on_with_the_same_plan() {
+    let (shop, store) = (sick(), Memory::shared());
+    let first = Bot::start(shop.clone(), store.clone()).await;
+    first.alert(Status::Firing).await;
+    let card = first.card("proposing a restart", |card| approve_button(card).is_some()).await;
+    let press = approve_button(&card).unwrap();
+    first.engine.stop().await;
+    drop(first);
+
+    // The new process takes the leases over; what the old one still tried would conflict.
+    let second = Bot::start(shop, store).await;
+    let mut approved = second.say(Role::Approver, &press).await;
+    for _ in 0..100 {
+        if approved.ok {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        approved = second.say(Role::Approver, &press).await;
+    }
+    assert!(approved.ok, "{}", approved.text);
+    second.card("mitigated", |card| card.state == "mitigated").await;
+    assert_eq!(second.shop.restarts.load(Ordering::SeqCst), 1);
+    let runs = second.say(Role::Viewer, "runs").await;
+    assert_eq!(runs.data["runs"].as_array().map(Vec::len), Some(1), "{}", runs.text);
+    second.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
+    let bot = Bot::start(sick(), Memory::shared()).await;
+    bot.alert(Status::Firing).await;
+    let card = bot.card("proposing a restart", |card| approve_button(card).is_some()).await;
+    let reject = &card.plan.unwrap().buttons[1];
+    assert!(reject.ask.is_some());
+    let said = bot.say(Role::Approver, &format!("{} not during the sale", reject.command)).await;
+    assert!(said.ok, "{}", said.text);
+    let card = bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
+    assert!(card.plan.unwrap().footer.unwrap().contains("not during the sale"));
+    assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0);
+    bot.engine.stop().await;
+}
