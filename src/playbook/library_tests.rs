@@ -23,7 +23,6 @@ pub(crate) fn alert(name: &str, service: &str, severity: Severity, value: Option
         status: Status::Firing,
         service_name: service.into(),
         host_ip: None,
-        metric_unit: None,
         metric_value: value,
         timestamp: Timestamp::UNIX_EPOCH,
         labels: BTreeMap::new(),

@@ -19,7 +19,7 @@ use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, FailureKind, Limits, Next, Stage, Status, apply, decide};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Stage, Status, decide};
 use crate::playbook::view::Decided;
 
 /// What must hold afterwards gets this long where the playbook does not say.
@@ -287,7 +287,7 @@ impl Driver {
 
     /// Folds an event and keeps it for the next commit, with what must be told because of it.
     pub(super) fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
-        self.status = apply(&event, now, Some(self.status.clone())).map_err(|illegal| {
+        self.status.step(&event, now).map_err(|illegal| {
             tracing::error!(%illegal, "an event does not fit the run");
             Lost::Store(crate::store::Error::Corrupt {
                 key: journal::status_key(self.status.head.run),

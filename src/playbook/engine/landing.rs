@@ -9,7 +9,7 @@ use crate::access::{Actor, Approved, AuditRecord};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::run::{Event, FailureKind, TaskPlan, difference, idempotency_key, retry_at};
+use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry_at};
 
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
@@ -32,10 +32,10 @@ impl Driver {
 
     fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
         let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
-        // A failure before the first start counts as a try: it must end some time.
-        let attempt = self.status.tasks[index].attempt.max(1);
+        let task = &self.status.tasks[index];
+        let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
+        let attempt = task.attempt + u32::from(!started);
         let retry_at = retry_at(self.book.playbook.tasks[index].retry.as_ref(), kind, attempt, &key, now);
-        let retry_at = retry_at.filter(|_| self.status.tasks[index].intent.is_some());
         self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
     }
 
