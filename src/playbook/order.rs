@@ -86,7 +86,10 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             }
         }),
         Order::Answer { task, answer } => {
-            needs(Permission::Steer, "answer for runs").unwrap_or_else(|| reply(status, task, answer, person, &done))
+            // Saying whether a change happened steers the run; answering a question is open to every responder.
+            let doubt = status.task(task).is_some_and(|task| task.stage == Stage::InDoubt);
+            let needed = if doubt { Permission::Steer } else { Permission::Comment };
+            needs(needed, "answer for runs").unwrap_or_else(|| reply(status, task, answer, person, &done))
         }
     }
 }
