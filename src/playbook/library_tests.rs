@@ -29,7 +29,6 @@ pub(crate) fn alert(name: &str, service: &str, severity: Severity, value: Option
         labels: BTreeMap::new(),
         description: Tainted::default(),
         metric_value_from: None,
-        metric_unit: None,
         fingerprint: Fingerprint("f".to_owned()),
         ended_at: None,
         link: None,

@@ -503,6 +503,7 @@ fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Aler
         labels: labels.into_iter().map(|(label, value)| (label, Tainted::new(value))).collect(),
         description: Tainted::new(described),
         metric_value_from: Some(rule.measures()),
+        metric_unit: None,
         fingerprint,
         ended_at: None,
         link: None,
