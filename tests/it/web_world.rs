@@ -441,6 +441,7 @@ pub fn incident() -> Incident {
         not_seen: vec!["traces: no source is configured".into()],
         chart: None,
         runs: vec![],
+        known: mayday::incident::Known::default(),
         version: 3,
     }
 }

@@ -26,7 +26,7 @@ use crate::core::SharedClock;
 use crate::core::clock::SystemClock;
 use crate::core::message::config as message;
 use crate::core::stop::Stopper;
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{self, Diagnosis, HttpHealth};
 use crate::http::doors::{DemoPanel, Doors};
 use crate::http::wire::{People, Stored};
 use crate::incident::{self, Incidents};
@@ -150,7 +150,13 @@ impl Bot {
         });
         let runs: Arc<dyn Runs> = Arc::new(engine.clone());
 
-        let diagnosis = Diagnosis::new(logs.clone(), metrics.clone(), eyes.processes.clone(), catalog.clone(), clock.clone());
+        let reads = diagnose::Sources {
+            logs: logs.clone(),
+            metrics: metrics.clone(),
+            machine: Arc::new(eyes.clone()),
+            health: Arc::new(HttpHealth::new()?),
+        };
+        let diagnosis = Diagnosis::new(reads, catalog.clone(), diagnose::Options::default(), clock.clone());
         let heal = heal::Service::new(
             heal::Deps {
                 store: store.clone(),
