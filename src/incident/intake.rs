@@ -16,7 +16,6 @@ use crate::alert::{self, Alert, AlertId, Format, Identity, Names as _, Read, Rea
 use crate::catalog::Catalog;
 use crate::core::{BoxFuture, SharedClock, Tainted, Timestamp};
 use crate::store::{self, Batch, Record, SharedStore};
-use crate::watch::AlertSink;
 use crate::work::{Queue, Shard};
 
 /// Alerts in one inbox item.
@@ -303,9 +302,10 @@ impl Inner {
     }
 }
 
-/// Mayday's own alert rules hand their alerts over here.
-impl AlertSink for Intake {
-    fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
+/// What the alert rules of a lower room hand their alerts to, without knowing this room.
+impl Intake {
+    /// As [`Intake::accept_alerts`], with the reason as text.
+    pub fn hand_over(&self, alerts: Vec<Alert>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move { self.accept_alerts(alerts).await.map(|_| ()).map_err(|refused| refused.to_string()) })
     }
 }
