@@ -443,6 +443,7 @@ pub fn incident() -> Incident {
         runs: vec![],
         known: mayday::incident::Known::default(),
         version: 3,
+        known: mayday::incident::Known::default(),
     }
 }
 
