@@ -441,7 +441,6 @@ pub fn incident() -> Incident {
         not_seen: vec!["traces: no source is configured".into()],
         chart: None,
         runs: vec![],
-        known: mayday::incident::Known::default(),
         version: 3,
         known: mayday::incident::Known::default(),
     }
