@@ -64,8 +64,64 @@ macro_rules! path {
 pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &mut Vec<Diagnostic>) {
     let mut sheet = Sheet { left, written, file, wrong };
     services(config, &mut sheet);
+    eyes(config, &mut sheet);
     listener(config, &mut sheet);
     users(config, &mut sheet);
+}
+
+/// Own eyes: what the room itself finds, and services that the catalogue does not have.
+fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
+    // The room counts what was read; what was set aside shifts its indices, so places come after the lists' own.
+    let lists: HashMap<&str, Vec<usize>> = ["scrape", "processes", "rules"]
+        .into_iter()
+        .map(|list| (list, rows(sheet.left, path!["watch", list])))
+        .chain([("files", rows(sheet.left, path!["watch", "logs", "files"]))])
+        .collect();
+    for problem in config.watch.problems() {
+        let mut at = vec![Step::from("watch")];
+        for part in problem.path.split('.') {
+            let (name, index) = part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
+            at.push(Step::from(name));
+            if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
+                at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));
+            }
+        }
+        sheet.add(&at, Code::Bounds, message::watch_problem(&problem.path, &problem.why));
+    }
+    let known = service_names(sheet.written);
+    let mut unknown: Vec<(Vec<Step>, &str)> = Vec::new();
+    let watch = &config.watch;
+    for (target, row) in watch.scrape.iter().zip(&lists["scrape"]) {
+        unknown.push((path!["watch", "scrape", *row, "service"].to_vec(), &target.service));
+    }
+    for (file, row) in watch.logs.files.iter().zip(&lists["files"]) {
+        unknown.push((path!["watch", "logs", "files", *row, "service"].to_vec(), &file.service));
+    }
+    for (rule, row) in watch.rules.iter().zip(&lists["rules"]) {
+        if let Some(service) = &rule.service {
+            unknown.push((path!["watch", "rules", *row, "service"].to_vec(), service));
+        }
+        if let Some(logs) = &rule.logs {
+            unknown.push((path!["watch", "rules", *row, "logs", "service"].to_vec(), &logs.service));
+        }
+    }
+    for (at, name) in unknown {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            sheet.add(&at, Code::Unknown, message::no_service(name, nearest(name, known.iter().copied())));
+        }
+    }
+    let processes: Vec<&str> = watch.processes.iter().map(|process| process.name.as_str()).collect();
+    for (service, row) in config.services.iter().zip(rows(sheet.left, path!["services"])) {
+        if let Some(crate::catalog::Restart::Process(name)) = &service.restart
+            && !processes.contains(&name.as_str())
+        {
+            let says = message::no_such("process in watch.processes", name, nearest(name, processes.iter().copied()));
+            sheet.add(path!["services", row, "restart", "process"], Code::Unknown, says);
+        }
+    }
+    if let Err(why) = super::assemble::log::filter(&config.log.filter) {
+        sheet.add(path!["log", "filter"], Code::Value, why);
+    }
 }
 
 /// The listener and who may post to it.

@@ -2,6 +2,7 @@
 //!
 //! Architecture Invariant: rooms never read the configuration; they are given their `Options`.
 
+pub mod assemble;
 pub mod check;
 pub mod diagnostic;
 mod expand;
@@ -41,6 +42,9 @@ pub struct Config {
     /// The service catalogue.
     #[serde(default)]
     pub services: Vec<crate::catalog::Service>,
+    /// What Mayday looks at by itself.
+    #[serde(default)]
+    pub watch: crate::watch::Options,
     /// How alerts become incidents.
     #[serde(default)]
     pub incidents: crate::incident::Options,

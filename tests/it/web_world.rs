@@ -442,7 +442,6 @@ pub fn incident() -> Incident {
         chart: None,
         runs: vec![],
         version: 3,
-        known: Default::default(),
     }
 }
 

@@ -189,3 +189,9 @@ pub fn ready(url: &str) -> String {
 pub fn link(link: &str, valid: &str) -> String {
     format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
 }
+
+/// What the watching room says about its options.
+pub fn watch_problem(path: &str, why: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    format!("`{key}` {why}")
+}
