@@ -1,9 +1,8 @@
 //! What the loop asks of the rooms below, as small traits, so that tests can answer in their place.
 
 use crate::alert::{Alert, AlertId};
-use crate::analysis::{Evidence, Finding};
-use crate::chat::{Chart, Fact};
 use crate::core::{BoxFuture, IncidentId};
+pub use crate::diagnose::Explained;
 use crate::incident::Incident;
 use crate::store;
 
@@ -42,19 +41,4 @@ pub struct NoMatch {
 pub trait Explains: Send + Sync + 'static {
     /// What is known now. Never fails: what a source did not say stands in `not_seen`.
     fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained>;
-}
-
-/// What a search came to.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Explained {
-    /// Conclusions, best first.
-    pub findings: Vec<Finding>,
-    /// Evidence behind them.
-    pub evidence: Vec<Evidence>,
-    /// What could not be seen, in words.
-    pub not_seen: Vec<String>,
-    /// A picture.
-    pub chart: Option<Chart>,
-    /// Numbers worth showing.
-    pub facts: Vec<Fact>,
 }

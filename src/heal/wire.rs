@@ -1,8 +1,9 @@
 //! The loop's traits, carried out by the real rooms below.
 
-use super::ports::{Chosen, Incidents, NoMatch, Triggers};
+use super::ports::{Chosen, Explained, Explains, Incidents, NoMatch, Triggers};
 use crate::alert::{Alert, AlertId};
 use crate::core::{BoxFuture, IncidentId};
+use crate::diagnose::Diagnosis;
 use crate::incident::{self, Incident};
 use crate::playbook::library::Library;
 use crate::store;
@@ -24,5 +25,11 @@ impl Triggers for Library {
             Some(book) => Ok(Chosen { playbook: book.playbook.playbook_id.clone() }),
             None => Err(NoMatch { notes: found.reports }),
         }
+    }
+}
+
+impl Explains for Diagnosis {
+    fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained> {
+        Box::pin(Self::explain(self, incident))
     }
 }
