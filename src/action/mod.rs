@@ -19,6 +19,7 @@ pub mod notification;
 pub mod program;
 pub mod run_command;
 pub mod service_restart;
+mod supervised;
 pub mod wait;
 
 use std::net::SocketAddr;

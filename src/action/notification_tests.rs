@@ -67,7 +67,6 @@ impl Desk {
             runs: vec![],
             known: crate::incident::Known::default(),
             version: 1,
-            known: Default::default(),
         };
         let mut batch = Batch::new();
         batch.put(Key::of(["incident", &id.key()]), &incident).unwrap();

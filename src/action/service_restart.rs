@@ -27,7 +27,7 @@ const PROGRAM_TIME: Duration = Duration::from_secs(60);
 /// Outcomes remembered, so that the same intent twice is one restart.
 const REMEMBERED: usize = 64;
 
-/// Restarts processes; implemented by whoever started them.
+/// Restarts processes; implemented for the supervisor of `watch` in `supervised.rs`.
 pub trait ProcessControl: Send + Sync + 'static {
     /// How a process stands.
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;

@@ -46,9 +46,5 @@ pub(super) fn problem(command: &Command) -> Problem {
         | Command::Password
         | Command::ShopService(_) => return Problem::refused(message::wrong_usage()),
     };
-    named(name)
-}
-
-pub(super) fn named(command: &str) -> Problem {
-    Problem { exit: Exit::Later, says: message::later(command) }
+    Problem { exit: Exit::Later, says: message::later(name) }
 }

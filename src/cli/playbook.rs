@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::args::{PlaybookCommand, PlaybookRun};
 use super::client::Client;
-use super::{Doors, Exit, Problem, later, say, wait};
+use super::{Doors, Exit, Problem, say, wait};
 use crate::core::message::cli as message;
-use crate::playbook::Book;
 use crate::playbook::model::Playbook;
+use crate::playbook::{Book, library, testing};
 
 /// Largest playbook that is read, bytes; the reader has its own limit and says so.
 const MOST: u64 = 4 * 1024 * 1024;
@@ -18,7 +18,7 @@ const FILES: usize = 10_000;
 pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<Exit, Problem> {
     match command {
         PlaybookCommand::Check { paths } => check(&paths),
-        PlaybookCommand::Test { .. } => Err(later::named("playbook test")),
+        PlaybookCommand::Test { paths } => test(&paths),
         PlaybookCommand::Plan(run) => wait(tell(run, "plan", doors)),
         PlaybookCommand::Run(run) => wait(tell(run, "run", doors)),
         PlaybookCommand::Schema => {
@@ -60,6 +60,29 @@ fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
     } else {
         Err(Problem::refused(message::mistakes(mistakes)))
     }
+}
+
+/// The tests that playbooks carry. Nothing outside is touched.
+fn test(paths: &[PathBuf]) -> Result<Exit, Problem> {
+    let (mut passed, mut failed) = (0, 0);
+    for file in files(paths)? {
+        let book = library::read(&file)
+            .map_err(|found| Problem::refused(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let shown = file.display().to_string();
+        let reports = testing::run_tests(&book);
+        if reports.is_empty() {
+            say(&message::no_tests(&shown));
+        }
+        for report in reports {
+            say(&message::tested(&shown, &report.name, report.failures.is_empty()));
+            for failure in &report.failures {
+                say(&format!("    {failure}"));
+            }
+            if report.failures.is_empty() { passed += 1 } else { failed += 1 }
+        }
+    }
+    say(&message::tests_done(passed, failed));
+    Ok(if failed == 0 { Exit::Done } else { Exit::Refused })
 }
 
 /// The files named, and the YAML files of the folders named (not of folders below).

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
+use secrecy::ExposeSecret as _;
+
 use super::Config;
 use super::diagnostic::{Code, Diagnostic};
 use super::tree::{Kind, Node, Step};
@@ -62,11 +64,125 @@ macro_rules! path {
 pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &mut Vec<Diagnostic>) {
     let mut sheet = Sheet { left, written, file, wrong };
     services(config, &mut sheet);
+    eyes(config, &mut sheet);
+    listener(config, &mut sheet);
+    users(config, &mut sheet);
+}
+
+/// Own eyes: what the room itself finds, and services that the catalogue does not have.
+fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
+    // The room counts what was read; what was set aside shifts its indices, so places come after the lists' own.
+    let lists: HashMap<&str, Vec<usize>> = ["scrape", "processes", "rules"]
+        .into_iter()
+        .map(|list| (list, rows(sheet.left, path!["watch", list])))
+        .chain([("files", rows(sheet.left, path!["watch", "logs", "files"]))])
+        .collect();
+    for problem in config.watch.problems() {
+        let mut at = vec![Step::from("watch")];
+        for part in problem.path.split('.') {
+            let (name, index) = part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
+            at.push(Step::from(name));
+            if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
+                at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));
+            }
+        }
+        sheet.add(&at, Code::Bounds, message::watch_problem(&problem.path, &problem.why));
+    }
+    let known = service_names(sheet.written);
+    let mut unknown: Vec<(Vec<Step>, &str)> = Vec::new();
+    let watch = &config.watch;
+    for (target, row) in watch.scrape.iter().zip(&lists["scrape"]) {
+        unknown.push((path!["watch", "scrape", *row, "service"].to_vec(), &target.service));
+    }
+    for (file, row) in watch.logs.files.iter().zip(&lists["files"]) {
+        unknown.push((path!["watch", "logs", "files", *row, "service"].to_vec(), &file.service));
+    }
+    for (rule, row) in watch.rules.iter().zip(&lists["rules"]) {
+        if let Some(service) = &rule.service {
+            unknown.push((path!["watch", "rules", *row, "service"].to_vec(), service));
+        }
+        if let Some(logs) = &rule.logs {
+            unknown.push((path!["watch", "rules", *row, "logs", "service"].to_vec(), &logs.service));
+        }
+    }
+    for (at, name) in unknown {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            sheet.add(&at, Code::Unknown, message::no_service(name, nearest(name, known.iter().copied())));
+        }
+    }
+    let processes: Vec<&str> = watch.processes.iter().map(|process| process.name.as_str()).collect();
+    for (service, row) in config.services.iter().zip(rows(sheet.left, path!["services"])) {
+        if let Some(crate::catalog::Restart::Process(name)) = &service.restart
+            && !processes.contains(&name.as_str())
+        {
+            let says = message::no_such("process in watch.processes", name, nearest(name, processes.iter().copied()));
+            sheet.add(path!["services", row, "restart", "process"], Code::Unknown, says);
+        }
+    }
+    if let Err(why) = super::assemble::log::filter(&config.log.filter) {
+        sheet.add(path!["log", "filter"], Code::Value, why);
+    }
+}
+
+/// The listener and who may post to it.
+fn listener(config: &Config, sheet: &mut Sheet<'_>) {
+    let http = &config.http;
+    let mut names: HashMap<&str, u64> = HashMap::new();
+    for (integration, row) in http.integrations.iter().zip(rows(sheet.left, path!["http", "integrations"])) {
+        let here = path!["http", "integrations", row].to_vec();
+        let line = sheet.written.place_of(&here).line;
+        if let Some(first) = names.insert(&integration.name, line) {
+            let at: Vec<Step> = here.iter().cloned().chain([Step::from("name")]).collect();
+            sheet.add(&at, Code::Name, message::same_name("integration", &integration.name, first));
+        }
+        if integration.auth.secret().expose_secret().trim().is_empty() {
+            let at: Vec<Step> = here.iter().cloned().chain([Step::from("auth")]).collect();
+            sheet.add(&at, Code::Secret, message::no_secret(&integration.name));
+        }
+    }
+    if !http.listen.ip().is_loopback() {
+        let reachable = http.listen.to_string();
+        if !config.access.users.iter().any(|user| user.password_hash.is_some()) {
+            sheet.add(path!["http", "listen"], Code::Listen, message::open_listener(&reachable));
+        }
+        if http.open_webhooks_on_loopback {
+            sheet.add(path!["http", "open_webhooks_on_loopback"], Code::Secret, message::open_webhooks(&reachable));
+        }
+    }
+    for (url, at) in [
+        (&http.public_url, path!["http", "public_url"] as &[Step]),
+        (&config.actions.default_api, path!["actions", "default_api"]),
+    ] {
+        if let Some(url) = url
+            && !is_http(url)
+        {
+            sheet.add(at, Code::Url, message::bad_url(url));
+        }
+    }
+}
+
+fn users(config: &Config, sheet: &mut Sheet<'_>) {
+    let mut names: HashMap<&str, u64> = HashMap::new();
+    for (user, row) in config.access.users.iter().zip(rows(sheet.left, path!["access", "users"])) {
+        let line = sheet.written.place_of(path!["access", "users", row]).line;
+        if let Some(first) = names.insert(&user.id, line) {
+            sheet.add(path!["access", "users", row, "id"], Code::Name, message::same_name("user", &user.id, first));
+        }
+        let plain = crate::core::Tainted::new(user.id.as_str()).as_name().is_ok() && user.id == user.id.to_lowercase();
+        if !plain {
+            sheet.add(path!["access", "users", row, "id"], Code::Value, message::bad_user(&user.id));
+        }
+        if let Some(hash) = &user.password_hash
+            && crate::access::passwords::check_hash(hash).is_err()
+        {
+            sheet.add(path!["access", "users", row, "password_hash"], Code::Hash, message::bad_hash(&user.id));
+        }
+    }
 }
 
 fn services(config: &Config, sheet: &mut Sheet<'_>) {
     // Index in the list as read; items set aside are not in it, so places come from the names.
-    let rows = rows(sheet.left, "services");
+    let rows = rows(sheet.left, path!["services"]);
     let mut names: HashMap<String, u64> = HashMap::new();
     let known = service_names(sheet.written);
     for (service, row) in config.services.iter().zip(rows) {
@@ -115,8 +231,8 @@ fn service_names(written: &Node) -> Vec<&str> {
 }
 
 /// Indices of the items of a list that were not set aside.
-fn rows(tree: &Node, list: &str) -> Vec<usize> {
-    match tree.at(path![list]).map(|node| &node.kind) {
+fn rows(tree: &Node, list: &[Step]) -> Vec<usize> {
+    match tree.at(list).map(|node| &node.kind) {
         Some(Kind::List(items)) => {
             items.iter().enumerate().filter(|(_, item)| item.kind != Kind::Gone).map(|(i, _)| i).collect()
         }

@@ -157,8 +157,16 @@ fn diagnostic(file: &str, mistake: &Wrong) -> Diagnostic {
         What::UnknownKey(key, known) => {
             (Code::UnknownKey, message::unknown_key(key, nearest(key, known.iter().copied()), known))
         }
+        // Everyone who could post without one would be believed.
+        What::Missing("auth") if mistake.path.as_deref().is_some_and(is_integration) => {
+            (Code::Secret, message::no_auth())
+        }
         What::Missing(field) => (Code::MissingKey, message::missing_key(field)),
         What::Value(why) => (Code::Value, message::wrong_value(&crate::core::text::capped(why, 300))),
     };
     Diagnostic { file: file.to_owned(), place: mistake.place.unwrap_or(Place::START), code, says }
+}
+
+fn is_integration(path: &[Step]) -> bool {
+    matches!(path, [Step::Key(http), Step::Key(list), Step::Item(_)] if http == "http" && list == "integrations")
 }

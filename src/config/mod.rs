@@ -2,6 +2,7 @@
 //!
 //! Architecture Invariant: rooms never read the configuration; they are given their `Options`.
 
+pub mod assemble;
 pub mod check;
 pub mod diagnostic;
 mod expand;
@@ -32,9 +33,45 @@ pub struct Config {
     /// What Mayday writes about itself.
     #[serde(default)]
     pub log: LogOptions,
+    /// The one listener.
+    #[serde(default)]
+    pub http: crate::http::Options,
+    /// Who may sign in, and what is allowed in advance.
+    #[serde(default)]
+    pub access: crate::access::Options,
     /// The service catalogue.
     #[serde(default)]
     pub services: Vec<crate::catalog::Service>,
+    /// What Mayday looks at by itself.
+    #[serde(default)]
+    pub watch: crate::watch::Options,
+    /// How alerts become incidents.
+    #[serde(default)]
+    pub incidents: crate::incident::Options,
+    /// How causes are looked for and repairs proposed.
+    #[serde(default)]
+    pub heal: crate::heal::Options,
+    /// How playbooks run, and where the team's own ones stand.
+    #[serde(default)]
+    pub playbooks: crate::playbook::Options,
+    /// What playbooks may reach.
+    #[serde(default)]
+    pub actions: crate::action::Options,
+    /// How commands behave.
+    #[serde(default)]
+    pub commands: crate::command::Options,
+    /// The web channel's memory.
+    #[serde(default)]
+    pub web: crate::chat::web::Options,
+    /// How posts reach their chat.
+    #[serde(default)]
+    pub delivery: crate::chat::outbox::Options,
+    /// The store.
+    #[serde(default)]
+    pub store: crate::store::Options,
+    /// Metrics and baselines.
+    #[serde(default)]
+    pub series: crate::store::series::Options,
 }
 
 /// What Mayday writes about itself to standard error.

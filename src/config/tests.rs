@@ -125,6 +125,92 @@ fn many_mistakes_are_cut_and_it_says_so() {
     assert!(wrong[100].contains("CF099"));
 }
 
+#[test]
+fn the_example_passes_and_shows_every_key_that_there_is() {
+    let mut wrong = Vec::new();
+    let seen = super::reader::Seen::default();
+    let none = |_: &str| None;
+    let read = super::load::read::<Config>(
+        "example.yaml",
+        super::EXAMPLE.as_bytes(),
+        Path::new("."),
+        &none,
+        &mut wrong,
+        &seen,
+    )
+    .unwrap();
+    let shown: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    if let Err(wrong) = from_bytes("example.yaml", super::EXAMPLE.as_bytes(), Path::new("."), &none) {
+        panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    }
+    // A key may be left out of an item if another item of the same list shows it.
+    let mut missing = std::collections::BTreeSet::new();
+    for (path, fields) in seen.borrow().iter() {
+        for field in *fields {
+            if !somewhere(&read.written, path, field) {
+                missing.insert(format!("{path:?}: {field}"));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "keys that the example does not show:\n{}",
+        missing.into_iter().collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Whether the key is there, in this item of a list or in another one.
+fn somewhere(node: &super::tree::Node, path: &[super::tree::Step], field: &str) -> bool {
+    use super::tree::{Kind, Step};
+    match (path, &node.kind) {
+        ([], Kind::Map(entries)) => entries.iter().any(|(key, _)| key.name == field),
+        ([Step::Key(name), rest @ ..], Kind::Map(entries)) => {
+            entries.iter().any(|(key, value)| key.name == *name && somewhere(value, rest, field))
+        }
+        ([Step::Item(_), rest @ ..], Kind::List(items)) => items.iter().any(|item| somewhere(item, rest, field)),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_key_of_the_example_is_explained() {
+    let lines: Vec<&str> = super::EXAMPLE.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        let written = line.trim_start().trim_start_matches("- ");
+        let is_key = written.split_once(':').is_some_and(|(key, _)| {
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_uppercase())
+        });
+        if is_key && !line.trim_start().starts_with('#') {
+            assert!(
+                lines[number - 1].trim_start().starts_with('#'),
+                "line {}: `{line}` has no comment above it",
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn what_would_let_strangers_in_is_refused() {
+    let wrong = check(concat!(
+        "http:\n",
+        "  listen: 0.0.0.0:7007\n",
+        "  open_webhooks_on_loopback: true\n",
+        "  integrations:\n",
+        "    - name: a\n",
+        "    - {name: b, auth: {bearer: {token: ' '}}}\n",
+        "    - {name: b, auth: {bearer: {token: x}}}\n",
+        "access:\n",
+        "  users:\n",
+        "    - {id: ana, role: approver, password_hash: hunter2}\n",
+        "    - {id: Bob, role: boss}\n",
+        "    - {id: ana, role: viewer}\n",
+    ))
+    .unwrap_err();
+    insta::assert_snapshot!(wrong.join("\n"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

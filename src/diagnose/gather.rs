@@ -8,7 +8,7 @@ use super::ports::HealthAnswer;
 use super::scope::{Looked, Scope};
 use super::{Options, Sources, Subject};
 use crate::analysis::Outcome;
-use crate::core::Timestamp;
+use crate::core::{BoxFuture, Timestamp};
 use crate::source::{self, LogPage, LogQuery, MetricQuery, Series};
 use crate::watch::process::Status;
 use crate::watch::scrape::TargetStatus;
@@ -86,10 +86,13 @@ pub(super) struct Seen {
 }
 
 pub(super) async fn all(sources: &Sources, scope: &Scope, window: &Window, options: &Options) -> Vec<Seen> {
-    let asked = scope.services.iter().map(|service| one(sources, service, window, options));
-    let mut seen: Vec<Seen> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    seen.shrink_to_fit();
-    seen
+    // Boxed one by one: the compiler can't see that a stream of borrowing futures is Send.
+    let asked = scope
+        .services
+        .iter()
+        .map(|service| -> BoxFuture<'_, Seen> { Box::pin(one(sources, service, window, options)) });
+    let asked: Vec<BoxFuture<'_, Seen>> = asked.collect();
+    futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
 async fn one(sources: &Sources, service: &Looked, window: &Window, options: &Options) -> Seen {

@@ -145,7 +145,8 @@ impl Diagnosis {
         let (findings, evidence) = rank::cite(&verdicts, observed.evidence.clone());
         let (chart, facts) = picture::of(&observed, &verdicts, &evidence, &scope, &window, subject.incident);
         metrics::histogram!("mayday_diagnose_explain_seconds").record(began.elapsed().as_secs_f64());
-        metrics::counter!("mayday_diagnose_explained_total", "found" => if findings.is_empty() { "no" } else { "yes" }).increment(1);
+        metrics::counter!("mayday_diagnose_explained_total", "found" => if findings.is_empty() { "no" } else { "yes" })
+            .increment(1);
         Explained { findings, evidence: evidence.into_iter().map(|(_, one)| one).collect(), not_seen, chart, facts }
     }
 }

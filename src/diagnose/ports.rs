@@ -52,7 +52,7 @@ impl HttpHealth {
     ///
     /// # Errors
     /// No TLS provider is installed.
-    pub fn new() -> Result<Self, String> {
+    pub fn new() -> Result<Self, crate::watch::Error> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -60,7 +60,7 @@ impl HttpHealth {
             .pool_max_idle_per_host(0)
             .user_agent(concat!("mayday/", env!("CARGO_PKG_VERSION")))
             .build();
-        client.map(Self).map_err(|error| format!("{error:?}"))
+        client.map(Self).map_err(|error| crate::watch::Error::Http(format!("{error:?}")))
     }
 }
 

@@ -49,25 +49,82 @@ pub(super) fn signals(series: &[Series], step: Duration) -> Vec<Signal> {
             if has(&["duration", "latency", "response_time", "seconds"]) && by_name.contains_key(count.as_str()) {
                 let scale = if has(&["millis", "_ms"]) { 1.0 } else { 1_000.0 };
                 let points = quotient(&counted(name, &every), &counted(&count, &every), scale);
-                found.push(Signal { kind: FaultKind::Latency, what: "the answer time", unit: "ms", noise: 2.0, full: None, points });
+                found.push(Signal {
+                    kind: FaultKind::Latency,
+                    what: "the answer time",
+                    unit: "ms",
+                    noise: 2.0,
+                    full: None,
+                    points,
+                });
             }
         } else if name.ends_with("_total") {
             if has(&["cpu_seconds"]) {
                 let points = scaled(counted(name, &every), 100.0);
-                found.push(Signal { kind: FaultKind::Cpu, what: "CPU", unit: "%", noise: 3.0, full: Some(90.0), points });
+                found.push(Signal {
+                    kind: FaultKind::Cpu,
+                    what: "CPU",
+                    unit: "%",
+                    noise: 3.0,
+                    full: Some(90.0),
+                    points,
+                });
             } else if by_name[name].iter().any(|one| answer_code(one).is_some()) {
                 let bad = counted(name, &|one| answer_code(one).is_some_and(|code| code.starts_with('5')));
                 let points = quotient(&bad, &counted(name, &every), 100.0);
-                found.push(Signal { kind: FaultKind::Error, what: "the share of failed answers", unit: "%", noise: 1.0, full: None, points });
+                found.push(Signal {
+                    kind: FaultKind::Error,
+                    what: "the share of failed answers",
+                    unit: "%",
+                    noise: 1.0,
+                    full: None,
+                    points,
+                });
             } else if has(&["error", "fail", "timeout", "exception"]) && !has(&["process_exits", "host_"]) {
-                found.push(Signal { kind: FaultKind::Error, what: "the rate of errors", unit: "/s", noise: 0.05, full: None, points: counted(name, &every) });
+                found.push(Signal {
+                    kind: FaultKind::Error,
+                    what: "the rate of errors",
+                    unit: "/s",
+                    noise: 0.05,
+                    full: None,
+                    points: counted(name, &every),
+                });
             }
-        } else if has(&["in_flight", "inflight", "active_requests", "connections_open", "queue_length", "queue_depth", "pending_requests"]) {
-            found.push(Signal { kind: FaultKind::Saturation, what: "requests under way", unit: "", noise: 1.0, full: None, points: gauge() });
+        } else if has(&[
+            "in_flight",
+            "inflight",
+            "active_requests",
+            "connections_open",
+            "queue_length",
+            "queue_depth",
+            "pending_requests",
+        ]) {
+            found.push(Signal {
+                kind: FaultKind::Saturation,
+                what: "requests under way",
+                unit: "",
+                noise: 1.0,
+                full: None,
+                points: gauge(),
+            });
         } else if has(&["cpu"]) && has(&["percent", "usage"]) {
-            found.push(Signal { kind: FaultKind::Cpu, what: "CPU", unit: "%", noise: 3.0, full: Some(90.0), points: gauge() });
+            found.push(Signal {
+                kind: FaultKind::Cpu,
+                what: "CPU",
+                unit: "%",
+                noise: 3.0,
+                full: Some(90.0),
+                points: gauge(),
+            });
         } else if has(&["disk_usage", "disk_used_percent"]) {
-            found.push(Signal { kind: FaultKind::Disk, what: "the disk's use", unit: "%", noise: 1.0, full: Some(90.0), points: gauge() });
+            found.push(Signal {
+                kind: FaultKind::Disk,
+                what: "the disk's use",
+                unit: "%",
+                noise: 1.0,
+                full: Some(90.0),
+                points: gauge(),
+            });
         } else if name.ends_with("_bytes") && has(&["resident", "memory_used", "heap_used"]) {
             let points = scaled(gauge(), 1.0 / (1024.0 * 1024.0));
             found.push(Signal { kind: FaultKind::Memory, what: "memory", unit: "MiB", noise: 8.0, full: None, points });
@@ -111,7 +168,9 @@ fn rate(counters: &[&Series], start: Option<Timestamp>, step: Duration) -> Vec<(
         .windows(width)
         // The first point has nothing before it to have grown from.
         .skip(1)
-        .filter_map(|window| Some((window.last()?.0, window.iter().map(|(_, increase)| increase).sum::<f64>() / seconds)))
+        .filter_map(|window| {
+            Some((window.last()?.0, window.iter().map(|(_, increase)| increase).sum::<f64>() / seconds))
+        })
         .collect()
 }
 

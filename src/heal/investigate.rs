@@ -71,7 +71,7 @@ impl Investigator {
                 evidence: incident.evidence.clone(),
                 not_seen,
                 chart: incident.chart.clone(),
-                facts: Vec::new(),
+                facts: incident.known.facts.clone(),
             }
         })
     }
@@ -89,8 +89,8 @@ impl Investigator {
     }
 
     fn tell(&self, batch: &mut Batch, incident: &Incident, explained: &Explained) -> Result<(), store::Error> {
-        let Explained { findings, evidence, not_seen, chart, .. } = explained.clone();
-        let found = Input::Found { incident: incident.id, findings, evidence, not_seen, chart };
+        let Explained { findings, evidence, not_seen, chart, facts } = explained.clone();
+        let found = Input::Found { incident: incident.id, findings, evidence, not_seen, chart, facts };
         self.inbox.push(batch, Shard::of(&incident.group_key), &found).map(|_| ())
     }
 

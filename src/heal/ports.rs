@@ -6,6 +6,9 @@ pub use crate::diagnose::Explained;
 use crate::incident::Incident;
 use crate::store;
 
+/// What a search came to.
+pub use crate::diagnose::Explained;
+
 /// Reads incidents and their alerts.
 pub trait Incidents: Send + Sync + 'static {
     /// One incident.

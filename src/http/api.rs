@@ -7,16 +7,17 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::doors::{Collection, Listing, Part, ReadError};
+use super::doors::{Collection, Listing, ReadError};
 use super::problem::Problem;
 use super::say::Said;
 use super::session::{Reader, Writer};
+use crate::access::Role;
 use crate::chat::Reply;
-use crate::core::person::{PersonId, Role};
+use crate::ops::health::State as How;
 
 /// Items of a page when nothing is asked.
 const PAGE: usize = 50;
@@ -106,7 +107,7 @@ pub(super) async fn say(
             return Err(Problem::forbidden("only an admin speaks as someone else", "leave `as` out"));
         }
         Some(name) => {
-            let person = app.doors.gate.find(&PersonId(name.clone())).await.ok_or_else(|| {
+            let person = app.doors.gate.find(&name).ok_or_else(|| {
                 let name = crate::core::text::capped(&name, 80);
                 Problem::bad_request(format!("nobody is called `{name}`"), "use an id like `web:ana`")
             })?;
@@ -126,19 +127,28 @@ pub(super) fn bad_json(error: &JsonRejection, example: &str) -> Problem {
     )
 }
 
-/// `GET /health`: Mayday answers; how its parts are.
-pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
-    let parts = app.doors.health.parts().await;
-    let ok = parts.iter().all(|part| part.ok);
-    Json(Health { status: if ok { "ok" } else { "degraded" }, version: env!("CARGO_PKG_VERSION"), parts })
-}
-
-/// What `/health` says.
-#[derive(Serialize)]
-pub(super) struct Health {
-    status: &'static str,
-    version: &'static str,
-    parts: Vec<Part>,
+/// `GET /health`: Mayday answers; how its parts are. 503 only when a part is down: a degraded Mayday still takes alerts,
+/// and must not be restarted for it.
+pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
+    let report = app.doors.health.report().await;
+    let (status, word) = match report.state {
+        How::Well => (StatusCode::OK, "ok"),
+        How::Degraded => (StatusCode::OK, "degraded"),
+        How::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
+    };
+    let parts: Vec<Value> = report
+        .parts
+        .iter()
+        .map(|part| json!({"name": part.name, "ok": part.state == How::Well, "state": part.state, "says": part.says}))
+        .collect();
+    let mut body = json!({"status": word, "version": env!("CARGO_PKG_VERSION"), "at": report.at, "parts": parts});
+    if !report.is_up() {
+        let down = report.parts.iter().filter(|part| part.state == How::Down);
+        let down: Vec<String> = down.map(|part| format!("{}: {}", part.name, part.says)).collect();
+        body["error"] = json!(down.join("; "));
+        body["fix"] = json!("look at the log of the part that is down");
+    }
+    (status, Json(body)).into_response()
 }
 
 /// `GET /ready`: whether alerts can be taken now.

@@ -54,7 +54,14 @@ pub(super) async fn frame<'a>(app: &App, viewer: &'a Viewer, channels: &'a [Head
         Some(demo) => demo.faults().await,
         None => Vec::new(),
     };
-    Frame { person: &viewer.person, csrf: viewer.csrf(), channels, here, faults, now: app.doors.clock.now() }
+    Frame {
+        person: &viewer.session.person,
+        csrf: &viewer.session.csrf,
+        channels,
+        here,
+        faults,
+        now: app.doors.clock.now(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,18 +1,20 @@
 //! What the listener needs of the rooms behind it, as small traits, so that it is tested alone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::options::Format;
+use crate::access::sessions::SignedIn;
+use crate::access::{self, Person, Session};
+use crate::alert::Format;
 use crate::chat::Commands;
 use crate::chat::web::WebChat;
-use crate::core::person::{Person, PersonId};
 use crate::core::{BoxFuture, IncidentId, SharedClock};
-use crate::incident::{Incident, Moment};
+use crate::incident::{Accepted, Incident, Moment, Refused};
+use crate::ops::health::Report;
 
 /// Everything behind the listener.
 #[derive(Clone)]
@@ -37,64 +39,15 @@ pub struct Doors {
     pub clock: SharedClock,
 }
 
-/// A webhook's body with what is known about its sender.
-#[derive(Debug, Clone)]
-pub struct Incoming {
-    /// Its shape.
-    pub format: Format,
-    /// The integration it came from; none in an open demo.
-    pub integration: Option<String>,
-    /// That integration's team.
-    pub team: Option<String>,
-    /// The body, decompressed; UTF-8.
-    pub body: Bytes,
-}
-
 /// Takes alerts in.
 pub trait Intake: Send + Sync + 'static {
     /// Normalises and stores them; returns after they are durable.
-    fn accept(&self, incoming: Incoming) -> BoxFuture<'_, Result<Receipt, Refusal>>;
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Receipt {
-    /// Alerts that are now durable, duplicates included.
-    pub accepted: u64,
-    /// Of these, how many were known already.
-    pub duplicates: u64,
-    /// Alerts that were set aside.
-    pub rejected: Vec<Rejected>,
-    /// Ids of the accepted ones, in the order of the batch.
-    pub alert_ids: Vec<String>,
-}
-
-/// One alert that was set aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rejected {
-    /// Its place in the batch, from 0.
-    pub index: usize,
-    /// Why.
-    pub why: String,
-}
-
-/// Why a whole body was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nothing of it can be understood.
-    NotUnderstood {
-        /// What is wrong, with the place.
-        why: String,
-        /// What was looked for, what to do.
-        fix: String,
-    },
-    /// Not now: the store is behind, or can't be reached.
-    Busy {
-        /// What is the matter.
-        why: String,
-        /// Try again after so many seconds.
-        after_secs: u64,
-    },
+    fn accept<'a>(
+        &'a self,
+        format: Format,
+        integration: &'a str,
+        body: &'a [u8],
+    ) -> BoxFuture<'a, Result<Accepted, Refused>>;
 }
 
 /// The collections of `/api/v1`.
@@ -170,66 +123,33 @@ pub struct SignInWays {
     pub password: bool,
 }
 
-/// A new session.
-#[derive(Debug, Clone)]
-pub struct SignedIn {
-    /// The secret for the cookie.
-    pub session: String,
-    /// Who.
-    pub person: Person,
-    /// How long it lasts.
-    pub lasts: Duration,
-}
-
-/// Why someone was not signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignInError {
-    /// The link was used, has expired, or never was one.
-    LinkVoid,
-    /// Name and password don't belong together.
-    Wrong,
-    /// Too many tries.
-    TooMany {
-        /// Try again after so many seconds.
-        after_secs: u64,
-    },
-    /// The store failed.
-    Failed(String),
-}
-
-/// Knows persons, sessions and tokens.
+/// Knows persons, sessions and tokens. A refusal to sign in is [`access::Error::SignIn`] with a sentence.
 pub trait Gate: Send + Sync + 'static {
     /// Which ways to sign in there are.
     fn ways(&self) -> SignInWays;
-    /// The person of a session's secret.
-    fn session<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<Option<Person>, String>>;
+    /// The session of a cookie's secret.
+    fn session<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<Option<Session>, access::Error>>;
     /// The person of an API token.
-    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Person>, String>>;
+    fn bearer(&self, token: &str) -> Option<Person>;
     /// Uses up a one-time link.
-    fn redeem<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<SignedIn, SignInError>>;
-    /// Name and password.
-    fn sign_in<'a>(&'a self, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<SignedIn, SignInError>>;
+    fn redeem<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<SignedIn, access::Error>>;
+    /// Name and password, from this address.
+    fn sign_in<'a>(
+        &'a self,
+        name: &'a str,
+        password: SecretString,
+        from: IpAddr,
+    ) -> BoxFuture<'a, Result<SignedIn, access::Error>>;
     /// Ends a session.
-    fn sign_out<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<(), String>>;
-    /// A known person by id or name, for `as`.
-    fn find<'a>(&'a self, id: &'a PersonId) -> BoxFuture<'a, Option<Person>>;
-}
-
-/// How one part of Mayday is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// `store`, `queue post`, `watch` …
-    pub name: String,
-    /// Whether it works.
-    pub ok: bool,
-    /// One sentence.
-    pub says: String,
+    fn sign_out<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<(), access::Error>>;
+    /// The person someone means by `web:ana`, `ana` or `@ana`, for `as`.
+    fn find(&self, said: &str) -> Option<Person>;
 }
 
 /// Knows how Mayday itself is.
 pub trait Health: Send + Sync + 'static {
     /// Its parts.
-    fn parts(&self) -> BoxFuture<'_, Vec<Part>>;
+    fn report(&self) -> BoxFuture<'_, Report>;
     /// Whether alerts can be taken now; if not, why.
     fn ready(&self) -> BoxFuture<'_, Result<(), String>>;
 }

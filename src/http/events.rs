@@ -72,7 +72,7 @@ pub(super) async fn events(
     }
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live { app, channel: wanted.channel, session: viewer.session, feed, queue, beat, _place: place };
+    let live = Live { app, channel: wanted.channel, secret: viewer.secret, feed, queue, beat, _place: place };
     let response = Sse::new(stream(live)).into_response();
     // Proxies must pass each event on at once.
     Ok(([("x-accel-buffering", "no")], response).into_response())
@@ -100,7 +100,7 @@ async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDequ
 struct Live {
     app: Arc<App>,
     channel: String,
-    session: String,
+    secret: String,
     feed: Receiver<Arc<Change>>,
     queue: VecDeque<Event>,
     beat: Interval,
@@ -156,7 +156,7 @@ impl Live {
     }
 
     async fn still_signed_in(&self) -> (Event, bool) {
-        match self.app.doors.gate.session(&self.session).await {
+        match self.app.doors.gate.session(&self.secret).await {
             Ok(None) => (Event::default().event("signed-out").data("-"), true),
             // An unreachable store is no reason to take the page away.
             Ok(Some(_)) | Err(_) => (Event::default().event("beat").data("-"), false),

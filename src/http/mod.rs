@@ -22,6 +22,7 @@ mod secret;
 mod session;
 mod sign_in;
 mod webhook;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,14 +41,13 @@ pub use doors::{Doors, Intake};
 pub use options::Options;
 
 use crate::core::stop::Stop;
+use listener::Peer;
 use problem::Problem;
 
 /// Bodies of the page and the API; webhooks have their own limit.
 const SMALL_BODY: usize = 64 << 10;
 /// Requests that are under way when the listener stops have this long to end.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Passwords checked at once: each takes tens of MB for a moment.
-const PASSWORD_CHECKS: usize = 1;
 
 /// Why the listener can't start.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,6 @@ struct App {
     cookie: String,
     inflight_kib: Arc<Semaphore>,
     live_pages: Arc<Semaphore>,
-    password_checks: Semaphore,
     stop: Stop,
 }
 
@@ -144,7 +143,6 @@ impl Service {
             cookie,
             inflight_kib: Arc::new(Semaphore::new((self.options.max_inflight_bytes / 1024).max(1))),
             live_pages: Arc::new(Semaphore::new(self.options.max_live_pages)),
-            password_checks: Semaphore::new(PASSWORD_CHECKS),
             keys: self.keys,
             doors: self.doors,
             options: self.options,
@@ -152,8 +150,9 @@ impl Service {
         });
         tracing::info!(address = %self.address, "listening");
         let asked = stop.clone();
-        let serving =
-            axum::serve(listener, router(app)).with_graceful_shutdown(async move { asked.wait().await }).into_future();
+        let serving = axum::serve(listener, router(app).into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(async move { asked.wait().await })
+            .into_future();
         tokio::pin!(serving);
         tokio::select! {
             ended = &mut serving => return ended.map_err(Error::Serve),

@@ -1,11 +1,11 @@
 //! What can be set about the listener, the web page's sign-in, and who may post alerts.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::alert::Format;
 use crate::core::duration::Span;
 
 /// Options of the one listener.
@@ -65,9 +65,6 @@ pub struct Integration {
     /// The only format it may send; any if missing.
     #[serde(default)]
     pub format: Option<Format>,
-    /// The team its alerts belong to when the catalogue does not say.
-    #[serde(default)]
-    pub team: Option<String>,
     /// How it proves who it is.
     pub auth: Auth,
 }
@@ -77,18 +74,21 @@ pub struct Integration {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Auth {
     /// `Authorization: Bearer <token>`.
-    Bearer(Secret),
+    Bearer {
+        /// The token.
+        token: SecretString,
+    },
     /// `Authorization: Basic …` with this user and password.
     Basic {
         /// The user.
         user: String,
         /// The password.
-        password: Secret,
+        password: SecretString,
     },
     /// HMAC-SHA256 of the body as it came over the wire, as hex, after `sha256=`.
     Hmac {
         /// The shared key.
-        secret: Secret,
+        secret: SecretString,
         /// The header that carries it.
         #[serde(default = "default_header")]
         header: String,
@@ -99,68 +99,14 @@ fn default_header() -> String {
     "X-Mayday-Signature".to_owned()
 }
 
-/// A secret, written in place (after `${ENV}` was filled in) or in a file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Secret {
-    /// The secret itself.
-    Value(SecretString),
-    /// The file that holds it; white space around it does not count.
-    File(PathBuf),
-}
-
-impl Secret {
-    /// The secret, read now.
-    ///
-    /// # Errors
-    /// A sentence: the file can't be read, or the secret is empty.
-    pub fn load(&self) -> Result<SecretString, String> {
-        let secret = match self {
-            Self::Value(secret) => secret.clone(),
-            Self::File(path) => std::fs::read_to_string(path)
-                .map(|text| SecretString::from(text.trim().to_owned()))
-                .map_err(|error| format!("{} can't be read: {error}", path.display()))?,
-        };
-        if secret.expose_secret().is_empty() {
-            return Err("the secret is empty; a sender without a secret can't be told from anybody else".to_owned());
+impl Auth {
+    /// What must not be known to others.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        match self {
+            Self::Bearer { token } => token,
+            Self::Basic { password, .. } => password,
+            Self::Hmac { secret, .. } => secret,
         }
-        Ok(secret)
-    }
-}
-
-/// The shape of a webhook's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Found out from the body.
-    #[serde(rename = "alert")]
-    Any,
-    /// Prometheus Alertmanager, webhook version 4.
-    Alertmanager,
-    /// Zabbix, the media type in `deploy/`.
-    Zabbix,
-    /// Mayday's own: one alert or a list.
-    Generic,
-}
-
-impl Format {
-    /// All of them by the names they have in the path.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("alert", Self::Any),
-        ("alertmanager", Self::Alertmanager),
-        ("zabbix", Self::Zabbix),
-        ("generic", Self::Generic),
-    ];
-
-    /// The format of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
-    }
-
-    /// Its name in the path.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, format)| *format == self).map_or("alert", |(name, _)| name)
     }
 }

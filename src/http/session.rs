@@ -11,28 +11,21 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use secrecy::ExposeSecret as _;
+
 use super::App;
-use super::doors::SignedIn;
 use super::problem::Problem;
-use super::secret;
-use crate::core::digest;
-use crate::core::person::Person;
+use crate::access::sessions::SignedIn;
+use crate::access::{Person, Session};
 
 /// The header that carries the page's token.
 pub(super) const CSRF: &str = "x-mayday-csrf";
 
 /// Someone who looks at a page; who is not signed in is sent to do so.
 pub(super) struct Viewer {
-    pub(super) person: Person,
-    /// The session's secret.
-    pub(super) session: String,
-}
-
-impl Viewer {
-    /// What the page must send beside each change.
-    pub(super) fn csrf(&self) -> String {
-        csrf(&self.session)
-    }
+    pub(super) session: Session,
+    /// The cookie's secret.
+    pub(super) secret: String,
 }
 
 impl FromRequestParts<Arc<App>> for Viewer {
@@ -59,36 +52,36 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if let Some(person) = bearer_of(&parts.headers, app).await? {
+        if let Some(person) = bearer_of(&parts.headers, app)? {
             return Ok(Self(person));
         }
-        session_of(&parts.headers, app).await?.map(|viewer| Self(viewer.person)).ok_or_else(nobody)
+        session_of(&parts.headers, app).await?.map(|viewer| Self(viewer.session.person)).ok_or_else(nobody)
     }
 }
 
 /// Someone who may change something: a token, or a session together with the page's CSRF token.
 pub(super) struct Writer {
     pub(super) person: Person,
-    /// The session's secret, if it was a browser.
-    pub(super) session: Option<String>,
+    /// The cookie's secret, if it was a browser.
+    pub(super) secret: Option<String>,
 }
 
 impl FromRequestParts<Arc<App>> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if let Some(person) = bearer_of(&parts.headers, app).await? {
-            return Ok(Self { person, session: None });
+        if let Some(person) = bearer_of(&parts.headers, app)? {
+            return Ok(Self { person, secret: None });
         }
         let viewer = session_of(&parts.headers, app).await?.ok_or_else(nobody)?;
-        let given = parts.headers.get(CSRF).map(HeaderValue::as_bytes).unwrap_or_default();
-        if !secret::same(given, viewer.csrf().as_bytes()) {
+        let given = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !viewer.session.csrf_is(given) {
             return Err(Problem::forbidden(
                 "the request does not carry this page's token",
                 "load the page again and press the button there",
             ));
         }
-        Ok(Self { person: viewer.person, session: Some(viewer.session) })
+        Ok(Self { person: viewer.session.person, secret: Some(viewer.secret) })
     }
 }
 
@@ -99,13 +92,9 @@ fn nobody() -> Problem {
     )
 }
 
-async fn bearer_of(headers: &HeaderMap, app: &App) -> Result<Option<Person>, Problem> {
+fn bearer_of(headers: &HeaderMap, app: &App) -> Result<Option<Person>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(bearer_token);
-    let person = match token {
-        Some(token) => app.doors.gate.bearer(token).await.map_err(Problem::failed)?,
-        None => None,
-    };
+    let person = value.to_str().ok().and_then(bearer_token).and_then(|token| app.doors.gate.bearer(token));
     person.map(Some).ok_or_else(|| {
         Problem::unauthorized(
             "the token is not known",
@@ -121,9 +110,9 @@ pub(super) fn bearer_token(value: &str) -> Option<&str> {
 }
 
 pub(super) async fn session_of(headers: &HeaderMap, app: &App) -> Result<Option<Viewer>, Problem> {
-    let Some(session) = cookie(headers, &app.cookie) else { return Ok(None) };
-    let person = app.doors.gate.session(session).await.map_err(Problem::failed)?;
-    Ok(person.map(|person| Viewer { person, session: session.to_owned() }))
+    let Some(secret) = cookie(headers, &app.cookie) else { return Ok(None) };
+    let session = app.doors.gate.session(secret).await.map_err(|error| Problem::failed(error.to_string()))?;
+    Ok(session.map(|session| Viewer { session, secret: secret.to_owned() }))
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -137,17 +126,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// The token that only a page of this session knows.
-fn csrf(session: &str) -> String {
-    digest::of_parts([b"mayday csrf".as_slice(), session.as_bytes()])[..40].to_owned()
-}
-
 /// The header that gives the browser its session.
 pub(super) fn set_cookie(app: &App, signed_in: &SignedIn) -> Result<HeaderValue, Problem> {
     let secure = if app.https { "; Secure" } else { "" };
-    let lasts = signed_in.lasts.as_secs();
-    let cookie =
-        format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lasts}{secure}", app.cookie, signed_in.session);
+    let (secret, valid) = (signed_in.secret.expose_secret(), signed_in.valid.as_secs());
+    let cookie = format!("{}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={valid}{secure}", app.cookie);
     HeaderValue::from_str(&cookie).map_err(|_| Problem::failed("the session's secret does not fit into a cookie"))
 }
 

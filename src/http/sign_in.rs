@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::{ConnectInfo, Form, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::App;
-use super::doors::SignInError;
+use super::listener::Peer;
 use super::page;
 use super::problem::Problem;
 use super::session::{self, Writer};
+use crate::access;
 use crate::core::message::web as say;
 
 /// What the address of the page carries.
@@ -40,26 +41,24 @@ pub(super) struct Given {
 }
 
 /// `POST /sign-in`
-pub(super) async fn sign_in(State(app): State<Arc<App>>, given: Result<Form<Given>, FormRejection>) -> Response {
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    given: Result<Form<Given>, FormRejection>,
+) -> Response {
     let Ok(Form(given)) = given else {
         return Problem::bad_request("this is not what the sign-in page sends", "open /sign-in in a browser")
             .into_response();
     };
     let next = local(given.next.as_deref());
-    let signed_in = match (&given.token, &given.name, &given.password) {
-        (Some(token), ..) => app.doors.gate.redeem(token).await,
-        (None, Some(name), Some(password)) => {
-            // Checking a password costs memory and time on purpose; two at once are plenty for people.
-            let Ok(_turn) = app.password_checks.acquire().await else {
-                return Problem::failed("the listener is stopping").into_response();
-            };
-            app.doors.gate.sign_in(name.trim(), password).await
-        }
-        _ => Err(SignInError::Wrong),
+    let gate = &app.doors.gate;
+    let signed_in = match (&given.token, &given.name, given.password) {
+        (Some(token), ..) => gate.redeem(token).await,
+        (None, Some(name), Some(password)) => gate.sign_in(name.trim(), password.into(), peer.0.ip()).await,
+        _ => return answer(StatusCode::BAD_REQUEST, &app, None, &next, None),
     };
     let (status, why) = match signed_in {
         Ok(signed_in) => {
-            metrics::counter!("mayday_http_sign_ins_total", "outcome" => "in").increment(1);
             tracing::info!(person = %signed_in.person.id.0, "signed in");
             let mut response = Redirect::to(&next).into_response();
             return match session::set_cookie(&app, &signed_in) {
@@ -70,19 +69,16 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, given: Result<Form<Give
                 Err(problem) => problem.into_response(),
             };
         }
-        Err(SignInError::LinkVoid) => (StatusCode::UNAUTHORIZED, say::link_is_void()),
-        Err(SignInError::Wrong) => (StatusCode::UNAUTHORIZED, say::wrong_password()),
-        Err(SignInError::TooMany { after_secs }) => (StatusCode::TOO_MANY_REQUESTS, say::too_many_tries(after_secs)),
-        Err(SignInError::Failed(why)) => (StatusCode::SERVICE_UNAVAILABLE, say::cannot_sign_in(&why)),
+        Err(access::Error::SignIn(why)) => (StatusCode::UNAUTHORIZED, why),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, say::cannot_sign_in(&error.to_string())),
     };
-    metrics::counter!("mayday_http_sign_ins_total", "outcome" => "refused").increment(1);
     answer(status, &app, None, &next, Some(&why))
 }
 
 /// `POST /sign-out`
 pub(super) async fn sign_out(State(app): State<Arc<App>>, writer: Writer) -> Result<Response, Problem> {
-    if let Some(session) = &writer.session {
-        app.doors.gate.sign_out(session).await.map_err(Problem::failed)?;
+    if let Some(secret) = &writer.secret {
+        app.doors.gate.sign_out(secret).await.map_err(|error| Problem::failed(error.to_string()))?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(header::SET_COOKIE, session::drop_cookie(&app)?);

@@ -18,7 +18,7 @@ use super::{Act, AlertSeen, Incident, Measured, Moment, Phase, RunBrief, Signal,
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
-use crate::chat::Chart;
+use crate::chat::{Chart, Fact};
 use crate::core::message::incident as say;
 use crate::core::redact::redact;
 use crate::core::text::capped;
@@ -30,6 +30,8 @@ const LATEST: usize = 20;
 const KINDS: usize = 50;
 /// Kinds whose value is shown.
 const VALUES: usize = 5;
+/// Numbers of a finding that are shown.
+const FACTS: usize = 6;
 /// Runs kept in the record.
 const RUNS: usize = 10;
 /// Longest note kept, bytes.
@@ -40,7 +42,13 @@ const NOTE: usize = 2000;
 pub(super) enum Change {
     Alerts(Vec<AlertSeen>),
     Act { by: Actor, act: Act },
-    Found { findings: Vec<Finding>, evidence: Vec<Evidence>, not_seen: Vec<String>, chart: Option<Chart> },
+    Found {
+        findings: Vec<Finding>,
+        evidence: Vec<Evidence>,
+        not_seen: Vec<String>,
+        chart: Option<Chart>,
+        facts: Vec<Fact>,
+    },
     Run(Box<RunBrief>),
 }
 
@@ -92,13 +100,15 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
     match change {
         Change::Alerts(alerts) => fold_alerts(&mut outcome, &alerts, known, now),
         Change::Act { by, act } => do_act(&mut outcome, by, act, now)?,
-        Change::Found { findings, evidence, not_seen, chart } => {
+        Change::Found { findings, evidence, not_seen, chart, mut facts } => {
             let incident = &mut outcome.incident;
             let best = findings.first().map(|finding| finding.says.clone());
             let news = best.is_some() && best != incident.findings.first().map(|finding| finding.says.clone());
             incident.findings = findings;
             incident.evidence = evidence;
             incident.not_seen = not_seen;
+            facts.truncate(FACTS);
+            incident.known.facts = facts;
             if chart.is_some() {
                 incident.chart = chart;
             }

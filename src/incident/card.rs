@@ -118,15 +118,14 @@ fn subtitle(incident: &Incident, service: Option<&catalog::Service>) -> Option<S
 fn facts(incident: &Incident) -> Vec<Fact> {
     let plain = |name: &str, value: String| Fact { name: name.to_owned(), value, normal: None, evidence: Vec::new() };
     let values = &incident.known.values;
-    let mut facts: Vec<Fact> = values
-        .iter()
-        .map(|measured| {
-            let alone = values.len() == 1 && measured.name == incident.alert_name;
-            let words = shown(&say::alert_words(measured.name.as_data()), IN_TITLE);
-            let name = if alone { say::VALUE } else { words.as_str() };
-            plain(name, say::measured(measured.value, measured.unit.as_deref()))
-        })
-        .collect();
+    let from_alerts = values.iter().map(|measured| {
+        let alone = values.len() == 1 && measured.name == incident.alert_name;
+        let words = shown(&say::alert_words(measured.name.as_data()), IN_TITLE);
+        let name = if alone { say::VALUE } else { words.as_str() };
+        plain(name, say::measured(measured.value, measured.unit.as_deref()))
+    });
+    // What was measured for the finding knows what is normal, so it goes first.
+    let mut facts: Vec<Fact> = incident.known.facts.iter().cloned().chain(from_alerts).collect();
     let host = incident.known.host.as_data();
     if !host.is_empty() && !incident.service.as_data().is_empty() {
         facts.push(plain(say::HOST, shown(host, IN_TITLE)));

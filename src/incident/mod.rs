@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Actor, PersonId};
 use crate::alert::{AlertId, Severity};
 use crate::analysis::{Evidence, Finding};
-use crate::chat::{ChannelId, Chart, PlanBox};
+use crate::chat::{ChannelId, Chart, Fact, PlanBox};
 use crate::core::{IncidentId, RunId, Tainted, Timestamp};
 
 /// Where an incident stands.
@@ -131,6 +131,8 @@ pub struct Known {
     pub kinds: Vec<(Tainted, Severity)>,
     /// The newest value of each of the first kinds, at most 5.
     pub values: Vec<Measured>,
+    /// Numbers that the latest finding shows, at most 6.
+    pub facts: Vec<Fact>,
     /// How many times it came back.
     pub reopened: u32,
     /// Moments written so far.
@@ -197,6 +199,9 @@ pub enum Input {
         not_seen: Vec<String>,
         /// A picture.
         chart: Option<Chart>,
+        /// Numbers worth showing.
+        #[serde(default)]
+        facts: Vec<Fact>,
     },
     /// A run for this incident moved.
     Run {

@@ -150,8 +150,8 @@ impl Applier {
                 return Ok(());
             }
             Input::Act { incident, by, act } => (incident, Change::Act { by, act }),
-            Input::Found { incident, findings, evidence, not_seen, chart } => {
-                (incident, Change::Found { findings, evidence, not_seen, chart })
+            Input::Found { incident, findings, evidence, not_seen, chart, facts } => {
+                (incident, Change::Found { findings, evidence, not_seen, chart, facts })
             }
             Input::Run { incident, brief } => (incident, Change::Run(brief)),
         };

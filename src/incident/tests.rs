@@ -291,6 +291,15 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
         evidence: vec![evidence("E1")],
         not_seen: vec!["traces, none are configured".to_owned()],
         chart: None,
+        facts: vec![crate::chat::Fact {
+            name: "Busy".to_owned(),
+            value: "97 %".to_owned(),
+            normal: Some("normal is 20 %".to_owned()),
+            evidence: vec![crate::chat::EvidenceRef {
+                id: "E1".to_owned(),
+                path: "/incidents/INC-7/evidence/E1".to_owned(),
+            }],
+        }],
     };
     play.change(4, found, &Known::default());
     play.change(4, Change::Run(brief(1, "waiting", false)), &Known::default());

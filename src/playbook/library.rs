@@ -120,7 +120,11 @@ pub fn read(path: &Path) -> Result<Book, Vec<Diagnostic>> {
     };
     let size = std::fs::metadata(path).map_err(|error| cant(format!("the file can't be read: {error}")))?;
     if size.len() > super::yaml::MAX_BYTES as u64 {
-        return Err(cant(format!("the file has {} bytes, at most {} are read; split it", size.len(), super::yaml::MAX_BYTES)));
+        return Err(cant(format!(
+            "the file has {} bytes, at most {} are read; split it",
+            size.len(),
+            super::yaml::MAX_BYTES
+        )));
     }
     let bytes = std::fs::read(path).map_err(|error| cant(format!("the file can't be read: {error}")))?;
     Book::read(&file, &bytes)

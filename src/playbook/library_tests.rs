@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Library;
 use crate::alert::{Alert, AlertId, Fingerprint, Severity, Status};
 use crate::core::{Tainted, Timestamp};
-use crate::playbook::testing::run_tests;
 use crate::playbook::Book;
+use crate::playbook::testing::run_tests;
 
 fn shipped() -> Library {
     let (library, mistakes) = Library::load(None);
@@ -43,7 +43,13 @@ fn every_shipped_playbook_passes_its_own_tests() {
         let reports = run_tests(&book);
         assert!(reports.len() >= 3, "{} has too few tests", book.playbook.playbook_id);
         for report in reports {
-            assert!(report.failures.is_empty(), "{}: {}: {:#?}", book.playbook.playbook_id, report.name, report.failures);
+            assert!(
+                report.failures.is_empty(),
+                "{}: {}: {:#?}",
+                book.playbook.playbook_id,
+                report.name,
+                report.failures
+            );
         }
     }
 }
@@ -61,7 +67,10 @@ fn the_rules_pick_their_playbooks_at_and_around_their_thresholds() {
     assert_eq!(pick("High_CPU_Usage", "order-service", Critical, Some(90.0)), None);
     assert_eq!(pick("High_CPU_Usage", "other", Critical, Some(95.0)), None);
     assert_eq!(pick("High_CPU_Usage", "order-service", Warning, Some(95.0)), None);
-    assert_eq!(pick("Service_Latency_Exceeded", "payment-gateway", Critical, Some(501.0)), is("PB-Payment-Troubleshoot"));
+    assert_eq!(
+        pick("Service_Latency_Exceeded", "payment-gateway", Critical, Some(501.0)),
+        is("PB-Payment-Troubleshoot")
+    );
     assert_eq!(pick("Disk_Full", "anything", Warning, Some(86.0)), is("PB-Disk-Cleanup"));
     assert_eq!(pick("Disk_Full", "", Warning, Some(85.0)), None);
     assert_eq!(pick("DB_Connection_Error", "inventory-service", Critical, Some(6.0)), is("PB-DB-Check-Inventory"));

@@ -49,11 +49,7 @@ pub struct Approvals {
 impl Default for Approvals {
     fn default() -> Self {
         let of = |risk| NonZeroU32::new(Policy::default_for(risk).count).unwrap_or(NonZeroU32::MIN);
-        Self {
-            reversible: of(Risk::Reversible),
-            disruptive: of(Risk::Disruptive),
-            destructive: of(Risk::Destructive),
-        }
+        Self { reversible: of(Risk::Reversible), disruptive: of(Risk::Disruptive), destructive: of(Risk::Destructive) }
     }
 }
 

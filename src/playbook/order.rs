@@ -63,8 +63,7 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             if status.ask.is_none() {
                 return Answer::nothing(say::nothing_to_approve(run, &state_word(status)));
             }
-            let event =
-                Event::Rejected { by: person.id.clone(), name: person.name.clone(), reason: reason.clone() };
+            let event = Event::Rejected { by: person.id.clone(), name: person.name.clone(), reason: reason.clone() };
             let detail = json!({"playbook": status.head.playbook, "reason": reason});
             done("reject", vec![event], detail, say::rejected(run))
         }
@@ -131,7 +130,8 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
         Standing::Complete => say::approved(run),
         Standing::Missing(missing) => say::approved_more(run, missing),
     };
-    let detail = json!({"playbook": status.head.playbook, "plan": ask.request.plan_hash, "tasks": ask.tasks, "reason": reason});
+    let detail =
+        json!({"playbook": status.head.playbook, "plan": ask.request.plan_hash, "tasks": ask.tasks, "reason": reason});
     Answer {
         events: vec![Event::Voted { vote }],
         audit: Some(AuditRecord {
@@ -175,7 +175,9 @@ fn reply(
                 let event = Event::NotDone { task: task.to_owned(), by: Some(person.id.clone()) };
                 done("answer", vec![event], detail, said)
             }
-            other => Answer::nothing(say::not_now(run, &format!("`{other}` is no answer here; say `done` or `not_done`"))),
+            other => {
+                Answer::nothing(say::not_now(run, &format!("`{other}` is no answer here; say `done` or `not_done`")))
+            }
         },
         (Stage::Waits { .. }, "Ask_Human") => {
             let options = status.tasks[index].intent.as_ref().and_then(|intent| {

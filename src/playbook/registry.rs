@@ -79,7 +79,8 @@ impl Action for Wait {
             if context.now < until {
                 return Perform::Wait { until, why: format!("waits until {until:.0}") };
             }
-            let since = intent.target.get("since").and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(until);
+            let since =
+                intent.target.get("since").and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(until);
             Perform::Done(json!({"waited_seconds": until.duration_since(since).as_secs_f64()}))
         });
         Box::pin(std::future::ready(done))

@@ -101,7 +101,8 @@ impl<'a> Simulation<'a> {
                 Some(Next::Record(event)) => self.record(event)?,
                 Some(Next::Prepare(index)) => self.prepare(index)?,
                 Some(Next::Begin(index)) => {
-                    let target = self.status.tasks[index].plan.as_ref().map_or(Value::Null, |plan| plan.parameters.clone());
+                    let target =
+                        self.status.tasks[index].plan.as_ref().map_or(Value::Null, |plan| plan.parameters.clone());
                     self.start(index, target)?;
                 }
                 Some(Next::Look(index) | Next::Settle(index)) => self.perform(index)?,
@@ -167,7 +168,11 @@ impl<'a> Simulation<'a> {
             Err(why) => self.record(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
             Ok(parameters) if self.status.head.tasks[index].changes => {
                 let planned = Planned {
-                    object: format!("{} {}", self.status.head.tasks[index].kind, parameters["service"].as_str().unwrap_or("")),
+                    object: format!(
+                        "{} {}",
+                        self.status.head.tasks[index].kind,
+                        parameters["service"].as_str().unwrap_or("")
+                    ),
                     changes: Vec::new(),
                     target: parameters.clone(),
                     radius: String::new(),
@@ -207,7 +212,9 @@ impl<'a> Simulation<'a> {
             (Some(output), _) => output,
             (None, "Notification") => json!({"delivered": true, "to": []}),
             (None, "Wait") => json!({"waited_seconds": 0.0}),
-            (None, _) => return Err(format!("`{task}` runs, and the test gives no output for it; add `{task}:` to `given`")),
+            (None, _) => {
+                return Err(format!("`{task}` runs, and the test gives no output for it; add `{task}:` to `given`"));
+            }
         };
         if let Some(why) = output.get("fails") {
             let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);

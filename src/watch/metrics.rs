@@ -48,7 +48,9 @@ impl OwnMetrics {
         let (from, step) = (ask.from.as_millisecond(), i64::try_from(ask.step.as_millis()).unwrap_or(i64::MAX));
         let steps = (ask.to.as_millisecond() - from).unsigned_abs() / step.unsigned_abs();
         if steps > MOST_STEPS {
-            return Err(bad(format!("{steps} points a series; ask for at most {MOST_STEPS}: a shorter range or a larger step")));
+            return Err(bad(format!(
+                "{steps} points a series; ask for at most {MOST_STEPS}: a shorter range or a larger step"
+            )));
         }
         let fetched = self.fetch(&query, ask.from, ask.to, ask.step)?;
         let mut series: std::collections::BTreeMap<Labels, Vec<(Timestamp, f64)>> = std::collections::BTreeMap::new();

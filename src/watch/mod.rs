@@ -42,7 +42,7 @@ pub trait AlertSink: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No HTTP client.
-    #[error("the HTTP client for scraping can't be made: {0}")]
+    #[error("the HTTP client for scraping and health checks can't be made: {0}")]
     Http(String),
     /// A rule that `Options::problems` would have named.
     #[error("rule {id}: {why}")]
@@ -97,8 +97,14 @@ impl Service {
         let (scraper, targets) = scrape::Scraper::new(options.scrape.clone(), series.clone(), clock.clone())?;
         let (processes, supervisor) = Supervisor::new(options.processes.clone(), &tails, clock.clone());
         let reads = (own.clone(), tails.clone());
-        let (rules, rules_view) =
-            rules::Service::new(options.rules.clone(), options.rule_defaults.clone(), reads, store, sink, clock.clone())?;
+        let (rules, rules_view) = rules::Service::new(
+            options.rules.clone(),
+            options.rule_defaults.clone(),
+            reads,
+            store,
+            sink,
+            clock.clone(),
+        )?;
         let handle = Handle { logs: tails, metrics: own, processes: supervisor, targets, rules: rules_view };
         Ok((Self { options, series, clock, handle: handle.clone(), scraper, processes, rules }, handle))
     }
@@ -122,7 +128,11 @@ fn keep(series: &Series, samples: &[Sample], from: &'static str) {
     match series.append(samples) {
         Ok(appended) => {
             ::metrics::counter!("mayday_watch_samples_total", "from" => from).increment(appended.kept as u64);
-            for (why, count) in [("out_of_order", appended.out_of_order), ("too_many", appended.too_many), ("not_finite", appended.not_finite)] {
+            for (why, count) in [
+                ("out_of_order", appended.out_of_order),
+                ("too_many", appended.too_many),
+                ("not_finite", appended.not_finite),
+            ] {
                 if count > 0 {
                     ::metrics::counter!("mayday_watch_samples_dropped_total", "why" => why).increment(count as u64);
                 }

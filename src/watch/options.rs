@@ -221,14 +221,20 @@ impl Options {
             for label in target.labels.keys() {
                 let selector = format!("{{{label}=\"\"}}");
                 if Query::parse(&selector).is_err() || label == "service" {
-                    wrong(path("labels"), format!("`{label}` can't be a label here; letters, digits and _ are, `service` has a field"));
+                    wrong(
+                        path("labels"),
+                        format!("`{label}` can't be a label here; letters, digits and _ are, `service` has a field"),
+                    );
                 }
             }
         }
         for (index, file) in self.logs.files.iter().enumerate() {
             let folder = file.path.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
             if !file.path.is_absolute() || folder.contains(['*', '?']) {
-                wrong(format!("logs.files[{index}].path"), "must be absolute, with * and ? in the file's name only".into());
+                wrong(
+                    format!("logs.files[{index}].path"),
+                    "must be absolute, with * and ? in the file's name only".into(),
+                );
             }
         }
         if self.logs.poll.0 < std::time::Duration::from_millis(50) {
@@ -243,7 +249,10 @@ impl Options {
         }
         for (index, process) in self.processes.iter().enumerate() {
             if process.name.is_empty() || self.processes[..index].iter().any(|other| other.name == process.name) {
-                wrong(format!("processes[{index}].name"), format!("`{}` is empty or names another process as well", process.name));
+                wrong(
+                    format!("processes[{index}].name"),
+                    format!("`{}` is empty or names another process as well", process.name),
+                );
             }
             if process.program.as_os_str().is_empty() {
                 wrong(format!("processes[{index}].program"), "is empty; name the program to start".into());

@@ -196,16 +196,19 @@ impl Supervisor {
         let mut inboxes = Vec::new();
         for process in options {
             let (sender, inbox) = mpsc::channel(ORDERS);
-            status.insert(process.name.clone(), Status {
-                name: process.name.clone(),
-                service: process.service().to_owned(),
-                state: State::New,
-                start: 0,
-                started_at: None,
-                restarts: 0,
-                exits: 0,
-                last_exit: None,
-            });
+            status.insert(
+                process.name.clone(),
+                Status {
+                    name: process.name.clone(),
+                    service: process.service().to_owned(),
+                    state: State::New,
+                    start: 0,
+                    started_at: None,
+                    restarts: 0,
+                    exits: 0,
+                    last_exit: None,
+                },
+            );
             orders.insert(process.name.clone(), sender);
             inboxes.push((process, inbox));
         }
@@ -383,7 +386,9 @@ impl Keeper {
             Ok(mut child) => {
                 let pid = child.id().unwrap_or(0);
                 tracing::info!(process = name, pid, "process started");
-                for stream in [child.stdout.take().map(Stream::Out), child.stderr.take().map(Stream::Err)].into_iter().flatten() {
+                for stream in
+                    [child.stdout.take().map(Stream::Out), child.stderr.take().map(Stream::Err)].into_iter().flatten()
+                {
                     let (tails, service) = (self.tails.clone(), self.options.service().to_owned());
                     tokio::spawn(async move {
                         match stream {
@@ -437,7 +442,10 @@ impl Keeper {
         let exit = Exit { code, signal, ordered, at };
         let mut ran = Duration::ZERO;
         self.shared.change(&self.options.name, |status| {
-            ran = status.started_at.and_then(|started| Duration::try_from(at.duration_since(started)).ok()).unwrap_or_default();
+            ran = status
+                .started_at
+                .and_then(|started| Duration::try_from(at.duration_since(started)).ok())
+                .unwrap_or_default();
             status.exits += u64::from(!ordered);
             status.state = State::Exited { exit: exit.clone() };
             status.last_exit = Some(exit.clone());

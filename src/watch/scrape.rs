@@ -99,7 +99,9 @@ impl Targets {
             target.since = Some(at);
             match &answer {
                 Answer::Up => tracing::info!(service = target.service, url = target.url, "scrape target is up"),
-                down => tracing::warn!(service = target.service, url = target.url, answer = %down, "scrape target is down"),
+                down => {
+                    tracing::warn!(service = target.service, url = target.url, answer = %down, "scrape target is down")
+                }
             }
         }
         target.answer = Some(answer);
@@ -122,7 +124,11 @@ impl Scraper {
     ///
     /// # Errors
     /// The HTTP client can't be made (no TLS provider installed).
-    pub fn new(options: Vec<ScrapeOptions>, series: Arc<Series>, clock: SharedClock) -> Result<(Self, Targets), super::Error> {
+    pub fn new(
+        options: Vec<ScrapeOptions>,
+        series: Arc<Series>,
+        clock: SharedClock,
+    ) -> Result<(Self, Targets), super::Error> {
         let client = reqwest::Client::builder()
             // A redirect would move the blame to another address.
             .redirect(reqwest::redirect::Policy::none())
@@ -190,13 +196,19 @@ impl Scraper {
         };
         let mut own: BTreeMap<String, String> = target.labels.clone();
         own.insert("service".to_owned(), target.service.clone());
-        let told = |name: &str, value: f64| Sample { key: SeriesKey { name: name.to_owned(), labels: own.clone() }, at, value };
+        let told = |name: &str, value: f64| Sample {
+            key: SeriesKey { name: name.to_owned(), labels: own.clone() },
+            at,
+            value,
+        };
         let mut samples = vec![
             told("up", f64::from(u8::from(answer.is_up()))),
             told("scrape_duration_seconds", took.as_secs_f64()),
             told("scrape_samples_scraped", readings.len() as f64),
         ];
-        samples.extend(readings.into_iter().filter(|reading| reading.value.is_finite()).map(|reading| labelled(reading, &own, at)));
+        samples.extend(
+            readings.into_iter().filter(|reading| reading.value.is_finite()).map(|reading| labelled(reading, &own, at)),
+        );
         super::keep(&self.series, &samples, "scrape");
         metrics::counter!("mayday_watch_scrapes_total", "answer" => answer.word()).increment(1);
         metrics::histogram!("mayday_watch_scrape_seconds").record(took.as_secs_f64());

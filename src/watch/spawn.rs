@@ -91,8 +91,10 @@ fn find_leash() -> Option<PathBuf> {
 /// would only show as exit code 127.
 fn located(program: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
-    let runnable = |path: &Path| path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
-    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{} is no program that can be started", program.display()));
+    let runnable =
+        |path: &Path| path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+    let missing =
+        || io::Error::new(io::ErrorKind::NotFound, format!("{} is no program that can be started", program.display()));
     if program.components().count() > 1 || program.is_absolute() {
         return if runnable(program) { Ok(program.to_owned()) } else { Err(missing()) };
     }

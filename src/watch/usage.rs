@@ -38,7 +38,8 @@ pub async fn run(supervisor: Supervisor, series: Arc<Series>, clock: SharedClock
         let mut samples = Vec::new();
         for process in &processes {
             let labels = [("service", process.service.as_str()), ("process", process.name.as_str())];
-            let mut tell = |name: &str, value: f64| samples.push(Sample { key: SeriesKey::new(name, labels), at, value });
+            let mut tell =
+                |name: &str, value: f64| samples.push(Sample { key: SeriesKey::new(name, labels), at, value });
             tell("process_up", f64::from(u8::from(process.pid().is_some())));
             tell("process_restarts_total", process.restarts as f64);
             tell("process_exits_total", process.exits as f64);

@@ -1,14 +1,20 @@
 //! The executors as the engine gets them: the right set, under declared names, and every mistake in their options at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mayday::action::{self, Deps, Options};
+use mayday::action::{self, Deps, Options, ProcessControl};
 use mayday::catalog::{Catalog, Service};
-use mayday::core::BoxFuture;
-use mayday::core::clock::SystemClock;
+use mayday::core::clock::{Clock as _, SystemClock};
+use mayday::core::stop::Stopper;
+use mayday::core::{Actor, BoxFuture, RunId};
+use mayday::playbook::action::{Context, Intent, Perform, Probe};
 use mayday::playbook::tasks;
 use mayday::source::{self, LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
 use mayday::store::memory::Memory;
+use mayday::watch::options::LogOptions;
+use mayday::watch::{Supervisor, Tails};
+use rustix::process::{Pid, Signal, kill_process};
 
 struct Nothing;
 impl Logs for Nothing {
@@ -75,4 +81,84 @@ fn every_mistake_in_the_options_and_the_catalogue_is_named_at_once() {
     assert_eq!(wrong.0.len(), 5, "{wrong}");
     let unknown = serde_json::from_value::<Options>(serde_json::json!({"api_host": []}));
     assert!(unknown.is_err(), "unknown keys are errors");
+}
+
+/// The whole way of a restart: the supervisor's real process hangs, is planned, replaced once, and found replaced.
+#[tokio::test]
+async fn a_process_that_the_supervisor_keeps_is_replaced_once_and_only_the_one_of_the_plan() {
+    let processes = vec![
+        serde_json::from_value(serde_json::json!({
+            "name": "orders", "program": "sh", "args": ["-c", "exec sleep 60"], "grace": "1s"
+        }))
+        .unwrap(),
+    ];
+    let tails = Tails::new(&LogOptions::default(), SystemClock::shared());
+    let (service, supervisor) = Supervisor::new(processes, &tails, SystemClock::shared());
+    let (stopper, stop) = Stopper::new();
+    let running = tokio::spawn(service.run(stop));
+    let pid = async || {
+        for _ in 0..200 {
+            if let Some(pid) = supervisor.status("orders").and_then(|status| status.pid()) {
+                return pid;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the process does not start");
+    };
+    let old = pid().await;
+    kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::STOP).unwrap();
+
+    let restarted: Service = serde_json::from_value(serde_json::json!({
+        "name": "order-service", "team": "shop", "restart": {"process": "orders"}
+    }))
+    .unwrap();
+    let control: Arc<dyn ProcessControl> = Arc::new(supervisor.clone());
+    let actions = action::all(&Deps { processes: Some(control), ..deps(Options::default(), vec![restarted]) }).unwrap();
+    let restart = actions.iter().find(|action| action.kind() == "Service_Restart").unwrap();
+    let context = context();
+    let parameters = serde_json::json!({"service": "order-service"});
+    let planned = restart.plan(&context, &parameters).await.unwrap();
+    assert_eq!(planned.object, format!("process order-service pid {old}"));
+
+    let intent = intent(planned.target);
+    assert_eq!(restart.probe(&context, &intent).await.unwrap(), Probe::NotDone);
+    let Perform::Done(output) = restart.perform(&context, &intent).await.unwrap() else {
+        panic!("a restart does not wait")
+    };
+    let new = pid().await;
+    assert_ne!(new, old);
+    assert_eq!((&output["pid_before"], &output["pid_after"]), (&old.into(), &new.into()));
+    assert_eq!(restart.probe(&context, &intent).await.unwrap(), Probe::Done(output.clone()));
+    assert_eq!(
+        restart.perform(&context, &intent).await.unwrap(),
+        Perform::Done(output),
+        "the same intent is one restart"
+    );
+    assert_eq!(pid().await, new);
+
+    // A plan made before someone else's restart does nothing.
+    let planned = restart.plan(&context, &parameters).await.unwrap();
+    supervisor.restart("orders", "someone else").await.unwrap();
+    let other = Intent { idempotency_key: "RUN-4/restart".into(), target: planned.target, ..intent };
+    let moved = restart.perform(&context, &other).await.unwrap_err();
+    assert!(moved.to_string().contains("nothing was done"), "{moved}");
+
+    stopper.stop();
+    tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+}
+
+fn context() -> Context {
+    Context {
+        run: RunId::new(3),
+        task: "restart".into(),
+        task_name: "Restart".into(),
+        incident: None,
+        by: Actor::Mayday("test".into()),
+        now: SystemClock.now(),
+    }
+}
+
+fn intent(target: serde_json::Value) -> Intent {
+    let deadline = SystemClock.now() + Duration::from_secs(60);
+    Intent { idempotency_key: "RUN-3/restart".into(), target, deadline, attempt: 1 }
 }

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::browser_driver::{Browser, DOWN, ENTER, ESCAPE, TAB, UP};
-use crate::web_world::{World, faults, full_card, healed_card};
+use crate::web_world::{World, faults, full_card, healed_card, post};
 use mayday::chat::card::{Button, ButtonStyle, EvidenceRef, Fact, Line, PlanBox, Section, Step};
-use mayday::chat::{Card, Chart, Content};
+use mayday::chat::{Card, Chart, Chat as _, Content};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_card_appears_without_reloading_and_is_edited_in_place_with_focus_kept() {
@@ -43,6 +43,12 @@ async fn a_card_appears_without_reloading_and_is_edited_in_place_with_focus_kept
     browser.until("document.querySelector('nav .count').hidden").await;
     browser.picture("healed").await;
     assert_eq!(browser.eval("window.sameDocument").await, json!(true), "the page was not loaded again");
+
+    // The incident's own page moves with its card as well.
+    browser.open(&world.url("/incidents/INC-7")).await;
+    browser.until("document.querySelector('#incident .card.over')").await;
+    world.show("INC-7", 4, Card { state: "reopened".into(), ..full_card() }).await;
+    browser.until("document.querySelector('#incident .state').textContent.startsWith('reopened')").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +179,9 @@ async fn on_a_phone_nothing_scrolls_sideways_and_dark_is_dark() {
                 ["/channels/orders", "/incidents", "/incidents/INC-7", "/incidents/INC-7/evidence/E1", "/sign-in"]
             {
                 browser.open(&world.url(path)).await;
-                let overflow = browser.eval("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)").await;
+                let overflow = browser
+                    .eval("Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)")
+                    .await;
                 assert_eq!(overflow, json!(0), "{path} at {width} px");
                 let background =
                     browser.eval("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]").await;
@@ -246,15 +254,27 @@ async fn text_from_outside_stays_text_in_every_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_said_and_what_was_missed_is_shown_afterwards() {
-    let world = World::start(|_| {}).await;
+    let mut world = World::start(|_| {}).await;
     world.show("INC-7", 1, full_card()).await;
     let browser = Browser::start().await;
     browser.sign_in(&world).await;
     browser.until("document.querySelector('.card')").await;
+    browser.eval("window.sameDocument = true").await;
+    let chat = world.chat.clone();
+    world
+        .restart(async || {
+            browser.until("document.getElementById('connection').textContent.startsWith('Connection lost')").await;
+            browser.picture("lost").await;
+            chat.show(&post("INC-7", 2, Content::Card(Box::new(healed_card())))).await.unwrap();
+            chat.say("orders", Some("INC-7"), "Mayday", Content::Text("said meanwhile".into())).await.unwrap();
+        })
+        .await;
+    browser.until("document.getElementById('connection').hidden").await;
+    browser.until("document.querySelector('.card.over')").await;
+    browser.until("document.querySelector('.reply').textContent.includes('said meanwhile')").await;
+    assert_eq!(browser.eval("window.sameDocument").await, json!(true), "the page was not loaded again");
+
     world.gate.forget_all();
-    let (address, chat) = (world.address, world.chat.clone());
-    world.stop().await.unwrap();
-    browser.until("document.getElementById('connection').textContent.startsWith('Connection lost')").await;
-    browser.picture("lost").await;
-    let _ = (address, chat);
+    world.restart(async || {}).await;
+    browser.until("document.getElementById('connection').textContent.startsWith('You are signed out')").await;
 }

@@ -131,6 +131,11 @@ fn playbooks_are_checked_with_every_mistake_and_their_schema_is_printed() {
     let twice = mayday(&["playbook", "check", example, example]);
     assert!(out(&twice).contains("PB028"), "{}", out(&twice));
 
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks");
+    let tested = mayday(&["playbook", "test", shipped]);
+    assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+    assert!(out(&tested).ends_with(" passed, 0 failed\n"), "{}", out(&tested));
+
     let schema: serde_json::Value = serde_json::from_str(&out(&mayday(&["playbook", "schema"]))).unwrap();
     assert!(schema["properties"]["tasks"].is_object());
 }

@@ -1,13 +1,15 @@
 //! A listener with stand-ins behind its doors, for the tests of HTTP and of the page.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mayday::access::Actor;
+use mayday::access::sessions::SignedIn;
+use mayday::access::{self, Actor, Person, PersonId, Role, Session};
 use mayday::alert::Severity;
+use mayday::alert::{Format, NotUnderstood, Rejected};
 use mayday::analysis::{Evidence, EvidenceId, Outcome};
 use mayday::chat::card::Step;
 use mayday::chat::web::WebChat;
@@ -16,16 +18,16 @@ use mayday::chat::{
     PlanBox, Post, Reply, Section,
 };
 use mayday::core::clock::SystemClock;
-use mayday::core::person::{Person, PersonId, Role};
 use mayday::core::stop::Stopper;
 use mayday::core::{BoxFuture, Clock as _, IncidentId, Timestamp};
 use mayday::http::doors::{
-    Collection, DemoPanel, Doors, Fault, Gate, Health, Incoming, Intake, Listing, Part, ReadError, Reads, Receipt,
-    Refusal, Rejected, SignInError, SignInWays, SignedIn,
+    Collection, DemoPanel, Doors, Fault, Gate, Health, Intake, Listing, ReadError, Reads, SignInWays,
 };
 use mayday::http::{Options, Service};
-use mayday::incident::{Incident, Moment, Phase};
+use mayday::incident::{Accepted, Incident, Moment, Phase, Refused};
+use mayday::ops::health::{Part, Report, State};
 use mayday::store::memory::Memory;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "token-of-the-data-folder";
@@ -36,10 +38,12 @@ pub struct World {
     pub address: SocketAddr,
     pub chat: WebChat,
     pub said: Arc<Mutex<Vec<Inbound>>>,
-    pub taken: Arc<Mutex<Vec<Incoming>>>,
+    pub taken: Arc<Mutex<Vec<Taken>>>,
     pub intake: Arc<FakeIntake>,
     pub gate: Arc<FakeGate>,
     pub ready: Arc<AtomicBool>,
+    options: Options,
+    doors: Doors,
     stopper: Stopper,
     served: tokio::task::JoinHandle<Result<(), mayday::http::Error>>,
 }
@@ -73,11 +77,12 @@ impl World {
             demo: (!faults.is_empty()).then(|| Arc::new(Panel(faults)) as Arc<dyn DemoPanel>),
             clock,
         };
-        let service = Service::new(options, doors).await.unwrap();
+        let service = Service::new(options.clone(), doors.clone()).await.unwrap();
         let address = service.local_addr();
         let (stopper, stop) = Stopper::new();
         let served = tokio::spawn(service.run(stop));
-        Self { address, chat, said, taken, intake, gate, ready, stopper, served }
+        options.listen = address;
+        Self { address, chat, said, taken, intake, gate, ready, options, doors, stopper, served }
     }
 
     /// Why a listener with these options does not start.
@@ -105,6 +110,18 @@ impl World {
 
     pub async fn show(&self, slot: &str, version: u64, card: Card) {
         self.chat.show(&post(slot, version, Content::Card(Box::new(card)))).await.unwrap();
+    }
+
+    /// Stops the listener, lets something happen, and starts it again on the same port, with everything behind it as it
+    /// was.
+    pub async fn restart(&mut self, meanwhile: impl AsyncFnOnce()) {
+        self.stopper.stop();
+        (&mut self.served).await.unwrap().unwrap();
+        meanwhile().await;
+        let service = Service::new(self.options.clone(), self.doors.clone()).await.unwrap();
+        let (stopper, stop) = Stopper::new();
+        self.stopper = stopper;
+        self.served = tokio::spawn(service.run(stop));
     }
 
     /// Asks the listener to stop and waits for it.
@@ -229,34 +246,44 @@ pub fn healed_card() -> Card {
 }
 
 pub struct FakeIntake {
-    taken: Arc<Mutex<Vec<Incoming>>>,
+    taken: Arc<Mutex<Vec<Taken>>>,
     pub busy: AtomicBool,
     pub delay_ms: AtomicU64,
 }
 
+/// A body as the listener handed it on.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub format: Format,
+    pub integration: String,
+}
+
 impl Intake for FakeIntake {
-    fn accept(&self, incoming: Incoming) -> BoxFuture<'_, Result<Receipt, Refusal>> {
+    fn accept<'a>(
+        &'a self,
+        format: Format,
+        integration: &'a str,
+        body: &'a [u8],
+    ) -> BoxFuture<'a, Result<Accepted, Refused>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed))).await;
             if self.busy.load(Ordering::Relaxed) {
-                return Err(Refusal::Busy { why: "the store is behind".into(), after_secs: 3 });
+                return Err(Refused::Overloaded { retry_after_secs: 3 });
             }
-            let Ok(value) = serde_json::from_slice::<Value>(&incoming.body) else {
-                return Err(Refusal::NotUnderstood {
-                    why: "line 1: not JSON".into(),
-                    fix: "send JSON with `alerts`".into(),
-                });
+            let Ok(value) = serde_json::from_slice::<Value>(body) else {
+                let wrong = NotUnderstood { why: "line 1: not JSON".into(), looked_for: "JSON with `alerts`".into() };
+                return Err(Refused::NotUnderstood(wrong));
             };
-            let accepted = value["alerts"].as_array().map_or(1, |alerts| alerts.len() as u64);
-            self.taken.lock().unwrap().push(incoming);
-            let rejected =
-                if value["bad"].is_null() { vec![] } else { vec![Rejected { index: 1, why: "no name".into() }] };
-            Ok(Receipt { accepted, duplicates: 0, rejected, alert_ids: vec!["a1".into()] })
+            let accepted = value["alerts"].as_array().map_or(1, Vec::len);
+            self.taken.lock().unwrap().push(Taken { format, integration: integration.to_owned() });
+            let bad = Rejected { index: 1, why: "no name".into(), text: String::new() };
+            let rejected = if value["bad"].is_null() { vec![] } else { vec![bad] };
+            Ok(Accepted { accepted, rejected, ..Accepted::default() })
         })
     }
 }
 
-/// Knows ana (password `correct horse`), one link, one token.
+/// Knows ana (password `correct horse`), one link, two tokens.
 #[derive(Default)]
 pub struct FakeGate {
     sessions: Mutex<HashMap<String, Person>>,
@@ -275,53 +302,58 @@ impl FakeGate {
         secret
     }
     fn signed_in(&self, name: &str) -> SignedIn {
-        SignedIn {
-            session: self.new_session(name),
-            person: person(name, Role::Admin),
-            lasts: Duration::from_secs(3600),
-        }
+        let secret = self.new_session(name).into();
+        SignedIn { secret, person: person(name, Role::Admin), valid: Duration::from_secs(3600) }
     }
     pub fn forget_all(&self) {
         self.sessions.lock().unwrap().clear();
     }
 }
 
+fn refused(why: &str) -> access::Error {
+    access::Error::SignIn(why.into())
+}
+
 impl Gate for FakeGate {
     fn ways(&self) -> SignInWays {
         SignInWays { link: true, password: true }
     }
-    fn session<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<Option<Person>, String>> {
+    fn session<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<Option<Session>, access::Error>> {
         let found = self.sessions.lock().unwrap().get(secret).cloned();
-        Box::pin(async move { Ok(found) })
+        let csrf = format!("csrf-of-{secret}");
+        let ends = SystemClock.now() + Duration::from_secs(3600);
+        Box::pin(async move { Ok(found.map(|person| Session { person, csrf, ends })) })
     }
-    fn bearer<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Person>, String>> {
-        let found = match token {
+    fn bearer(&self, token: &str) -> Option<Person> {
+        match token {
             TOKEN => Some(person("admin", Role::Admin)),
             "viewer-token" => Some(person("vera", Role::Viewer)),
             _ => None,
-        };
-        Box::pin(async move { Ok(found) })
+        }
     }
-    fn redeem<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<SignedIn, SignInError>> {
+    fn redeem<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<SignedIn, access::Error>> {
         let ok = token == LINK && !self.used.swap(true, Ordering::Relaxed);
-        Box::pin(async move { if ok { Ok(self.signed_in("ana")) } else { Err(SignInError::LinkVoid) } })
+        Box::pin(
+            async move { if ok { Ok(self.signed_in("ana")) } else { Err(refused("This link was used already.")) } },
+        )
     }
-    fn sign_in<'a>(&'a self, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<SignedIn, SignInError>> {
+    fn sign_in<'a>(
+        &'a self,
+        name: &'a str,
+        password: SecretString,
+        _: IpAddr,
+    ) -> BoxFuture<'a, Result<SignedIn, access::Error>> {
         Box::pin(async move {
-            if name == "ana" && password == "correct horse" {
-                Ok(self.signed_in(name))
-            } else {
-                Err(SignInError::Wrong)
-            }
+            let right = name == "ana" && password.expose_secret() == "correct horse";
+            if right { Ok(self.signed_in(name)) } else { Err(refused("That name and password do not match.")) }
         })
     }
-    fn sign_out<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<(), String>> {
+    fn sign_out<'a>(&'a self, secret: &'a str) -> BoxFuture<'a, Result<(), access::Error>> {
         self.sessions.lock().unwrap().remove(secret);
         Box::pin(async { Ok(()) })
     }
-    fn find<'a>(&'a self, id: &'a PersonId) -> BoxFuture<'a, Option<Person>> {
-        let found = (id.0 == "web:ana").then(|| person("ana", Role::Approver));
-        Box::pin(async move { found })
+    fn find(&self, said: &str) -> Option<Person> {
+        (said == "web:ana").then(|| person("ana", Role::Approver))
     }
 }
 
@@ -409,9 +441,7 @@ pub fn incident() -> Incident {
         not_seen: vec!["traces: no source is configured".into()],
         chart: None,
         runs: vec![],
-        known: mayday::incident::Known::default(),
         version: 3,
-        known: Default::default(),
     }
 }
 
@@ -455,9 +485,10 @@ impl Reads for Shelf {
 struct Doctor(Arc<AtomicBool>);
 
 impl Health for Doctor {
-    fn parts(&self) -> BoxFuture<'_, Vec<Part>> {
-        let ok = self.0.load(Ordering::Relaxed);
-        Box::pin(async move { vec![Part { name: "store".into(), ok, says: "takes commits in 2 ms".into() }] })
+    fn report(&self) -> BoxFuture<'_, Report> {
+        let state = if self.0.load(Ordering::Relaxed) { State::Well } else { State::Down };
+        let parts = vec![Part::new("store", state, "takes commits in 2 ms")];
+        Box::pin(async move { Report { state, parts, at: SystemClock.now() } })
     }
     fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
         let ready = self.0.load(Ordering::Relaxed);

@@ -113,3 +113,18 @@ pub fn no_playbooks() -> String {
 pub fn too_many_files(most: usize) -> String {
     format!("these folders hold more than {most} files; name the ones that are playbooks")
 }
+
+/// One test of a playbook.
+pub fn tested(file: &str, name: &str, passed: bool) -> String {
+    format!("{file}: {name}: {}", if passed { "passed" } else { "FAILED" })
+}
+
+/// A playbook without tests.
+pub fn no_tests(file: &str) -> String {
+    format!("{file}: has no tests; add some under `tests`")
+}
+
+/// All tests of a call.
+pub fn tests_done(passed: usize, failed: usize) -> String {
+    format!("{passed} passed, {failed} failed")
+}

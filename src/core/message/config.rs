@@ -101,12 +101,31 @@ pub fn no_such(what: &str, name: &str, near: Option<&str>) -> String {
     }
 }
 
-/// An integration that anybody could write to.
+/// An integration with an empty secret.
 pub fn no_secret(name: &str) -> String {
     format!(
-        "the integration `{name}` has no secret, so anybody who reaches the port could send alerts; \
-         add `token: ${{…}}` (or `token_file`), a user and password, or an HMAC secret"
+        "the secret of the integration `{name}` is empty, so anybody who reaches the port could send alerts; set it"
     )
+}
+
+/// An integration without a secret.
+pub fn no_auth() -> String {
+    "this integration has no secret, so anybody who reaches the port could send alerts; add \
+     `auth: {bearer: {token: \"${MAYDAY_TOKEN_X}\"}}` (or token_file), `basic` or `hmac`"
+        .to_owned()
+}
+
+/// Webhooks for everybody.
+pub fn open_webhooks(address: &str) -> String {
+    format!(
+        "webhooks without a secret are for loopback only, and {address} can be reached from other machines; remove this key"
+    )
+}
+
+/// An id nobody can sign in with.
+pub fn bad_user(id: &str) -> String {
+    let id = crate::core::text::capped(id, 80);
+    format!("`{id}` can't be a user's id; lower-case letters, digits, `.`, `_` and `-` can")
 }
 
 /// Not an address.
@@ -149,4 +168,30 @@ pub fn open_listener(address: &str) -> String {
 /// What `mayday check` says at the end when all is well.
 pub fn all_well(file: &str, services: usize, playbooks: usize) -> String {
     format!("{file}: no mistakes ({services} services, {playbooks} playbooks)")
+}
+
+/// For `health`: what is loaded.
+pub fn playbooks_loaded(count: usize) -> String {
+    format!("{count} loaded")
+}
+
+/// For `health`: what is scraped.
+pub fn targets(all: usize, up: usize) -> String {
+    if all == 0 { "no metrics pages are configured".to_owned() } else { format!("{up} of {all} metrics pages answer") }
+}
+
+/// Printed by `run` once it is ready.
+pub fn ready(url: &str) -> String {
+    format!("Mayday listens on {url}")
+}
+
+/// Printed by `run` when people sign in by link.
+pub fn link(link: &str, valid: &str) -> String {
+    format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
+}
+
+/// What the watching room says about its options.
+pub fn watch_problem(path: &str, why: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    format!("`{key}` {why}")
 }

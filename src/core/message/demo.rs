@@ -21,7 +21,8 @@ pub fn not_broken(service: &str, why: &str) -> String {
 
 /// What stands in the terminal once the demo is up.
 pub fn welcome(link: &str, data: &str, faults: &[(&str, &str)]) -> String {
-    let faults: Vec<String> = faults.iter().map(|(name, does)| format!("    mayday demo break {name:6} {does}")).collect();
+    let faults: Vec<String> =
+        faults.iter().map(|(name, does)| format!("    mayday demo break {name:6} {does}")).collect();
     format!(
         "Mayday watches a small shop of real processes on this machine.\n\n\
          1. Open this link; it signs you in once and is void after that:\n\n    {link}\n\n\

@@ -86,7 +86,10 @@ pub fn ended(service: &str, process: &str, how: &str, at: Timestamp) -> String {
 /// A process ended by itself and runs again.
 #[must_use]
 pub fn came_back(service: &str, process: &str, how: &str, at: Timestamp, exits: u64) -> String {
-    format!("{service}: process {process} ended with {how} at {} and was started again; it ended by itself {exits} times so far", clock(at))
+    format!(
+        "{service}: process {process} ended with {how} at {} and was started again; it ended by itself {exits} times so far",
+        clock(at)
+    )
 }
 
 /// A process can't be started.
@@ -185,7 +188,8 @@ pub fn no_such_sources() -> String {
 #[must_use]
 pub fn caption(what: &str, service: &str, over: Duration) -> String {
     let mut letters = what.chars();
-    let what: String = letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default();
+    let what: String =
+        letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default();
     format!("{what} of {service}, last {}", human(over))
 }
 

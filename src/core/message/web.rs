@@ -39,25 +39,6 @@ pub fn no_such_evidence(evidence: &str, incident: &str) -> String {
     )
 }
 
-/// The link was used before.
-#[must_use]
-pub fn link_is_void() -> String {
-    "This link was used already or has expired. Mayday prints a new one when it starts; `mayday say` works without it."
-        .to_owned()
-}
-
-/// Name or password is wrong.
-#[must_use]
-pub fn wrong_password() -> String {
-    "Name and password don't belong together. Names are those of `access.users` in the configuration.".to_owned()
-}
-
-/// Too many tries.
-#[must_use]
-pub fn too_many_tries(after_secs: u64) -> String {
-    format!("Too many tries for this name. Try again in {after_secs} s.")
-}
-
 /// Signing in failed for a reason of ours.
 #[must_use]
 pub fn cannot_sign_in(why: &str) -> String {

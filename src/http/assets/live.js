@@ -77,6 +77,15 @@ function lost() {
   clearTimeout(retry);
   retry = setTimeout(connect, pause);
   pause = Math.min(pause * 1.6, 15_000);
+  signedOut();
+}
+
+// The feed itself can't say why it was refused.
+async function signedOut() {
+  const response = await fetch("/complete?line=").catch(() => undefined);
+  if (response?.status !== 401) return;
+  clearTimeout(retry);
+  tell("You are signed out.");
 }
 
 // Says something above everything else, with a way to load the page again unless it is over by itself.

@@ -1,6 +1,6 @@
 // Times as people read them: "4 min ago", ticking, the exact time on hover; clocks in the reader's own zone.
 const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
 const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const dates = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 // The server's clock counts: a laptop that is two minutes off must not say "in 2 min".

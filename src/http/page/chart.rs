@@ -62,7 +62,7 @@ pub(in crate::http) fn figure(chart: &Chart) -> Markup {
                 text.newest-label x=(percent(newest.0)) y=(format!("{:.1}", (newest.1 - 7.0).max(10.0))) text-anchor="end" {
                     (amount(last.1, &chart.unit))
                 }
-                @if mark_at.is_none_or(|x| x > 50.0 || x < 0.1) { (moment(first.0, "0", "start")) }
+                @if mark_at.is_none_or(|x| !(0.1..=50.0).contains(&x)) { (moment(first.0, "0", "start")) }
                 @if mark_at.is_none_or(|x| x <= 88.0) { (moment(last.0, "100%", "end")) }
             }
             figcaption.cap { (chart.caption) }
@@ -79,8 +79,8 @@ fn moment(at: Timestamp, x: &str, anchor: &str) -> Markup {
 fn sentence(chart: &Chart, points: &[(Timestamp, f64)]) -> String {
     let values = points.iter().map(|(_, value)| *value);
     let lowest = values.clone().fold(f64::INFINITY, f64::min);
-    let highest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    let newest = values.last().unwrap_or_default();
+    let highest = values.fold(f64::NEG_INFINITY, f64::max);
+    let newest = points.last().map(|(_, value)| *value).unwrap_or_default();
     let unit = &chart.unit;
     let mut text =
         say::chart_sentence(&chart.caption, &amount(lowest, unit), &amount(highest, unit), &amount(newest, unit));

@@ -14,7 +14,7 @@ use crate::store::Revision;
 /// What every page has around it.
 pub(in crate::http) struct Frame<'a> {
     pub(in crate::http) person: &'a Person,
-    pub(in crate::http) csrf: String,
+    pub(in crate::http) csrf: &'a str,
     pub(in crate::http) channels: &'a [Head],
     pub(in crate::http) here: Option<&'a str>,
     pub(in crate::http) faults: Vec<Fault>,
@@ -97,7 +97,7 @@ fn navigation(frame: &Frame<'_>) -> Markup {
                 }
             }
             ul.links {
-                li { a href="/incidents" { "Incidents" } }
+                li { a href="/incidents" aria-current=[frame.here.is_none().then_some("page")] { "Incidents" } }
             }
             @if !frame.faults.is_empty() { (demo_panel(&frame.faults)) }
             div.me {

@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::http::options::{Auth, Format, Integration};
+use crate::alert::Format;
+use crate::http::options::{Auth, Integration};
 use crate::http::problem::Problem;
 use crate::http::secret;
 use crate::http::session::bearer_token;
@@ -13,7 +14,6 @@ use crate::http::session::bearer_token;
 /// One sender, with its secret loaded.
 pub(in crate::http) struct Sender {
     pub(super) name: String,
-    pub(super) team: Option<String>,
     format: Option<Format>,
     key: Key,
 }
@@ -34,16 +34,16 @@ impl Keys {
     /// Which integration's can't be loaded, and why.
     pub(in crate::http) fn load(integrations: &[Integration]) -> Result<Self, String> {
         let load = |integration: &Integration| {
-            let secret = |secret: &crate::http::options::Secret| {
-                secret.load().map_err(|why| format!("integration `{}`: {why}", integration.name))
+            if integration.auth.secret().expose_secret().is_empty() {
+                let why = "a sender without a secret can't be told from anybody else";
+                return Err(format!("integration `{}`: the secret is empty; {why}", integration.name));
+            }
+            let key = match integration.auth.clone() {
+                Auth::Bearer { token } => Key::Bearer(token),
+                Auth::Basic { user, password } => Key::Basic { user, password },
+                Auth::Hmac { secret, header } => Key::Hmac { secret, header },
             };
-            let key = match &integration.auth {
-                Auth::Bearer(token) => Key::Bearer(secret(token)?),
-                Auth::Basic { user, password } => Key::Basic { user: user.clone(), password: secret(password)? },
-                Auth::Hmac { secret: shared, header } => Key::Hmac { secret: secret(shared)?, header: header.clone() },
-            };
-            let (name, team, format) = (integration.name.clone(), integration.team.clone(), integration.format);
-            Ok(Sender { name, team, format, key })
+            Ok(Sender { name: integration.name.clone(), format: integration.format, key })
         };
         integrations.iter().map(load).collect::<Result<_, _>>().map(Self)
     }
@@ -58,7 +58,7 @@ impl Keys {
     ) -> Result<Candidates<'a>, Problem> {
         let fits = |sender: &&Sender| {
             integration.is_none_or(|name| name == sender.name)
-                && (sender.format.is_none_or(|only| only == format || only == Format::Any))
+                && (sender.format.is_none_or(|only| only == format || only == Format::Alert))
         };
         let senders: Vec<&Sender> = self.0.iter().filter(fits).collect();
         if open && (integration.is_none() || senders.is_empty()) {

@@ -11,14 +11,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 
 pub(super) use auth::Keys;
 
 use super::App;
-use super::doors::{Incoming, Receipt, Refusal};
-use super::options::Format;
 use super::problem::Problem;
+use crate::alert::Format;
+use crate::incident::{Accepted, Refused};
+
+/// What alerts come through where no integration is asked for.
+const OPEN: &str = "open";
 
 /// `POST /webhook/{format}`
 pub(super) async fn by_format(
@@ -26,7 +29,7 @@ pub(super) async fn by_format(
     Path(format): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Receipt>, Problem> {
+) -> Result<Json<Accepted>, Problem> {
     counted(take(&app, &format, None, &headers, body).await)
 }
 
@@ -36,7 +39,7 @@ pub(super) async fn by_integration(
     Path((format, integration)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Receipt>, Problem> {
+) -> Result<Json<Accepted>, Problem> {
     counted(take(&app, &format, Some(&integration), &headers, body).await)
 }
 
@@ -46,14 +49,10 @@ async fn take(
     integration: Option<&str>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Json<Receipt>, Problem> {
-    let Some(format) = Format::named(format) else {
-        let known = Format::ALL.map(|(name, _)| name).join(", ");
-        return Err(Problem::not_found(
-            format!("`{}` is not a format this Mayday reads", crate::core::text::capped(format, 60)),
-            format!("post to /webhook/ and one of: {known} (`alert` finds the format out)"),
-        ));
-    };
+) -> Result<Json<Accepted>, Problem> {
+    let format: Format = format.parse().map_err(|error: crate::alert::parse::UnknownFormat| {
+        Problem::not_found(error.to_string(), "post to /webhook/ and one of them")
+    })?;
     // Who can't be right is turned away before a byte of the body is read.
     let candidates = app.keys.candidates(format, integration, headers, app.open_webhooks)?;
     body::check_type(headers)?;
@@ -61,19 +60,25 @@ async fn take(
     let wire = body::read(app, body).await?;
     let sender = candidates.verify(headers, &wire)?;
     let body = body::decode(app, headers, wire).await?;
-    let incoming = Incoming {
-        format,
-        integration: sender.map(|sender| sender.name.clone()),
-        team: sender.and_then(|sender| sender.team.clone()),
-        body,
-    };
-    app.doors.intake.accept(incoming).await.map(Json).map_err(|refusal| match refusal {
-        Refusal::NotUnderstood { why, fix } => Problem::bad_request(why, fix),
-        Refusal::Busy { why, after_secs } => Problem::busy(why, after_secs),
-    })
+    let integration = sender.map_or(OPEN, |sender| sender.name.as_str());
+    app.doors.intake.accept(format, integration, &body).await.map(Json).map_err(problem)
 }
 
-fn counted(answer: Result<Json<Receipt>, Problem>) -> Result<Json<Receipt>, Problem> {
+fn problem(refused: Refused) -> Problem {
+    match (&refused, refused.retry_after_secs()) {
+        (Refused::NotUnderstood(wrong), _) => Problem::bad_request(&wrong.why, format!("send {}", wrong.looked_for)),
+        (Refused::TooLarge { .. }, _) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            refused.to_string(),
+            "send fewer alerts at once (Alertmanager: `max_alerts`), or raise `incident.max_body`",
+        ),
+        (Refused::Overloaded { .. } | Refused::Store(_), after) => {
+            Problem::busy(refused.to_string(), after.unwrap_or(5))
+        }
+    }
+}
+
+fn counted(answer: Result<Json<Accepted>, Problem>) -> Result<Json<Accepted>, Problem> {
     let status = answer.as_ref().map_or_else(|problem| problem.status.as_u16(), |_| 200);
     metrics::counter!("mayday_http_webhooks_total", "status" => status.to_string()).increment(1);
     if let Err(problem) = &answer {

@@ -13,9 +13,9 @@ use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Unplanned, Verification};
 use super::{Letter, Shared, journal, locked, render};
 use crate::access::{Actor, Approved, AuditRecord};
-use crate::core::{BoxFuture, Timestamp};
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
+use crate::core::{BoxFuture, Timestamp};
 use crate::playbook::action::{Context, Intent, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::notices;
@@ -503,7 +503,12 @@ impl Driver {
         }
     }
 
-    fn planned(&mut self, index: usize, planned: Result<(Value, Planned), Unplanned>, now: Timestamp) -> Result<(), Lost> {
+    fn planned(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
         // Cancelled or paused meanwhile: nothing starts; it is planned again if the run goes on.
         let holds = self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some();
         match planned {
@@ -521,7 +526,12 @@ impl Driver {
     }
 
     /// The guards right before an approved change: if they hold, it starts under its right; if not, people are asked again.
-    fn checked(&mut self, index: usize, planned: Result<(Value, Planned), Unplanned>, now: Timestamp) -> Result<(), Lost> {
+    fn checked(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
         if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
             return Ok(());
         }
@@ -531,7 +541,8 @@ impl Driver {
             Err((kind, why)) => return self.failed(index, kind, why, now),
         };
         let plan = TaskPlan { parameters, planned };
-        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant) else {
+        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant)
+        else {
             let difference = vec!["it has no approval".to_owned()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };

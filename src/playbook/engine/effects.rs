@@ -78,7 +78,13 @@ fn redacted(text: &str) -> String {
 
 impl Tools {
     /// Works out what a task would do. Nothing is changed, so nothing is written down before it.
-    pub async fn plan(&self, action: Option<Arc<dyn Action>>, context: Context, kind: &str, parameters: Value) -> Result<Planned, Unplanned> {
+    pub async fn plan(
+        &self,
+        action: Option<Arc<dyn Action>>,
+        context: Context,
+        kind: &str,
+        parameters: Value,
+    ) -> Result<Planned, Unplanned> {
         let Some(action) = action else { return Err((FailureKind::NotAvailable, say::no_executor(kind))) };
         let Ok(_slot) = self.slots.acquire().await else {
             return Err((FailureKind::Transient, "Mayday stops".to_owned()));
@@ -137,7 +143,14 @@ impl Tools {
     }
 
     /// Settles an intent without an outcome, after its deadline, as its action says.
-    pub async fn settle(&self, action: Option<Arc<dyn Action>>, mut context: Context, intent: Intent, version: u32, changes: bool) -> Came {
+    pub async fn settle(
+        &self,
+        action: Option<Arc<dyn Action>>,
+        mut context: Context,
+        intent: Intent,
+        version: u32,
+        changes: bool,
+    ) -> Came {
         let Some(action) = action else {
             return Came::Doubt(format!("this Mayday has nothing that carries out {}", context.task_name));
         };
@@ -181,15 +194,26 @@ impl Tools {
     }
 
     /// Reads what a condition is about again and again until it holds or the time is over.
-    pub async fn verify(&self, book: &Book, status: &Status, index: usize, context: &Context, until: Timestamp, every: Duration) -> Verification {
+    pub async fn verify(
+        &self,
+        book: &Book,
+        status: &Status,
+        index: usize,
+        context: &Context,
+        until: Timestamp,
+        every: Duration,
+    ) -> Verification {
         let begun = self.clock.now();
         let Some(condition) = book.verify.get(index).and_then(Option::as_ref) else {
-            return Verification { holds: false, note: "there is nothing to verify".to_owned(), readings: Value::Null, seconds: 0.0 };
+            return Verification {
+                holds: false,
+                note: "there is nothing to verify".to_owned(),
+                readings: Value::Null,
+                seconds: 0.0,
+            };
         };
-        let readers: Vec<(String, usize)> = condition
-            .roots()
-            .filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader)))
-            .collect();
+        let readers: Vec<(String, usize)> =
+            condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
         let mut seen = values(book, status);
         loop {
             let mut readings = Map::new();
@@ -214,30 +238,43 @@ impl Tools {
             let last = match condition.holds(&seen) {
                 Ok(true) => {
                     let note = say::holds(condition.source(), took);
-                    return Verification { holds: true, note, readings: Value::Object(readings), seconds: took.as_secs_f64() };
+                    return Verification {
+                        holds: true,
+                        note,
+                        readings: Value::Object(readings),
+                        seconds: took.as_secs_f64(),
+                    };
                 }
                 Ok(false) => trouble,
                 Err(why) => trouble.or(Some(why)),
             };
             if now >= until {
                 let note = say::does_not_hold(condition.source(), took, last.as_deref());
-                return Verification { holds: false, note, readings: Value::Object(readings), seconds: took.as_secs_f64() };
+                return Verification {
+                    holds: false,
+                    note,
+                    readings: Value::Object(readings),
+                    seconds: took.as_secs_f64(),
+                };
             }
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             self.clock.sleep(every.min(left)).await;
         }
     }
 
-    async fn read_again(&self, book: &Book, status: &Status, reader: usize, context: &Context, until: Timestamp) -> Result<Value, String> {
+    async fn read_again(
+        &self,
+        book: &Book,
+        status: &Status,
+        reader: usize,
+        context: &Context,
+        until: Timestamp,
+    ) -> Result<Value, String> {
         let task = &book.playbook.tasks[reader];
         let parameters = render::parameters(book, status, reader)?;
         let action = self.registry.get(&task.kind).cloned();
-        let context = Context {
-            task: task.id.clone(),
-            task_name: task.name.clone(),
-            now: self.clock.now(),
-            ..context.clone()
-        };
+        let context =
+            Context { task: task.id.clone(), task_name: task.name.clone(), now: self.clock.now(), ..context.clone() };
         let planned =
             self.plan(action.clone(), context.clone(), &task.kind, parameters).await.map_err(|(_, why)| why)?;
         let Some(action) = action else { return Err(say::no_executor(&task.kind)) };

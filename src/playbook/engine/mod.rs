@@ -180,7 +180,9 @@ impl Engine {
         let entry = self.0.parts.store.read(&key).await?;
         let text: propose::Text = match entry {
             Some(entry) => entry.decode()?,
-            None => return Err(store::Error::Corrupt { key, why: "the playbook of a run is missing".to_owned() }.into()),
+            None => {
+                return Err(store::Error::Corrupt { key, why: "the playbook of a run is missing".to_owned() }.into());
+            }
         };
         let book = Book::read(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
@@ -314,7 +316,11 @@ impl Runs for Engine {
             let mut views = Vec::new();
             for entry in self.0.parts.store.scan(&range).await? {
                 let stored: Status = entry.decode()?;
-                let status = if stored.ended.is_some() { Some(Arc::new(stored)) } else { self.status_of(stored.head.run).await? };
+                let status = if stored.ended.is_some() {
+                    Some(Arc::new(stored))
+                } else {
+                    self.status_of(stored.head.run).await?
+                };
                 if let Some(status) = status {
                     views.push(self.view_of(&status).await);
                 }

@@ -86,7 +86,8 @@ pub async fn propose(engine: &Engine, request: ProposeRequest) -> Result<Propose
         return Err(Error::NotHere(why));
     }
     let alert = request.alert.as_ref().map(alert_json);
-    let values = parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
+    let values =
+        parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
     let made = Key::of(["run-key", &digest::hex(request.key.as_bytes())]);
     let book = engine.keep(book);
     // A conflict means that someone else proposed at the same moment: look again.
@@ -178,7 +179,13 @@ async fn first_commit(
 }
 
 /// What a person proposed is audited; what Mayday proposed is in the journal, and changes nothing before people decide.
-async fn commit(engine: &Engine, batch: Batch, request: &ProposeRequest, playbook: &str, run: RunId) -> Result<(), Error> {
+async fn commit(
+    engine: &Engine,
+    batch: Batch,
+    request: &ProposeRequest,
+    playbook: &str,
+    run: RunId,
+) -> Result<(), Error> {
     let parts = &engine.0.parts;
     match &request.by {
         Actor::Mayday(_) => parts.store.commit(batch).await?,
@@ -219,7 +226,8 @@ async fn guards(
                 Some(alert) => json!({"params": values, "alert": alert}),
                 None => json!({"params": values}),
             };
-            text::render(words, &seen, Use::People).map_err(|why| Error::BadParameters(format!("concurrency_key: {why}")))?
+            text::render(words, &seen, Use::People)
+                .map_err(|why| Error::BadParameters(format!("concurrency_key: {why}")))?
         }
         None => String::new(),
     };

@@ -180,7 +180,9 @@ impl Decision<'_> {
                         self.next.push(Next::Record(event));
                         continue;
                     }
-                    None if self.declared(index).pause && !self.status.paused_before.contains(&self.declared(index).id) => {
+                    None if self.declared(index).pause
+                        && !self.status.paused_before.contains(&self.declared(index).id) =>
+                    {
                         pauses.get_or_insert(index);
                         continue;
                     }
@@ -188,7 +190,11 @@ impl Decision<'_> {
                 },
                 Stage::Approved => Next::Begin(index),
                 Stage::Again { at } if self.now >= at => {
-                    if self.status.head.tasks[index].changes { Next::Begin(index) } else { Next::Prepare(index) }
+                    if self.status.head.tasks[index].changes {
+                        Next::Begin(index)
+                    } else {
+                        Next::Prepare(index)
+                    }
                 }
                 Stage::Again { at } => {
                     self.wake_at(at);
@@ -257,13 +263,15 @@ impl Decision<'_> {
 
     fn ask_when_reads_are_done(&mut self) {
         let reading = |index: usize| !self.status.head.tasks[index].changes;
-        let busy_reading = self.busy.iter().any(|index| reading(*index) || self.status.tasks[*index].stage == Stage::Pending);
+        let busy_reading =
+            self.busy.iter().any(|index| reading(*index) || self.status.tasks[*index].stage == Stage::Pending);
         let records = self.next.iter().any(|next| match next {
             Next::Record(_) | Next::Prepare(_) | Next::Begin(_) => true,
             Next::Settle(index) | Next::Look(index) | Next::Verify(index) => reading(*index),
             Next::Wake(_) => false,
         });
-        let running = self.status.tasks.iter().enumerate().any(|(index, task)| reading(index) && task.stage == Stage::Running);
+        let running =
+            self.status.tasks.iter().enumerate().any(|(index, task)| reading(index) && task.stage == Stage::Running);
         if self.status.ask.is_some() || busy_reading || records || running {
             return;
         }
@@ -285,13 +293,8 @@ impl Decision<'_> {
     }
 
     fn ask(&self, indexes: &[usize], (approvers, allow_self): (Vec<String>, bool)) -> Ask {
-        let mut policy = Policy {
-            risk: Risk::Read,
-            count: 1,
-            approvers,
-            allow_self,
-            expires_after: self.limits.approval_expires,
-        };
+        let mut policy =
+            Policy { risk: Risk::Read, count: 1, approvers, allow_self, expires_after: self.limits.approval_expires };
         for task in indexes.iter().map(|index| self.declared(*index)) {
             let risk = tasks::risk(task);
             policy.risk = policy.risk.max(risk);
@@ -347,7 +350,8 @@ fn outcome(book: &Book, status: &Status) -> (RunOutcome, String) {
         (status.head.tasks[index].name.clone(), note)
     };
     let failed = |index: &usize| status.tasks[*index].stage == Stage::Failed;
-    let not_verified = (0..status.tasks.len()).find(|index| failed(index) && status.tasks[*index].verified == Some(false));
+    let not_verified =
+        (0..status.tasks.len()).find(|index| failed(index) && status.tasks[*index].verified == Some(false));
     if let Some(index) = not_verified
         && !changed.is_empty()
     {

@@ -59,7 +59,13 @@ fn shorten(value: &mut Value, limit: usize, depth: usize) {
 /// When a failed try is tried again; none when it is not. The chance in it comes from the task and the try, so that a
 /// replay sees the same.
 #[must_use]
-pub fn retry_at(retry: Option<&Retry>, kind: FailureKind, attempt: u32, seed: &str, now: Timestamp) -> Option<Timestamp> {
+pub fn retry_at(
+    retry: Option<&Retry>,
+    kind: FailureKind,
+    attempt: u32,
+    seed: &str,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let retry = retry?;
     let on = if retry.on.is_empty() { &[RetryOn::Transient, RetryOn::Timeout][..] } else { &retry.on };
     let wanted = match kind {
@@ -72,7 +78,8 @@ pub fn retry_at(retry: Option<&Retry>, kind: FailureKind, attempt: u32, seed: &s
         return None;
     }
     let first = retry.backoff.map_or(Duration::from_secs(1), |span| span.0);
-    let wait = first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_BACKOFF);
+    let wait =
+        first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_BACKOFF);
     let jitter = retry.jitter.unwrap_or(0.2).clamp(0.0, 1.0);
     let dice = digest::of_parts([seed.as_bytes(), &attempt.to_be_bytes()]);
     let share = f64::from(u32::from_str_radix(&dice[..8], 16).unwrap_or(0)) / f64::from(u32::MAX);

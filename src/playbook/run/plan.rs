@@ -104,5 +104,9 @@ pub fn difference(approved: &TaskPlan, now: &TaskPlan) -> Vec<String> {
 #[must_use]
 pub fn idempotency_key(head: &Head, task: &str, round: u32) -> String {
     let text = digest::of_parts([head.run.to_string().as_bytes(), head.digest.as_bytes(), task.as_bytes()]);
-    if round == 0 { format!("{}-{task}-{}", head.run, &text[..16]) } else { format!("{}-{task}-{}-{round}", head.run, &text[..16]) }
+    if round == 0 {
+        format!("{}-{task}-{}", head.run, &text[..16])
+    } else {
+        format!("{}-{task}-{}-{round}", head.run, &text[..16])
+    }
 }

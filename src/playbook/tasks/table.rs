@@ -344,6 +344,10 @@ pub const TASK_TYPES: &[TaskType] = &[
             may("recipients", ParamKind::Texts, "who, besides the incident's thread"),
             may("channel", ParamKind::Text, "another channel"),
         ],
-        &[truth("delivered", "whether it was handed over"), list("to", "whom it was handed over to"), list("not_delivered", "whom not, and why")],
+        &[
+            truth("delivered", "whether it was handed over"),
+            list("to", "whom it was handed over to"),
+            list("not_delivered", "whom not, and why"),
+        ],
     ),
 ];

@@ -123,7 +123,11 @@ impl Query {
         let mut by_labels = BTreeMap::new();
         for (labels, value) in vector {
             if by_labels.insert(nameless(&labels), value).is_some() {
-                return Err(place(&self.text, at, "several series with the same labels stand on one side; sum them first"));
+                return Err(place(
+                    &self.text,
+                    at,
+                    "several series with the same labels stand on one side; sum them first",
+                ));
             }
         }
         Ok(by_labels)

@@ -116,8 +116,17 @@ enum Node {
     Negated(Box<Node>),
     Absolute(Box<Node>),
     Quantile(f64, Box<Node>),
-    Aggregate { how: Aggregate, labels: Grouping, of: Box<Node> },
-    Arithmetic { op: Op, at: usize, left: Box<Node>, right: Box<Node> },
+    Aggregate {
+        how: Aggregate,
+        labels: Grouping,
+        of: Box<Node>,
+    },
+    Arithmetic {
+        op: Op,
+        at: usize,
+        left: Box<Node>,
+        right: Box<Node>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,7 +80,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, sign: &str) -> Result<(), Error> {
-        if self.sees(sign) { Ok(()) } else { Err(self.wrong(format!("expected `{sign}`, not {}", self.peek().shown()))) }
+        if self.sees(sign) {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("expected `{sign}`, not {}", self.peek().shown())))
+        }
     }
 
     fn sum(&mut self) -> Result<Node, Error> {
@@ -279,7 +283,8 @@ impl Parser<'_> {
             "!=" => Test::IsNot(value),
             _ => {
                 let regex = regex::RegexBuilder::new(&format!("^(?:{value})$")).size_limit(REGEX_SIZE).build();
-                let regex = regex.map_err(|_| self.wrong(format!("{value:?} is not a regular expression, or too large a one")))?;
+                let regex = regex
+                    .map_err(|_| self.wrong(format!("{value:?} is not a regular expression, or too large a one")))?;
                 if sign == "=~" { Test::Like(regex) } else { Test::NotLike(regex) }
             }
         };

@@ -33,7 +33,10 @@ fn fetch(query: &Query, series: &[(&str, &[(&str, &str)], &[Point])]) -> Fetched
                 let mut all: BTreeMap<String, String> =
                     labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
                 all.insert("__name__".to_owned(), (*name).to_owned());
-                (Arc::new(all), points.iter().map(|(at, value)| (Timestamp::from_second(*at).unwrap(), *value)).collect())
+                (
+                    Arc::new(all),
+                    points.iter().map(|(at, value)| (Timestamp::from_second(*at).unwrap(), *value)).collect(),
+                )
             })
             .collect()
     };
@@ -72,12 +75,18 @@ fn a_selector_gives_the_last_sample_that_is_fresh_enough() {
     assert_eq!(eval("cpu").len(), 1);
     assert_eq!(eval_at("cpu", 59).len(), 2);
     assert_eq!(eval("cpu{service!~\"ord.*\"}"), []);
-    assert_eq!(eval("{service=\"order\", code=~\"2..|3..\"}"), [("__name__=requests_total,code=200,service=order".into(), 160.0)]);
+    assert_eq!(
+        eval("{service=\"order\", code=~\"2..|3..\"}"),
+        [("__name__=requests_total,code=200,service=order".into(), 160.0)]
+    );
 }
 
 #[test]
 fn rates_survive_a_counter_that_starts_again() {
-    assert_eq!(eval("rate(requests_total{code=\"200\"}[2m])"), [("code=200,service=order".into(), 1.0), ("code=200,service=pay".into(), 0.5)]);
+    assert_eq!(
+        eval("rate(requests_total{code=\"200\"}[2m])"),
+        [("code=200,service=order".into(), 1.0), ("code=200,service=pay".into(), 0.5)]
+    );
     assert_eq!(eval("increase(requests_total{service=\"pay\"}[60s])"), [("code=200,service=pay".into(), 40.0)]);
 }
 
@@ -132,9 +141,8 @@ fn a_mistake_has_a_place_and_says_what_to_write() {
     assert!(Query::parse(&"(".repeat(3000)).is_err());
     assert!(Query::parse(&"-".repeat(3000)).is_err());
     let query = Query::parse("requests_total{service=\"order\"} + requests_total").unwrap();
-    let error = Query::parse("sum by (code)(cpu) + {service=\"order\"}").map(|query| {
-        query.at(&fetch(&query, &shop()), Timestamp::from_second(60).unwrap(), Duration::ZERO)
-    });
+    let error = Query::parse("sum by (code)(cpu) + {service=\"order\"}")
+        .map(|query| query.at(&fetch(&query, &shop()), Timestamp::from_second(60).unwrap(), Duration::ZERO));
     assert!(error.unwrap().is_ok());
     assert!(query.at(&fetch(&query, &shop()), Timestamp::from_second(60).unwrap(), Duration::ZERO).is_ok());
 }

@@ -209,7 +209,13 @@ impl Tail {
             tracing::warn!(path = %path.display(), %error, "a log file can't be read");
             return false;
         }
-        self.quiet = if !replaced { 0 } else if self.offset == before { self.quiet + 1 } else { 1 };
+        self.quiet = if !replaced {
+            0
+        } else if self.offset == before {
+            self.quiet + 1
+        } else {
+            1
+        };
         if self.quiet < QUIET_LOOKS {
             return true;
         }

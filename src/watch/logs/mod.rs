@@ -105,7 +105,8 @@ impl Tails {
         let words: Vec<String> = query.words.iter().map(|word| word.to_lowercase()).collect();
         let rings = self.rings();
         let Some(ring) = rings.get(&query.service) else { return LogPage::default() };
-        let mut page = LogPage { truncated: ring.gone_before().is_some_and(|gone| query.from <= gone), ..LogPage::default() };
+        let mut page =
+            LogPage { truncated: ring.gone_before().is_some_and(|gone| query.from <= gone), ..LogPage::default() };
         let mut newest = std::collections::VecDeque::new();
         for line in ring.between(query.from, query.to) {
             page.total += 1;
@@ -167,11 +168,17 @@ mod tests {
         }
         let page = tails.search(&ask(2, 9, &["timeout"], 2)).await.unwrap();
         assert_eq!((page.total, page.matched, page.errors, page.truncated), (7, 7, 4, false));
-        assert_eq!(page.lines.iter().map(|line| line.text.as_data()).collect::<Vec<_>>(), ["INFO order 7 Timeout", "ERROR order 8 Timeout"]);
+        assert_eq!(
+            page.lines.iter().map(|line| line.text.as_data()).collect::<Vec<_>>(),
+            ["INFO order 7 Timeout", "ERROR order 8 Timeout"]
+        );
         assert_eq!(page.lines[1].level.as_deref(), Some("ERROR"));
         let page = tails.search(&ask(0, 20, &["nothing", "order 3"], 5)).await.unwrap();
         assert_eq!((page.total, page.matched), (10, 1));
-        assert_eq!(tails.search(&LogQuery { service: "pay".into(), ..ask(0, 20, &[], 5) }).await.unwrap(), LogPage::default());
+        assert_eq!(
+            tails.search(&LogQuery { service: "pay".into(), ..ask(0, 20, &[], 5) }).await.unwrap(),
+            LogPage::default()
+        );
     }
 
     #[tokio::test]

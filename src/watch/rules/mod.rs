@@ -43,6 +43,9 @@ pub struct RuleOptions {
     pub comparison: Comparison,
     /// The limit.
     pub threshold: f64,
+    /// The unit of the number, for people: `%`, `ms`.
+    #[serde(default)]
+    pub unit: Option<String>,
     /// How long the comparison must hold before the alert fires.
     #[serde(default, rename = "for")]
     pub held_for: Span,
@@ -180,7 +183,8 @@ impl RuleOptions {
         match (&self.expr, &self.logs) {
             (Some(expr), _) => format!("{expr}{change}"),
             (None, Some(logs)) => {
-                let words = if logs.words.is_empty() { String::new() } else { format!(" with {}", logs.words.join(" or ")) };
+                let words =
+                    if logs.words.is_empty() { String::new() } else { format!(" with {}", logs.words.join(" or ")) };
                 format!("log lines of {}{words} in {}", logs.service, logs.window)
             }
             (None, None) => String::new(),
@@ -191,7 +195,8 @@ impl RuleOptions {
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        let plain = !self.id.is_empty() && self.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let plain =
+            !self.id.is_empty() && self.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !plain {
             problems.push(("id", format!("`{}` is no plain name; letters, digits, `-`, `_`, `.`", self.id)));
         }

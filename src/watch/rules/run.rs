@@ -140,7 +140,17 @@ impl Service {
                 Ok(Rule { options, query, series: BTreeMap::new(), not_followed: 0, error: None })
             })
             .collect();
-        let service = Self { rules: rules?, defaults, metrics, tails, store, sink, clock, status: status.clone(), orphans: BTreeMap::new() };
+        let service = Self {
+            rules: rules?,
+            defaults,
+            metrics,
+            tails,
+            store,
+            sink,
+            clock,
+            status: status.clone(),
+            orphans: BTreeMap::new(),
+        };
         Ok((service, status))
     }
 
@@ -157,7 +167,9 @@ impl Service {
             if let Err(error) = self.round().await {
                 // Nothing moved: the next round decides again from what is stored.
                 tracing::error!(%error, "the states of the alert rules can't be stored");
-                if matches!(error, crate::store::Error::Conflict(_)) && let Err(error) = self.load().await {
+                if matches!(error, crate::store::Error::Conflict(_))
+                    && let Err(error) = self.load().await
+                {
                     tracing::error!(%error, "the states of the alert rules can't be read");
                 }
             }
@@ -393,7 +405,8 @@ impl Service {
             .rules
             .iter()
             .map(|rule| {
-                let count = |wanted: &dyn Fn(&Kept) -> bool| rule.series.values().filter(|live| wanted(&live.kept)).count();
+                let count =
+                    |wanted: &dyn Fn(&Kept) -> bool| rule.series.values().filter(|live| wanted(&live.kept)).count();
                 RuleStatus {
                     id: rule.options.id.clone(),
                     alert_name: rule.options.alert_name.clone(),
@@ -410,7 +423,8 @@ impl Service {
             })
             .collect();
         metrics::gauge!("mayday_watch_rules_firing").set(status.iter().map(|rule| rule.firing).sum::<usize>() as f64);
-        metrics::gauge!("mayday_watch_rules_without_data").set(status.iter().filter(|rule| rule.blind > 0).count() as f64);
+        metrics::gauge!("mayday_watch_rules_without_data")
+            .set(status.iter().filter(|rule| rule.blind > 0).count() as f64);
         *self.status.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
@@ -483,13 +497,15 @@ fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Aler
     let value = kept.state.value;
     let described = match (&rule.description, blind) {
         (_, true) => say::no_data(&rule.alert_name, &service, &rule.measures(), kept.state.seen_at),
-        (Some(text), false) => described(text, &labels, value.unwrap_or_default(), rule.threshold, &service).unwrap_or_else(|error| {
-            tracing::warn!(rule = rule.id, %error, "a rule's description can't be filled in");
-            say::alert_fires(&service, &rule.measures(), value, rule.comparison.sign(), rule.threshold)
-        }),
+        (Some(text), false) => described(text, &labels, value.unwrap_or_default(), rule.threshold, &service)
+            .unwrap_or_else(|error| {
+                tracing::warn!(rule = rule.id, %error, "a rule's description can't be filled in");
+                say::alert_fires(&service, &rule.measures(), value, rule.comparison.sign(), rule.threshold)
+            }),
         (None, false) => say::alert_fires(&service, &rule.measures(), value, rule.comparison.sign(), rule.threshold),
     };
-    let fingerprint = Fingerprint(digest::of_parts([rule.id.as_bytes(), series_digest(&kept.labels).as_bytes()])[..16].to_owned());
+    let fingerprint =
+        Fingerprint(digest::of_parts([rule.id.as_bytes(), series_digest(&kept.labels).as_bytes()])[..16].to_owned());
     Alert {
         alert_id: AlertId::of("mayday", &fingerprint, since),
         source_system: "mayday".to_owned(),
@@ -503,6 +519,7 @@ fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Aler
         labels: labels.into_iter().map(|(label, value)| (label, Tainted::new(value))).collect(),
         description: Tainted::new(described),
         metric_value_from: Some(rule.measures()),
+        metric_unit: rule.unit.clone(),
         fingerprint,
         ended_at: None,
         link: None,
@@ -534,7 +551,12 @@ pub(super) fn described(
     templates.set_fuel(Some(10_000));
     let short = |number: f64| {
         let rounded = (number * 1e3).round() / 1e3;
-        if rounded.fract() == 0.0 && rounded.abs() < 1e15 { minijinja::Value::from(rounded as i64) } else { rounded.into() }
+        if rounded.fract() == 0.0 && rounded.abs() < 1e15 {
+            minijinja::Value::from(rounded as i64)
+        } else {
+            rounded.into()
+        }
     };
-    templates.render_str(text, minijinja::context! { value => short(value), threshold => short(threshold), service, labels })
+    templates
+        .render_str(text, minijinja::context! { value => short(value), threshold => short(threshold), service, labels })
 }

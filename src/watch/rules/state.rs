@@ -92,7 +92,13 @@ impl SeriesState {
 
     /// Takes a measurement in. Returns what must be told, and whether the state changed in a way that must be stored
     /// (the value and the time it was seen alone need not be).
-    pub fn step(&mut self, rule: &RuleOptions, measured: Measured, now: Timestamp, history: usize) -> (Option<Tell>, bool) {
+    pub fn step(
+        &mut self,
+        rule: &RuleOptions,
+        measured: Measured,
+        now: Timestamp,
+        history: usize,
+    ) -> (Option<Tell>, bool) {
         let (was, was_blind) = (self.phase.clone(), self.blind);
         let holds = match measured {
             Measured::Value(value) => {

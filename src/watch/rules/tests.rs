@@ -67,11 +67,14 @@ fn a_flapping_series_is_quiet_during_the_cooldown_and_fires_after_it_if_it_still
     let mut values: Vec<Option<f64>> = (0..9).map(|second| Some(if second % 2 == 0 { 95.0 } else { 10.0 })).collect();
     values.extend([Some(95.0); 4]);
     let (told, _) = told(&rule, &values);
-    assert_eq!(told, [
-        (0, Tell::Fires { since: at(0), blind: false }),
-        (1, Tell::Resolves { since: at(0) }),
-        (11, Tell::Fires { since: at(11), blind: false }),
-    ]);
+    assert_eq!(
+        told,
+        [
+            (0, Tell::Fires { since: at(0), blind: false }),
+            (1, Tell::Resolves { since: at(0) }),
+            (11, Tell::Fires { since: at(11), blind: false }),
+        ]
+    );
 }
 
 #[test]
@@ -187,7 +190,8 @@ impl House {
 #[tokio::test]
 async fn an_own_alert_has_all_fields_and_the_same_id_for_its_end() {
     let house = House::new();
-    let described = rule(r#","description":"{{ service }} uses {{ value }} % (limit {{ threshold }})","labels":{"tier":"1"}"#);
+    let described =
+        rule(r#","description":"{{ service }} uses {{ value }} % (limit {{ threshold }})","labels":{"tier":"1"}"#);
     let (mut service, view) = house.service(vec![described]).await;
     house.measure("order-service", 95.5);
     service.round().await.unwrap();
@@ -198,7 +202,10 @@ async fn an_own_alert_has_all_fields_and_the_same_id_for_its_end() {
     let taken = house.sink.taken.lock().unwrap().clone();
     let (fired, over) = (&taken[0], &taken[1]);
     assert_eq!(fired.description.as_data(), "order-service uses 95.5 % (limit 90)");
-    assert_eq!((fired.source_system.as_str(), fired.metric_value, fired.metric_value_from.as_deref()), ("mayday", Some(95.5), Some("cpu_usage")));
+    assert_eq!(
+        (fired.source_system.as_str(), fired.metric_value, fired.metric_value_from.as_deref()),
+        ("mayday", Some(95.5), Some("cpu_usage"))
+    );
     assert_eq!((fired.service_name.as_data(), fired.timestamp), ("order-service", at(0)));
     assert_eq!(fired.labels["tier"].as_data(), "1");
     assert_eq!((over.status, over.ended_at, &over.alert_id), (Status::Resolved, Some(at(5)), &fired.alert_id));
@@ -259,7 +266,10 @@ async fn lines_of_a_log_are_counted() {
     assert_eq!(house.sink.taken.lock().unwrap()[0].metric_value, Some(6.0));
     house.later(61);
     service.round().await.unwrap();
-    assert_eq!(house.taken(), [Status::Firing, Status::Resolved].map(|status| (status, "inventory-service".to_owned())));
+    assert_eq!(
+        house.taken(),
+        [Status::Firing, Status::Resolved].map(|status| (status, "inventory-service".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -279,7 +289,8 @@ async fn a_movement_can_be_the_measure_and_series_beyond_the_bound_are_said() {
     let reads = (OwnMetrics::new(house.series.clone()), house.tails.clone());
     let few = RuleDefaults { max_series: 3, ..RuleDefaults::default() };
     let (mut service, bounded_view) =
-        Service::new(vec![bounded], few, reads, house.store.clone(), house.sink.clone(), Arc::new(house.clock.clone())).unwrap();
+        Service::new(vec![bounded], few, reads, house.store.clone(), house.sink.clone(), Arc::new(house.clock.clone()))
+            .unwrap();
     for number in 0..5 {
         house.measure(&format!("service-{number}"), 1.0);
     }

@@ -1,0 +1,308 @@
+//! The figures of the whole bot, through its public door, with the real binary: `cargo bench --bench door`.
+//!
+//! * start to ready, and resident memory when idle;
+//! * webhook to card in the web channel, at 100 alerts/s for `MAYDAY_BENCH_SECONDS` (20), each alert an incident of its own;
+//! * durable alerts accepted a second: batches of 100 over 8 connections, 100,000 series, for as long;
+//! * start to ready with what is then stored; `MAYDAY_BENCH_STORED` (0) alerts are stored first, 1,000,000 for the goal.
+//!
+//! Beside them, in the same run, what the disk's write-and-fdatasync takes. `MAYDAY_BENCH_DIR` names a folder on the disk
+//! to measure.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+
+const RATE: u64 = 100;
+const CONNECTIONS: usize = 8;
+const BATCH: u64 = 100;
+const SERIES: u64 = 100_000;
+
+fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let parent = std::env::var_os("MAYDAY_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let folder = tempfile::tempdir_in(parent).expect("a folder to measure in");
+    let seconds = number("MAYDAY_BENCH_SECONDS", 20);
+    let stored = number("MAYDAY_BENCH_STORED", 0);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+
+    disk(folder.path());
+    let mut bot = Bot::start(folder.path());
+    println!("start to ready, empty                    {:>10.3} s", bot.took.as_secs_f64());
+    std::thread::sleep(Duration::from_secs(5));
+    println!("resident when idle                       {:>10.1} MB", bot.resident_mb());
+    runtime.block_on(cards(&bot, seconds));
+    bot.stop();
+
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    let mut bot = Bot::start(&other);
+    let total = runtime.block_on(accept(&bot, Duration::from_secs(seconds), stored));
+    println!("resident after {total} alerts, still folding {:>6.1} MB", bot.resident_mb());
+    let left = runtime.block_on(bot.folded());
+    println!("… and all folded into incidents after      {:>8.1} s more", left.as_secs_f64());
+    println!("resident then                            {:>10.1} MB", bot.resident_mb());
+    bot.kill();
+    let bot = Bot::start(&other);
+    println!("start to ready with {total} alerts, after SIGKILL {:>6.3} s", bot.took.as_secs_f64());
+    disk(folder.path());
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// What the disk does without us.
+fn disk(folder: &Path) {
+    let mut file = std::fs::File::create(folder.join("plain")).expect("a file");
+    let mut times: Vec<Duration> = (0..2000)
+        .map(|_| {
+            let began = Instant::now();
+            file.write_all(&[7; 4096]).expect("written");
+            file.sync_data().expect("synced");
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("disk: 4 KiB append + fdatasync           p50 {p50:?}, p99 {p99:?}");
+}
+
+struct Bot {
+    child: Child,
+    url: String,
+    link: String,
+    took: Duration,
+}
+
+impl Bot {
+    fn start(folder: &Path) -> Self {
+        let config = folder.join("mayday.yaml");
+        let text = format!(
+            "data: {}\nhttp: {{listen: '127.0.0.1:0', open_webhooks_on_loopback: true}}\nwatch: {{host: {{enabled: true}}}}\n",
+            folder.join("data").display()
+        );
+        std::fs::write(&config, text).expect("written");
+        let began = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mayday"))
+            .args(["run", "-c"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the bot starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut link = String::new();
+        let mut took = Duration::ZERO;
+        for line in out.lines() {
+            let line = line.expect("read");
+            if let Some(at) = line.find("http://").filter(|_| line.contains("/sign-in?token=")) {
+                took = began.elapsed();
+                link = line[at..].trim().to_owned();
+                break;
+            }
+        }
+        let url = link.split("/sign-in").next().unwrap_or_default().to_owned();
+        assert!(!url.is_empty(), "the bot printed no sign-in link");
+        Self { child, url, link, took }
+    }
+
+    fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+        let kb: f64 = line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0.0);
+        kb / 1024.0
+    }
+
+    /// Waits until nothing is left in the inbox: a new alert is folded in at once then.
+    async fn folded(&self) -> Duration {
+        let client = reqwest::Client::new();
+        let began = Instant::now();
+        let body = r#"{"alert_name":"LastOne","severity":"Info","service_name":"the-last-one"}"#;
+        let answer = client.post(format!("{}/webhook/generic", self.url)).header("content-type", "application/json");
+        let answer: serde_json::Value = loop {
+            let sent = answer.try_clone().expect("a small body").body(body).send().await.expect("answered");
+            if sent.status().is_success() {
+                break sent.json().await.expect("json");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        let id = answer["alert_ids"][0].as_str().expect("an id").to_owned();
+        let token = self.cookie(&client).await;
+        loop {
+            let url = format!("{}/api/v1/alerts/{id}", self.url);
+            let got = client.get(url).header("cookie", &token).send().await.expect("answered");
+            let view: serde_json::Value = got.json().await.expect("json");
+            if view["incident"].is_string() || began.elapsed() > Duration::from_secs(600) {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Signs in with the link that was printed; gives the `Cookie` header.
+    async fn cookie(&self, client: &reqwest::Client) -> String {
+        let token = self.link.rsplit("token=").next().expect("a token");
+        let answer = client
+            .post(format!("{}/sign-in", self.url))
+            .header("origin", &self.url)
+            .form(&[("token", token)])
+            .send()
+            .await
+            .expect("answered");
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().expect("text").to_owned());
+        let cookie = cookie.unwrap_or_else(|| panic!("not signed in: {}", answer.status()));
+        cookie.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("asked to stop");
+        self.child.wait().expect("ended");
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Each alert names a service of its own, so each makes an incident with a card; the live feed shows when.
+async fn cards(bot: &Bot, seconds: u64) {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let cookie = bot.cookie(&client).await;
+    let feed = client
+        .get(format!("{}/events?channel=incidents", bot.url))
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .expect("a live feed");
+    assert!(feed.status().is_success(), "the live feed answers {}", feed.status());
+    let sent: Arc<Mutex<HashMap<u64, Instant>>> = Arc::default();
+    let (was_sent, total) = (sent.clone(), RATE * seconds);
+    let listen = tokio::spawn(async move {
+        let mut took = Vec::new();
+        let mut stream = feed.bytes_stream();
+        let mut text = String::new();
+        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(Duration::from_secs(5), stream.next()).await {
+            let now = Instant::now();
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            while let Some(end) = text.find("\n\n") {
+                let event: String = text.drain(..end + 2).collect();
+                let Some(at) = event.find("bench-svc-") else { continue };
+                let digits: String = event[at + 10..].chars().take_while(char::is_ascii_digit).collect();
+                let began = digits.parse().ok().and_then(|n: u64| was_sent.lock().expect("lock").remove(&n));
+                if let Some(began) = began {
+                    took.push(now.duration_since(began));
+                }
+            }
+            if took.len() as u64 == total {
+                break;
+            }
+        }
+        took
+    });
+    let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    for number in 0..total {
+        tick.tick().await;
+        let (client, sent, url) = (client.clone(), sent.clone(), bot.url.clone());
+        tokio::spawn(async move {
+            let body = serde_json::json!({
+                "alert_name": "Bench", "severity": "Warning", "service_name": format!("bench-svc-{number}"),
+                "metric_value": 97.5, "description": "a card wanted",
+            });
+            sent.lock().expect("lock").insert(number, Instant::now());
+            let answer = client.post(format!("{url}/webhook/generic")).json(&body).send().await.expect("answered");
+            assert!(answer.status().is_success(), "the webhook answers {}", answer.status());
+        });
+    }
+    let mut took = listen.await.expect("listened");
+    took.sort();
+    let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied();
+    println!(
+        "webhook to card at {RATE}/s, {} of {total} cards  p50 {:?}, p99 {:?}, worst {:?}",
+        took.len(),
+        at(50).unwrap_or_default(),
+        at(99).unwrap_or_default(),
+        took.last().copied().unwrap_or_default()
+    );
+}
+
+/// Alertmanager's batches from eight connections; a 503 is waited out and sent again, as Alertmanager does.
+async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
+    let next = Arc::new(AtomicU64::new(0));
+    let busy = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let mut senders = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let (next, busy, url) = (next.clone(), busy.clone(), format!("{}/webhook/alertmanager", bot.url));
+        senders.push(tokio::spawn(async move {
+            let client = reqwest::Client::builder().pool_max_idle_per_host(1).build().expect("a client");
+            let mut done = 0;
+            while began.elapsed() < long || next.load(Ordering::Relaxed) * BATCH < at_least {
+                let batch = next.fetch_add(1, Ordering::Relaxed);
+                let body = body(batch);
+                loop {
+                    let sent = client.post(&url).header("content-type", "application/json").body(body.clone()).send();
+                    let answer = sent.await.expect("answered");
+                    if answer.status().as_u16() == 503 {
+                        busy.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        continue;
+                    }
+                    let receipt: serde_json::Value = answer.json().await.expect("json");
+                    assert_eq!(receipt["accepted"], BATCH, "{receipt}");
+                    break;
+                }
+                done += BATCH;
+            }
+            done
+        }));
+    }
+    let mut total: u64 = 0;
+    for sender in senders {
+        total += sender.await.expect("sent");
+    }
+    let rate = total as f64 / began.elapsed().as_secs_f64();
+    println!(
+        "accepted, batches of {BATCH} over {CONNECTIONS} connections {rate:>9.0} alerts/s ({total} in {:?}, {} times 503)",
+        began.elapsed(),
+        busy.load(Ordering::Relaxed)
+    );
+    total
+}
+
+fn body(batch: u64) -> String {
+    let alerts: Vec<_> = (0..BATCH)
+        .map(|index| {
+            let number = batch * BATCH + index;
+            let (series, round) = (number % SERIES, number / SERIES);
+            let start = jiff::Timestamp::from_second(1_790_000_000 + i64::try_from(round).unwrap_or(0)).expect("a time");
+            serde_json::json!({
+                "status": "firing", "startsAt": start.to_string(), "endsAt": "0001-01-01T00:00:00Z",
+                "fingerprint": format!("{series:016x}"),
+                "labels": {"alertname": "Bench", "severity": "warning", "service": format!("service-{}", series % 50),
+                           "instance": format!("10.0.{}.{}:9100", series / 250 % 250, series % 250)},
+                "annotations": {"summary": "synthetic", "value": "97.5"},
+                "generatorURL": "http://prometheus.example.com/graph",
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "version": "4", "status": "firing", "receiver": "bench", "groupLabels": {}, "commonLabels": {},
+        "commonAnnotations": {}, "externalURL": "http://alertmanager.example.com", "groupKey": "{}", "truncatedAlerts": 0,
+        "alerts": alerts,
+    })
+    .to_string()
+}

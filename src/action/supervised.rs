@@ -1,0 +1,38 @@
+//! Restarts of the processes that Mayday's own supervisor keeps.
+
+use super::service_restart::{ProcessControl, ProcessState};
+use crate::core::BoxFuture;
+use crate::playbook::action::Error;
+use crate::watch::process::{self, Status, Supervisor};
+
+impl ProcessControl for Supervisor {
+    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
+        let state = self.status(name).map(|status| state(&status));
+        Box::pin(std::future::ready(state.ok_or_else(|| failure(process::Error::Unknown(name.to_owned())))))
+    }
+
+    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
+        Box::pin(async move {
+            self.restart(name, key).await.map_err(failure)?;
+            ProcessControl::state(self, name).await
+        })
+    }
+}
+
+fn state(status: &Status) -> ProcessState {
+    ProcessState { pid: status.pid(), started_at: status.started_at }
+}
+
+/// What an order that was not carried out means for the effect.
+fn failure(error: process::Error) -> Error {
+    let why = error.to_string();
+    match error {
+        // Not taken at all.
+        process::Error::Busy(_) => Error::Transient(why),
+        process::Error::Unknown(_) => Error::Permanent(why),
+        // Ended, and not there again: the next restart would meet the same.
+        process::Error::CantStart { .. } => Error::Permanent(why),
+        // It may have been under way when everything was ended.
+        process::Error::Stopping(_) => Error::InDoubt(why),
+    }
+}

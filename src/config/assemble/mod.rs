@@ -1,0 +1,380 @@
+//! A running bot out of a configuration: opens the store, wires the rooms to each other, and starts their loops.
+//!
+//! Nothing is decided here. What a room needs of another goes through the traits it owns; those that no room above
+//! it implements are implemented in [`ports`].
+
+pub mod log;
+pub mod ports;
+pub mod stop;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinSet;
+
+use super::Config;
+use crate::access::token_file::TokenFile;
+use crate::access::{Audit, Persons, Sessions};
+use crate::catalog::Catalog;
+use crate::chat::outbox::Delivery;
+use crate::chat::web::WebChat;
+use crate::command::wire::StoredIncidents;
+use crate::core::SharedClock;
+use crate::core::clock::SystemClock;
+use crate::core::message::config as message;
+use crate::core::stop::Stopper;
+use crate::diagnose::{self, Diagnosis, HttpHealth};
+use crate::http::doors::{DemoPanel, Doors};
+use crate::http::wire::{People, Stored};
+use crate::incident::{self, Incidents};
+use crate::ops::delivery::Outbox;
+use crate::ops::health::{self, Ask, Check, Health, State};
+use crate::ops::telemetry::Telemetry;
+use crate::playbook::{Engine, Library, Parts, Registry, Runs};
+use crate::store::SharedStore;
+use crate::store::series::Series;
+use crate::work::{Leases, serve};
+use crate::{action, command, heal, http, playbook, source, store, watch};
+
+/// Loops have this long to end when the bot stops; the listener before them has its own time.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// Why a bot can't be started; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder.
+    #[error("the data folder {path} can't be used: {why}; set `data` to a folder that this user may write")]
+    Data {
+        /// Which.
+        path: String,
+        /// The system's words.
+        why: std::io::Error,
+    },
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    /// The metrics' files.
+    #[error("the series can't be opened: {0}")]
+    Series(String),
+    /// Persons, sessions, the token file.
+    #[error("{0}")]
+    Access(#[from] crate::access::Error),
+    /// Names in the catalogue.
+    #[error("{0}")]
+    Catalog(#[from] crate::catalog::Error),
+    /// What playbooks may reach.
+    #[error("{0}")]
+    Actions(#[from] action::BadOptions),
+    /// A playbook with mistakes.
+    #[error("{}", .0.join("\n"))]
+    Playbooks(Vec<String>),
+    /// Own eyes.
+    #[error("{0}")]
+    Watch(#[from] watch::Error),
+    /// The listener.
+    #[error("{0}")]
+    Http(#[from] http::Error),
+    /// The metrics recorder.
+    #[error("{0}")]
+    Telemetry(#[from] crate::ops::telemetry::Error),
+    /// A loop ended by itself.
+    #[error("{0} ended by itself; see the log, and start again")]
+    Ended(&'static str),
+}
+
+/// A bot that runs.
+pub struct Bot {
+    url: String,
+    data: PathBuf,
+    sessions: Sessions,
+    has_passwords: bool,
+    token: TokenFile,
+    listener: Stopper,
+    loops: Stopper,
+    tasks: JoinSet<&'static str>,
+    took: Duration,
+}
+
+impl Bot {
+    /// Opens the data folder, starts every loop and the listener. Ready when it returns.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing runs then.
+    pub async fn start(config: Config, demo: Option<Arc<dyn DemoPanel>>) -> Result<Self, Error> {
+        let began = Instant::now();
+        let telemetry = Telemetry::install()?;
+        let clock = SystemClock::shared();
+        let Opened { store, series } = open(&config, &clock).await?;
+        let leases = Leases::take_all(&store, &clock, "local").await?;
+
+        let catalog = Arc::new(Catalog::new(config.services.clone())?);
+        let persons = Arc::new(Persons::new(&config.access)?);
+        let sessions = Sessions::new(store.clone(), clock.clone(), persons.clone(), config.access.clone())?;
+        let audit = Audit::new(store.clone(), clock.clone());
+        let incidents = Incidents::new(store.clone(), clock.clone());
+        let intake = incident::Intake::new(store.clone(), clock.clone(), catalog.clone(), config.incidents.clone());
+
+        let sink = Arc::new(ports::OwnAlerts(intake.clone()));
+        let (watch, eyes) = watch::Service::new(config.watch.clone(), store.clone(), series, sink, clock.clone())?;
+        let logs: Arc<dyn source::Logs> = Arc::new(eyes.logs.clone());
+        let metrics: Arc<dyn source::Metrics> = Arc::new(eyes.metrics.clone());
+
+        let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
+        if !mistakes.is_empty() {
+            return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
+        }
+        let library = Arc::new(library);
+        let listen = free_port(config.http.listen);
+        let actions = action::all(&action::Deps {
+            catalog: catalog.clone(),
+            logs: logs.clone(),
+            metrics: metrics.clone(),
+            processes: Some(Arc::new(ports::Processes(eyes.processes.clone()))),
+            mail: None,
+            store: store.clone(),
+            clock: clock.clone(),
+            own_listener: Some(listen),
+            options: config.actions.clone(),
+        })?;
+        let engine = Engine::new(Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            leases: leases.clone(),
+            audit: audit.clone(),
+            library: library.clone(),
+            actions: Registry::new(actions),
+            options: config.playbooks.clone(),
+        });
+        let runs: Arc<dyn Runs> = Arc::new(engine.clone());
+
+        let reads = diagnose::Sources {
+            logs: logs.clone(),
+            metrics: metrics.clone(),
+            machine: Arc::new(eyes.clone()),
+            health: Arc::new(HttpHealth::new()?),
+        };
+        let diagnosis = Diagnosis::new(reads, catalog.clone(), diagnose::Options::default(), clock.clone());
+        let heal = heal::Service::new(
+            heal::Deps {
+                store: store.clone(),
+                clock: clock.clone(),
+                incidents: Arc::new(incidents.clone()),
+                runs: runs.clone(),
+                triggers: library.clone(),
+                explains: Arc::new(diagnosis),
+            },
+            config.heal.clone(),
+            leases.clone(),
+        );
+
+        let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes), clock.clone());
+        let desk = command::Desk::new(
+            command::Deps {
+                incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
+                runs: runs.clone(),
+                playbooks: library.clone(),
+                logs,
+                metrics,
+                causes: heal.investigator(),
+                catalog: catalog.clone(),
+                people: persons.clone(),
+                audits: Arc::new(audit.clone()),
+                health: Arc::new(health.clone()),
+                clock: clock.clone(),
+            },
+            config.commands.clone(),
+        );
+
+        let web = WebChat::new(store.clone(), clock.clone(), config.web.clone());
+        let token = TokenFile::create(&config.data, &format!("http://{}", reachable(listen)))?;
+        let render = telemetry.clone();
+        let doors = Doors {
+            intake: Arc::new(intake),
+            commands: Arc::new(desk),
+            chat: web.clone(),
+            reads: Arc::new(ports::Read {
+                stored: Stored { incidents, runs, audit },
+                store: store.clone(),
+            }),
+            gate: Arc::new(People {
+                sessions: sessions.clone(),
+                persons: persons.clone(),
+                admin_token: token.token.clone(),
+                link: !persons.have_passwords(),
+            }),
+            health: Arc::new(health),
+            metrics: Arc::new(move || render.render()),
+            demo,
+            clock: clock.clone(),
+        };
+        let listener = http::Service::new(http::Options { listen, ..config.http.clone() }, doors).await?;
+
+        let (listener_stopper, listener_stop) = Stopper::new();
+        let (loops, stop) = Stopper::new();
+        let mut tasks = JoinSet::new();
+        let url = listener.url();
+        let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog, config.incidents);
+        let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
+        let outbox = Outbox::new(delivery, store, clock.clone());
+        run(&mut tasks, "the incident loop", incident.run(stop.clone()));
+        run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
+        run(&mut tasks, "own eyes", watch.run(stop.clone()));
+        run(&mut tasks, "the playbook engine", playbook::Service::new(engine).run(stop.clone()));
+        run(&mut tasks, "the healing loop", heal.run(stop.clone()));
+        run(&mut tasks, "the telemetry", telemetry.upkeep(stop));
+        run(&mut tasks, "the listener", async move {
+            if let Err(error) = listener.run(listener_stop).await {
+                tracing::error!(%error, "the listener failed");
+            }
+        });
+        let took = began.elapsed();
+        tracing::info!(url, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "ready");
+        Ok(Self {
+            url,
+            data: config.data,
+            sessions,
+            has_passwords: persons.have_passwords(),
+            token,
+            listener: listener_stopper,
+            loops,
+            tasks,
+            took,
+        })
+    }
+
+    /// The address people open.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From the call to ready.
+    #[must_use]
+    pub const fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Whether people sign in with passwords.
+    #[must_use]
+    pub const fn has_passwords(&self) -> bool {
+        self.has_passwords
+    }
+
+    /// A link that signs whoever opens it in as the one at this terminal, once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sign_in_link(&self) -> Result<String, Error> {
+        let token = self.sessions.invite(&Persons::you().id).await?;
+        Ok(format!("{}/sign-in?token={}", self.url, token.expose_secret()))
+    }
+
+    /// Waits until asked to stop, then ends everything in order: first the listener, so that nothing new comes, then the
+    /// loops, which finish what they have begun.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: a loop ended that should not have.
+    pub async fn until(mut self, asked: impl Future<Output = ()>) -> Result<(), Error> {
+        let early = tokio::select! {
+            () = asked => None,
+            Some(ended) = self.tasks.join_next() => Some(ended.unwrap_or("a loop")),
+        };
+        self.listener.stop();
+        // The listener says goodbye to its connections within its own time; requests under way still need the loops.
+        if early.is_none() {
+            let _ = tokio::time::timeout(FAREWELL, self.tasks.join_next()).await;
+        }
+        self.loops.stop();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            tracing::warn!("some loops did not end in time; what they had begun is settled at the next start");
+            self.tasks.abort_all();
+        }
+        self.token.remove(&self.data);
+        early.map_or(Ok(()), |name| Err(Error::Ended(name)))
+    }
+}
+
+struct Opened {
+    store: SharedStore,
+    series: Arc<Series>,
+}
+
+/// Opens what is on disk; both read a lot, so they do it side by side, and off the loops' threads.
+async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
+    let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
+    let (path, options) = (config.data.join("store"), config.store.clone());
+    let store = tokio::task::spawn_blocking(move || store::open(&path, &options));
+    let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
+    let series = tokio::task::spawn_blocking(move || Series::open(&path, options, clock));
+    let store = store.await.map_err(|error| wrong(std::io::Error::other(error)))??;
+    let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
+    Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))? })
+}
+
+/// Opens the store of a bot that does not run, for commands that only need what is in it.
+///
+/// # Errors
+/// The store's; it is in use while a bot runs.
+pub async fn open_store(data: &Path) -> Result<SharedStore, store::Error> {
+    let path = data.join("store");
+    let opened = tokio::task::spawn_blocking(move || store::open(&path, &store::Options::default())).await;
+    opened.map_err(|error| store::Error::Unavailable(error.to_string()))?
+}
+
+fn run(tasks: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async move {
+        work.await;
+        name
+    });
+}
+
+/// The token file must name the port before the listener is made with the token: port 0 becomes a free one here.
+fn free_port(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    if listen.port() != 0 {
+        return listen;
+    }
+    std::net::TcpListener::bind(listen).and_then(|taken| taken.local_addr()).unwrap_or(listen)
+}
+
+/// Where a command on this machine finds the listener.
+fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    if listen.ip().is_unspecified() {
+        let local = if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        return std::net::SocketAddr::new(local, listen.port());
+    }
+    listen
+}
+
+fn checks(
+    store: &SharedStore,
+    clock: &SharedClock,
+    telemetry: &Telemetry,
+    library: &Arc<Library>,
+    eyes: &watch::Handle,
+) -> Vec<Arc<dyn Check>> {
+    let library = library.clone();
+    let targets = eyes.targets.clone();
+    vec![
+        Arc::new(health::StoreCheck(store.clone())),
+        Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
+        Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
+        Arc::new(Ask {
+            name: "playbooks",
+            ask: move || (State::Well, message::playbooks_loaded(library.all().len())),
+        }),
+        Arc::new(Ask {
+            name: "own eyes",
+            // A target that is down is the shop's sickness, not Mayday's: said, but well.
+            ask: move || {
+                let all = targets.list();
+                (State::Well, message::targets(all.len(), all.iter().filter(|target| target.is_up()).count()))
+            },
+        }),
+        Arc::new(health::ProcessCheck(telemetry.clone())),
+    ]
+}

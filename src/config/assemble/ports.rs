@@ -1,0 +1,86 @@
+//! Traits of lower rooms, carried out by rooms that stand beside or below each other and so can't know each other.
+
+use serde_json::Value;
+
+use crate::access::audit;
+use crate::action::service_restart::{ProcessControl, ProcessState};
+use crate::alert::Alert;
+use crate::core::{BoxFuture, IncidentId};
+use crate::http::doors::{Collection, Listing, ReadError, Reads};
+use crate::http::wire::Stored;
+use crate::incident::{Incident, Intake, Moment};
+use crate::store::SharedStore;
+use crate::watch::{AlertSink, Supervisor};
+
+/// Alerts of own rules go to the same intake as any others.
+pub struct OwnAlerts(pub Intake);
+
+impl AlertSink for OwnAlerts {
+    fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
+        self.0.hand_over(alerts)
+    }
+}
+
+/// Restarts go to the supervisor that started the process.
+pub struct Processes(pub Supervisor);
+
+impl Processes {
+    fn now(&self, name: &str) -> Result<ProcessState, String> {
+        let status = self.0.status(name).ok_or_else(|| crate::watch::process::Error::Unknown(name.to_owned()).to_string())?;
+        Ok(ProcessState { pid: status.pid(), started_at: status.started_at })
+    }
+}
+
+impl ProcessControl for Processes {
+    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
+        Box::pin(std::future::ready(self.now(name)))
+    }
+
+    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
+        Box::pin(async move {
+            self.0.restart(name, key).await.map_err(|error| error.to_string())?;
+            self.now(name)
+        })
+    }
+}
+
+/// What the API shows, and beside it the audit chain's verification as the item `verify`.
+pub struct Read {
+    /// What is in the store.
+    pub stored: Stored,
+    /// For the verification, which reads every link.
+    pub store: SharedStore,
+}
+
+impl Reads for Read {
+    fn list<'a>(
+        &'a self,
+        collection: Collection,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listing, ReadError>> {
+        self.stored.list(collection, cursor, limit)
+    }
+
+    fn item<'a>(&'a self, collection: Collection, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
+        if collection != Collection::Audit || id != "verify" {
+            return self.stored.item(collection, id);
+        }
+        Box::pin(async move {
+            let report = audit::verify(&self.store, &[]).await.map_err(|error| ReadError::Failed(error.to_string()))?;
+            serde_json::to_value(report).map(Some).map_err(|error| ReadError::Failed(error.to_string()))
+        })
+    }
+
+    fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, ReadError>> {
+        self.stored.incident(id)
+    }
+
+    fn incidents(&self, open_only: bool, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, ReadError>> {
+        self.stored.incidents(open_only, limit)
+    }
+
+    fn timeline(&self, id: IncidentId) -> BoxFuture<'_, Result<Vec<Moment>, ReadError>> {
+        self.stored.timeline(id)
+    }
+}
