@@ -2,7 +2,6 @@
 
 use crate::alert::{Alert, AlertId};
 use crate::core::{BoxFuture, IncidentId};
-pub use crate::diagnose::Explained;
 use crate::incident::Incident;
 use crate::store;
 
