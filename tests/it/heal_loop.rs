@@ -302,7 +302,11 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     let card = bot.card("mitigated", |card| card.state == "mitigated").await;
     let plan = card.plan.unwrap();
     assert!(plan.heading.starts_with("Fixed and verified: "), "{}", plan.heading);
-    assert!(plan.steps.iter().any(|step| step.name == "Restart the service" && step.state == "done"), "{:?}", plan.steps);
+    assert!(
+        plan.steps.iter().any(|step| step.name == "Restart the service" && step.state == "done"),
+        "{:?}",
+        plan.steps
+    );
     assert!(plan.buttons.is_empty());
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 1);
 
@@ -365,7 +369,8 @@ async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
     assert!(reject.ask.is_some());
     let said = bot.say(Role::Approver, &format!("{} not during the sale", reject.command)).await;
     assert!(said.ok, "{}", said.text);
-    let card = bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
+    let card =
+        bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
     assert!(card.plan.unwrap().footer.unwrap().contains("not during the sale"));
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0);
     bot.engine.stop().await;

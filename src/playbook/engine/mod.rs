@@ -13,6 +13,7 @@ mod commit;
 mod driver;
 mod effects;
 mod journal;
+mod landing;
 mod propose;
 mod render;
 
