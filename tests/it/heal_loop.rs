@@ -18,7 +18,7 @@ use mayday::command::wire::StoredIncidents;
 use mayday::command::{self, Desk};
 use mayday::core::clock::SystemClock;
 use mayday::core::stop::Stopper;
-use mayday::core::{BoxFuture, SharedClock, Tainted};
+use mayday::core::{BoxFuture, SharedClock, Tainted, Timestamp};
 use mayday::heal::{self, Explained, Explains};
 use mayday::incident::{self, Incident, Incidents, Intake};
 use mayday::ops::delivery::Outbox;
@@ -137,12 +137,15 @@ struct Bot {
     chat: Arc<WebChat>,
     desk: Desk,
     engine: Engine,
+    /// When the service fell sick.
+    start: Timestamp,
     _stopper: Stopper,
 }
 
 impl Bot {
     async fn start(shop: Arc<Shop>, store: SharedStore) -> Self {
         let clock: SharedClock = SystemClock::shared();
+        let start = clock.now() - Duration::from_secs(60);
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
         let service = json!({ "name": "order-service", "team": "orders", "channel": "orders" });
         let catalog = Arc::new(Catalog::new(vec![serde_json::from_value(service).unwrap()]).unwrap());
@@ -208,12 +211,12 @@ impl Bot {
         tokio::spawn(heal.run(stop.clone()));
         tokio::spawn(playbook::Service::new(engine.clone()).run(stop.clone()));
         tokio::spawn(serve(outbox.queue(), leases, clock, outbox, stop));
-        Self { store, shop, intake, chat, desk, engine, _stopper: stopper }
+        Self { store, shop, intake, chat, desk, engine, start, _stopper: stopper }
     }
 
     async fn alert(&self, status: Status) {
         let fingerprint = Fingerprint("order-down".to_owned());
-        let start = "2026-11-21T14:02:00Z".parse().unwrap();
+        let start = self.start;
         let alert = Alert {
             alert_id: AlertId::of("mayday", &fingerprint, start),
             source_system: "mayday".to_owned(),
