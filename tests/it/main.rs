@@ -6,6 +6,7 @@ mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
+mod demo;
 mod engine;
 mod engine_crash;
 mod engine_world;
