@@ -169,7 +169,7 @@ fn is_variable(word: &str) -> bool {
     if digits == 0 {
         return word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     }
-    let name_like = digits == 1 && letters >= 1 && letters <= 5 && word.starts_with(char::is_alphabetic);
+    let name_like = digits == 1 && (1..=5).contains(&letters) && word.starts_with(char::is_alphabetic);
     !name_like
 }
 

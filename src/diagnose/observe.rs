@@ -390,7 +390,9 @@ fn line_weight(change: &TemplateChange, comparable: bool) -> Option<f64> {
 
 /// Services that nobody saw fail, but whose callers' errors name them.
 fn named_only(observed: &mut Observed, seen: &[Seen]) {
-    let mut found: Vec<(String, Vec<(String, usize, Option<Timestamp>)>)> = Vec::new();
+    // Who names it, in which evidence, since when.
+    type Caller = (String, usize, Option<Timestamp>);
+    let mut found: Vec<(String, Vec<Caller>)> = Vec::new();
     for clue in &observed.clues {
         if let Some(named) = &clue.names {
             let caller = (clue.service.clone(), clue.evidence, clue.onset);

@@ -31,6 +31,14 @@ pub struct TargetStatus {
     pub at: Option<Timestamp>,
 }
 
+impl TargetStatus {
+    /// Whether its page could be read last time.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.answer.as_ref().is_some_and(Answer::is_up)
+    }
+}
+
 /// What a scrape came to. Silence, refusal and nonsense are three different things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

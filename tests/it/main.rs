@@ -10,6 +10,7 @@ mod engine;
 mod engine_crash;
 mod engine_world;
 mod heal_loop;
+mod diagnose;
 mod http;
 mod incident;
 mod incident_cost;

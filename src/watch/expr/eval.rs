@@ -13,7 +13,10 @@ pub type Labels = Arc<BTreeMap<String, String>>;
 
 /// The points that each selector of a query found, in the order of [`Query::selectors`].
 #[derive(Debug, Default)]
-pub struct Fetched(pub Vec<Vec<(Labels, Vec<(Timestamp, f64)>)>>);
+pub struct Fetched(pub Vec<Vec<Found>>);
+
+/// One series that a selector found, its points in time order.
+pub type Found = (Labels, Vec<(Timestamp, f64)>);
 
 /// What an expression comes to at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +97,7 @@ impl Query {
             Node::Series(index) => {
                 let selector = &self.selectors[*index];
                 let found = fetched.0.get(*index).map_or(&[][..], Vec::as_slice);
-                let value = |(labels, points): &(Labels, Vec<(Timestamp, f64)>)| {
+                let value = |(labels, points): &Found| {
                     let value = selector.at(points, now, step)?;
                     Some((if selector.over.is_some() { nameless(labels) } else { labels.clone() }, value))
                 };

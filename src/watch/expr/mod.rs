@@ -24,7 +24,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use eval::{Fetched, Labels, Value};
+pub use eval::{Fetched, Found, Labels, Value};
 
 /// How old a sample may be and still stand for "now".
 pub const LOOKBACK: Duration = Duration::from_secs(60);

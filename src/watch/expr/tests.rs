@@ -10,9 +10,11 @@ use super::{Fetched, Query, Selector, Test};
 use crate::core::Timestamp;
 
 type Point = (i64, f64);
+/// Name, labels, points.
+type Written<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [Point]);
 
 /// A little memory of series.
-fn fetch(query: &Query, series: &[(&str, &[(&str, &str)], &[Point])]) -> Fetched {
+fn fetch(query: &Query, series: &[Written<'_>]) -> Fetched {
     let matches = |selector: &Selector, name: &str, labels: &[(&str, &str)]| {
         selector.name.as_deref().is_none_or(|wanted| wanted == name)
             && selector.labels.iter().all(|wanted| {
@@ -43,7 +45,7 @@ fn fetch(query: &Query, series: &[(&str, &[(&str, &str)], &[Point])]) -> Fetched
     Fetched(query.selectors().iter().map(one).collect())
 }
 
-fn shop() -> Vec<(&'static str, &'static [(&'static str, &'static str)], &'static [Point])> {
+fn shop() -> Vec<Written<'static>> {
     vec![
         ("requests_total", &[("service", "order"), ("code", "200")], &[(0, 100.0), (30, 130.0), (60, 160.0)]),
         ("requests_total", &[("service", "order"), ("code", "500")], &[(0, 0.0), (30, 10.0), (60, 40.0)]),
@@ -103,7 +105,7 @@ fn aggregates_and_arithmetic_between_them() {
 
 #[test]
 fn a_quantile_comes_from_buckets() {
-    let series: Vec<(&str, &[(&str, &str)], &[Point])> = vec![
+    let series: Vec<Written<'_>> = vec![
         ("took_bucket", &[("le", "0.1")], &[(0, 50.0)]),
         ("took_bucket", &[("le", "0.5")], &[(0, 90.0)]),
         ("took_bucket", &[("le", "+Inf")], &[(0, 100.0)]),
