@@ -29,7 +29,8 @@ fn main() {
     let folder = tempfile::tempdir_in(parent).expect("a folder to measure in");
     let seconds = number("MAYDAY_BENCH_SECONDS", 20);
     let stored = number("MAYDAY_BENCH_STORED", 0);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
 
     disk(folder.path());
     let mut bot = Bot::start(folder.path());
@@ -288,7 +289,8 @@ fn body(batch: u64) -> String {
         .map(|index| {
             let number = batch * BATCH + index;
             let (series, round) = (number % SERIES, number / SERIES);
-            let start = jiff::Timestamp::from_second(1_790_000_000 + i64::try_from(round).unwrap_or(0)).expect("a time");
+            let start =
+                jiff::Timestamp::from_second(1_790_000_000 + i64::try_from(round).unwrap_or(0)).expect("a time");
             serde_json::json!({
                 "status": "firing", "startsAt": start.to_string(), "endsAt": "0001-01-01T00:00:00Z",
                 "fingerprint": format!("{series:016x}"),

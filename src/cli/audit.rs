@@ -5,16 +5,35 @@ use serde_json::Value;
 use super::args::Bot;
 use super::client::Client;
 use super::{Doors, Exit, Problem, say};
+use crate::access::audit;
+use crate::core::message::cli as message;
 
 /// Items asked for at once.
 const PAGE: usize = 500;
 
-/// The bot recomputes its chain: the command is the same as in a chat.
+/// Recomputes every link: by the running bot, or in the data folder if none runs on it.
 pub(super) async fn verify(bot: &Bot, doors: &dyn Doors) -> Result<Exit, Problem> {
-    let client = Client::find(bot, doors)?;
-    let reply = client.ask(client.post("/api/v1/say").json(&serde_json::json!({ "text": "audit verify" }))).await?;
-    say(reply["text"].as_str().unwrap_or_default());
-    Ok(if reply["ok"] == true { Exit::Done } else { Exit::Refused })
+    let report = match Client::find(bot, doors) {
+        Ok(client) => client.ask(client.get("/api/v1/audit/verify")).await?,
+        Err(problem) => match &bot.data {
+            Some(data) if data.join("store").is_dir() => offline(data, doors).await?,
+            _ => return Err(problem),
+        },
+    };
+    let records = report["records"].as_u64().unwrap_or(0);
+    match report.get("first_bad").filter(|bad| !bad.is_null()) {
+        None => {
+            say(&message::audit_whole(records));
+            Ok(Exit::Done)
+        }
+        Some(bad) => Err(Problem::refused(message::audit_broken(&bad.to_string()))),
+    }
+}
+
+async fn offline(data: &std::path::Path, doors: &dyn Doors) -> Result<Value, Problem> {
+    let store = doors.open_store(data).await.map_err(Problem::refused)?;
+    let report = audit::verify(&store, &[]).await.map_err(|error| Problem::refused(error.to_string()))?;
+    serde_json::to_value(report).map_err(|error| Problem::refused(error.to_string()))
 }
 
 /// Every record, newest first.

@@ -25,7 +25,9 @@ pub use later::LATER;
 
 use args::{AlertCommand, AuditCommand, Cli, Command, DemoCommand, LogsCommand};
 
+use crate::core::BoxFuture;
 use crate::core::message::cli as message;
+use crate::store::SharedStore;
 
 /// What the command line needs of its neighbours.
 pub trait Doors {
@@ -55,6 +57,8 @@ pub trait Doors {
     fn faults(&self) -> Vec<(String, String)>;
     /// Data folders where a running bot's token file may be, best first.
     fn data_folders(&self) -> Vec<PathBuf>;
+    /// Opens the store of a data folder that no bot uses now.
+    fn open_store<'a>(&'a self, data: &'a Path) -> BoxFuture<'a, Result<SharedStore, String>>;
 }
 
 /// How a command ends.

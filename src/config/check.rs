@@ -80,7 +80,8 @@ fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
     for problem in config.watch.problems() {
         let mut at = vec![Step::from("watch")];
         for part in problem.path.split('.') {
-            let (name, index) = part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
+            let (name, index) =
+                part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
             at.push(Step::from(name));
             if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
                 at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));

@@ -3,5 +3,7 @@
 //! Architecture Invariant: the demo has no way into the other rooms but a configuration and the doors any user has.
 
 pub mod fault;
+pub mod panel;
+pub mod plan;
 pub mod shop;
 pub mod town;

@@ -60,7 +60,9 @@ impl Panel {
         match request.send().await {
             Ok(answer) if answer.status() == StatusCode::ACCEPTED => Ok(message::broken(service, fault.does)),
             Ok(answer) => Err(message::not_broken(service, &format!("it answered {}", answer.status().as_u16()))),
-            Err(error) if error.is_timeout() => Err(message::not_broken(service, "it does not answer; it is hung already")),
+            Err(error) if error.is_timeout() => {
+                Err(message::not_broken(service, "it does not answer; it is hung already"))
+            }
             Err(_) => Err(message::not_broken(service, "it is down already")),
         }
     }

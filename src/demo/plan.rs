@@ -29,7 +29,15 @@ pub fn configuration(town: &Town, port: u16, program: &Path) -> Value {
         "incidents": {
             "default_team": TEAM,
             "default_channel": CHANNEL,
-            "reopen_within": "2m",
+            // A fault made again is a new story.
+            "reopen_within": "10s",
+        },
+        // A service of the shop answers in milliseconds: whoever asks a hung one should know soon.
+        "actions": { "api_timeout": "1s" },
+        // In the demo one person has all the roles: one approves also what can't be taken back, and the card says so.
+        "playbooks": {
+            "approvals": { "reversible": 1, "disruptive": 1, "destructive": 1 },
+            "allow_self": true,
         },
         "services": Part::SERVICES.iter().map(|part| service(town, *part)).collect::<Vec<_>>(),
         "watch": {
@@ -85,8 +93,9 @@ fn process(town: &Town, part: Part, program: &Path) -> Value {
 
 /// The shop's alert rules. Quick, because people wait for them: a card within ten seconds of the fault.
 fn rules() -> Vec<Value> {
-    let share = "rate(http_answers_failed_total[30s]) / rate(http_answers_total[30s]) * 100";
-    let latency = "rate(http_request_duration_seconds_sum[30s]) / rate(http_request_duration_seconds_count[30s]) * 1000";
+    let share = "rate(http_answers_failed_total[20s]) / rate(http_answers_total[20s]) * 100";
+    let latency =
+        "rate(http_request_duration_seconds_sum[20s]) / rate(http_request_duration_seconds_count[20s]) * 1000";
     vec![
         json!({
             "id": "service-unresponsive", "alert_name": "Service_Unresponsive", "severity": "Critical",
@@ -101,22 +110,22 @@ fn rules() -> Vec<Value> {
         }),
         json!({
             "id": "disk-full", "alert_name": "Disk_Full", "severity": "Warning",
-            "expr": "disk_usage", "threshold": 85, "for": "2s",
+            "expr": "disk_usage", "threshold": 85, "unit": "%", "for": "2s",
             "description": "{{ service }}: {{ value | round(1) }} % of its folder is in use, more than {{ threshold }} %",
         }),
         json!({
             "id": "error-rate", "alert_name": "High_Error_Rate", "severity": "Warning",
-            "expr": share, "threshold": 25, "for": "15s",
+            "expr": share, "threshold": 25, "unit": "%", "for": "20s",
             "description": "{{ service }}: {{ value | round(1) }} % of its answers are errors",
         }),
         json!({
             "id": "latency", "alert_name": "Service_Latency_Exceeded", "severity": "Critical",
-            "expr": latency, "threshold": 500, "for": "15s",
+            "expr": latency, "threshold": 500, "unit": "ms", "for": "20s",
             "description": "{{ service }}: answers take {{ value | round }} ms, more than {{ threshold }} ms",
         }),
         json!({
             "id": "cpu", "alert_name": "High_CPU_Usage", "severity": "Critical",
-            "expr": "rate(process_cpu_seconds_total[30s]) * 100", "threshold": 90, "for": "15s",
+            "expr": "rate(process_cpu_seconds_total[20s]) * 100", "threshold": 90, "unit": "%", "for": "15s",
             "description": "{{ service }}: uses {{ value | round }} % of a core",
         }),
         json!({

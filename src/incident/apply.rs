@@ -41,7 +41,10 @@ const NOTE: usize = 2000;
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     Alerts(Vec<AlertSeen>),
-    Act { by: Actor, act: Act },
+    Act {
+        by: Actor,
+        act: Act,
+    },
     Found {
         findings: Vec<Finding>,
         evidence: Vec<Evidence>,

@@ -111,7 +111,8 @@ pub async fn plan(
         let spec = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
         let people = if risk == Risk::Read { 0 } else { approvals.of(risk).max(spec) };
         let name = if task.name.is_empty() { task.id.clone() } else { task.name.clone() };
-        let own = matches!(task.kind.as_str(), "Verify") || (task.kind == "Wait" && task.parameters.contains_key("until"));
+        let own =
+            matches!(task.kind.as_str(), "Verify") || (task.kind == "Wait" && task.parameters.contains_key("until"));
         let would = if let Some(why) = refused.as_ref().filter(|why| why.starts_with(&format!("{}:", task.id))) {
             Would::NotHere(why.clone())
         } else if own {

@@ -86,7 +86,10 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             }
         }),
         Order::Answer { task, answer } => {
-            needs(Permission::Steer, "answer for runs").unwrap_or_else(|| reply(status, task, answer, person, &done))
+            // Saying whether a change happened steers the run; answering a question is open to every responder.
+            let doubt = status.task(task).is_some_and(|task| task.stage == Stage::InDoubt);
+            let needed = if doubt { Permission::Steer } else { Permission::Comment };
+            needs(needed, "answer for runs").unwrap_or_else(|| reply(status, task, answer, person, &done))
         }
     }
 }
@@ -148,13 +151,7 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
 /// Makes the answer to an order that takes effect: the audit's word, the events, details for the audit, the sentence.
 type Done<'a> = dyn Fn(&str, Vec<Event>, serde_json::Value, String) -> Answer + 'a;
 
-fn reply(
-    status: &Status,
-    task: &str,
-    answer: &str,
-    person: &Person,
-    done: &Done<'_>,
-) -> Answer {
+fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done<'_>) -> Answer {
     let run = status.head.run;
     let near = super::nearest::hint(task, status.head.tasks.iter().map(|head| head.id.as_str()));
     let Some(index) = status.index(task) else {

@@ -11,10 +11,10 @@ use super::engine::parameters_of;
 use super::model::TestCase;
 use super::notices;
 use super::options::{Approvals, Options};
+use super::parameters;
 use super::run::{
     Busy, Event, FailureKind, Head, Limits, Next, Stage, Status, TaskHead, TaskPlan, apply, decide, retry_at, values,
 };
-use super::parameters;
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::{RunId, Timestamp};
 

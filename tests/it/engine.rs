@@ -50,7 +50,10 @@ async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verif
     let decided = world.approve(&engine, run, "ana").await;
     assert!(matches!(&decided, Decided::Done(says) if says.contains("approved")), "{decided:?}");
     let again = world.approve(&engine, run, "bo").await;
-    assert!(matches!(&again, Decided::Nothing(says) if says.contains("ana")), "{again:?}");
+    assert!(
+        matches!(&again, Decided::Nothing(says) if says.contains("by ana") || says.contains("has ended")),
+        "{again:?}"
+    );
 
     let view = world.until_ended(&engine, run).await;
     assert_eq!(view.outcome, Some(RunOutcome::Fixed), "{view:#?}");
@@ -206,7 +209,9 @@ tasks:
     world.target().script.insert("panics".to_owned(), [Act::Panic].into());
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-A").await;
-    let view = world.until(&engine, run, "past the hanging one", |view| World::states(view)["after"] == TaskState::Succeeded).await;
+    let view = world
+        .until(&engine, run, "past the hanging one", |view| World::states(view)["after"] == TaskState::Succeeded)
+        .await;
     assert_eq!(World::states(&view)["hangs"], TaskState::Running);
     let view = world.until_ended(&engine, run).await;
     assert_eq!(World::states(&view)["hangs"], TaskState::Failed);
@@ -253,7 +258,8 @@ tasks:
     world.until(&engine, run, "waiting", |view| view.state == RunState::Waiting).await;
     engine.order(run, Order::Pause, &ana).await.unwrap();
     world.clock.advance(Duration::from_secs(3700));
-    let view = world.until(&engine, run, "first done", |view| World::states(view)["first"] == TaskState::Succeeded).await;
+    let view =
+        world.until(&engine, run, "first done", |view| World::states(view)["first"] == TaskState::Succeeded).await;
     assert_eq!(view.state, RunState::Paused);
     for _ in 0..200 {
         tokio::task::yield_now().await;
@@ -339,12 +345,18 @@ async fn wrong_requests_are_refused_with_what_to_do() {
     let world = World::of(&[RESTART, later]);
     let engine = world.engine(Faults::none()).await;
     let mut request = world.request("PB-Restrat", "1");
-    assert!(matches!(engine.propose(request.clone()).await, Err(Error::NoPlaybook { near: Some(near), .. }) if near == "PB-Restart"));
+    assert!(
+        matches!(engine.propose(request.clone()).await, Err(Error::NoPlaybook { near: Some(near), .. }) if near == "PB-Restart")
+    );
     request.playbook = "pb-restart".to_owned();
     request.parameters.insert("service".to_owned(), json!("a; rm -rf /"));
-    assert!(matches!(engine.propose(request.clone()).await, Err(Error::BadParameters(says)) if says.contains("plain name")));
+    assert!(
+        matches!(engine.propose(request.clone()).await, Err(Error::BadParameters(says)) if says.contains("plain name"))
+    );
     request.parameters = BTreeMap::from([("servcie".to_owned(), json!("a"))]);
-    assert!(matches!(engine.propose(request).await, Err(Error::BadParameters(says)) if says.contains("did you mean `service`")));
+    assert!(
+        matches!(engine.propose(request).await, Err(Error::BadParameters(says)) if says.contains("did you mean `service`"))
+    );
     let each = engine.propose(world.request("PB-Each", "2")).await;
     assert!(matches!(each, Err(Error::NotHere(says)) if says.contains("`for_each` is not available here yet")));
 }

@@ -10,8 +10,8 @@ use mayday::core::{BoxFuture, Clock as _, RunId, SharedClock, Timestamp};
 use mayday::playbook::action::{Action, Change, Context, Error, Intent, Perform, Planned, Probe, Settle};
 use mayday::playbook::view::{Decided, Order};
 use mayday::playbook::{
-    Book, Engine, Faults, Library, Options, Parts, ProposeRequest, Proposed, QueuedNotices, Registry, RunState, RunView,
-    Runs as _, TaskState,
+    Book, Engine, Faults, Library, Options, Parts, ProposeRequest, Proposed, QueuedNotices, Registry, RunState,
+    RunView, Runs as _, TaskState,
 };
 use mayday::store::SharedStore;
 use mayday::store::memory::Memory;
@@ -210,8 +210,9 @@ impl World {
             fake("Run_Command", Settle::AskPerson),
         ];
         let books = self.texts.iter().map(|text| {
-            Book::read("test.yaml", text.as_bytes())
-                .unwrap_or_else(|wrong| panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+            Book::read("test.yaml", text.as_bytes()).unwrap_or_else(|wrong| {
+                panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            })
         });
         let parts = Parts {
             leases: Leases::take_all(&self.store, &self.clock(), "test").await.unwrap(),
@@ -288,7 +289,10 @@ impl World {
             for task in view.tasks.iter().filter(|task| task.state == TaskState::InDoubt) {
                 let happened = {
                     let target = self.target();
-                    target.keys.get(&task.id).is_some_and(|keys| keys.iter().any(|key| target.happened.contains_key(key)))
+                    target
+                        .keys
+                        .get(&task.id)
+                        .is_some_and(|keys| keys.iter().any(|key| target.happened.contains_key(key)))
                 };
                 let answer = if happened { "done" } else { "not_done" }.to_owned();
                 let order = Order::Answer { task: task.id.clone(), answer };

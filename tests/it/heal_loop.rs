@@ -18,7 +18,7 @@ use mayday::command::wire::StoredIncidents;
 use mayday::command::{self, Desk};
 use mayday::core::clock::SystemClock;
 use mayday::core::stop::Stopper;
-use mayday::core::{BoxFuture, SharedClock, Tainted};
+use mayday::core::{BoxFuture, SharedClock, Tainted, Timestamp};
 use mayday::heal::{self, Explained, Explains};
 use mayday::incident::{self, Incident, Incidents, Intake};
 use mayday::ops::delivery::Outbox;
@@ -137,12 +137,15 @@ struct Bot {
     chat: Arc<WebChat>,
     desk: Desk,
     engine: Engine,
+    /// When the service fell sick.
+    start: Timestamp,
     _stopper: Stopper,
 }
 
 impl Bot {
     async fn start(shop: Arc<Shop>, store: SharedStore) -> Self {
         let clock: SharedClock = SystemClock::shared();
+        let start = clock.now() - Duration::from_secs(60);
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
         let service = json!({ "name": "order-service", "team": "orders", "channel": "orders" });
         let catalog = Arc::new(Catalog::new(vec![serde_json::from_value(service).unwrap()]).unwrap());
@@ -208,12 +211,12 @@ impl Bot {
         tokio::spawn(heal.run(stop.clone()));
         tokio::spawn(playbook::Service::new(engine.clone()).run(stop.clone()));
         tokio::spawn(serve(outbox.queue(), leases, clock, outbox, stop));
-        Self { store, shop, intake, chat, desk, engine, _stopper: stopper }
+        Self { store, shop, intake, chat, desk, engine, start, _stopper: stopper }
     }
 
     async fn alert(&self, status: Status) {
         let fingerprint = Fingerprint("order-down".to_owned());
-        let start = "2026-11-21T14:02:00Z".parse().unwrap();
+        let start = self.start;
         let alert = Alert {
             alert_id: AlertId::of("mayday", &fingerprint, start),
             source_system: "mayday".to_owned(),
@@ -299,7 +302,11 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     let card = bot.card("mitigated", |card| card.state == "mitigated").await;
     let plan = card.plan.unwrap();
     assert!(plan.heading.starts_with("Fixed and verified: "), "{}", plan.heading);
-    assert!(plan.steps.iter().any(|step| step.name == "Restart the service" && step.state == "done"), "{:?}", plan.steps);
+    assert!(
+        plan.steps.iter().any(|step| step.name == "Restart the service" && step.state == "done"),
+        "{:?}",
+        plan.steps
+    );
     assert!(plan.buttons.is_empty());
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 1);
 
@@ -362,7 +369,8 @@ async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
     assert!(reject.ask.is_some());
     let said = bot.say(Role::Approver, &format!("{} not during the sale", reject.command)).await;
     assert!(said.ok, "{}", said.text);
-    let card = bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
+    let card =
+        bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
     assert!(card.plan.unwrap().footer.unwrap().contains("not during the sale"));
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0);
     bot.engine.stop().await;

@@ -22,7 +22,11 @@ fn the_schema_names_every_task_type_and_their_parameters() {
     let schema = authoring::schema();
     let task = &schema["$defs"]["Task"];
     assert_eq!(task["properties"]["type"]["enum"].as_array().unwrap().len(), 24);
-    let restart = task["allOf"].as_array().unwrap().iter().find(|rule| rule["if"]["properties"]["type"]["const"] == "Service_Restart");
+    let restart = task["allOf"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|rule| rule["if"]["properties"]["type"]["const"] == "Service_Restart");
     assert_eq!(restart.unwrap()["then"]["properties"]["parameters"]["required"], json!(["service"]));
     assert_eq!(schema["additionalProperties"], json!(false));
 }

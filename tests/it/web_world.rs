@@ -442,6 +442,7 @@ pub fn incident() -> Incident {
         chart: None,
         runs: vec![],
         version: 3,
+        known: mayday::incident::Known::default(),
     }
 }
 

@@ -32,5 +32,6 @@ pub fn start(options: &LogOptions) -> Result<(), String> {
 /// # Errors
 /// What is wrong with it.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(text).map_err(|error| format!("`{}` is no log filter: {error}", crate::core::text::capped(text, 80)))
+    EnvFilter::try_new(text)
+        .map_err(|error| format!("`{}` is no log filter: {error}", crate::core::text::capped(text, 80)))
 }

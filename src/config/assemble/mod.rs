@@ -132,7 +132,7 @@ impl Bot {
             catalog: catalog.clone(),
             logs: logs.clone(),
             metrics: metrics.clone(),
-            processes: Some(Arc::new(ports::Processes(eyes.processes.clone()))),
+            processes: Some(Arc::new(eyes.processes.clone())),
             mail: None,
             store: store.clone(),
             clock: clock.clone(),
@@ -156,7 +156,7 @@ impl Bot {
             machine: Arc::new(eyes.clone()),
             health: Arc::new(HttpHealth::new()?),
         };
-        let diagnosis = Diagnosis::new(reads, catalog.clone(), diagnose::Options::default(), clock.clone());
+        let diagnosis = Diagnosis::new(reads, catalog.clone(), config.diagnose.clone(), clock.clone());
         let heal = heal::Service::new(
             heal::Deps {
                 store: store.clone(),
@@ -195,10 +195,7 @@ impl Bot {
             intake: Arc::new(intake),
             commands: Arc::new(desk),
             chat: web.clone(),
-            reads: Arc::new(ports::Read {
-                stored: Stored { incidents, runs, audit },
-                store: store.clone(),
-            }),
+            reads: Arc::new(ports::Read { stored: Stored { incidents, runs, audit }, store: store.clone() }),
             gate: Arc::new(People {
                 sessions: sessions.clone(),
                 persons: persons.clone(),
@@ -316,6 +313,15 @@ async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
     Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))? })
 }
 
+/// How many playbooks a configuration has: those that Mayday ships and the team's own.
+///
+/// # Errors
+/// Every mistake in them, a line each.
+pub fn playbooks(config: &Config) -> Result<usize, Vec<String>> {
+    let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
+    if mistakes.is_empty() { Ok(library.all().len()) } else { Err(mistakes.iter().map(ToString::to_string).collect()) }
+}
+
 /// Opens the store of a bot that does not run, for commands that only need what is in it.
 ///
 /// # Errors
@@ -363,16 +369,21 @@ fn checks(
         Arc::new(health::StoreCheck(store.clone())),
         Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
         Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
-        Arc::new(Ask {
-            name: "playbooks",
-            ask: move || (State::Well, message::playbooks_loaded(library.all().len())),
-        }),
+        Arc::new(Ask { name: "playbooks", ask: move || (State::Well, message::playbooks_loaded(library.all().len())) }),
         Arc::new(Ask {
             name: "own eyes",
             // A target that is down is the shop's sickness, not Mayday's: said, but well.
             ask: move || {
                 let all = targets.list();
-                (State::Well, message::targets(all.len(), all.iter().filter(|target| target.is_up()).count()))
+                (
+                    State::Well,
+                    message::targets(
+                        all.len(),
+                        all.iter()
+                            .filter(|target| target.answer.as_ref().is_some_and(watch::scrape::Answer::is_up))
+                            .count(),
+                    ),
+                )
             },
         }),
         Arc::new(health::ProcessCheck(telemetry.clone())),

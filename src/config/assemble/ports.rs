@@ -3,14 +3,13 @@
 use serde_json::Value;
 
 use crate::access::audit;
-use crate::action::service_restart::{ProcessControl, ProcessState};
 use crate::alert::Alert;
 use crate::core::{BoxFuture, IncidentId};
 use crate::http::doors::{Collection, Listing, ReadError, Reads};
 use crate::http::wire::Stored;
 use crate::incident::{Incident, Intake, Moment};
 use crate::store::SharedStore;
-use crate::watch::{AlertSink, Supervisor};
+use crate::watch::AlertSink;
 
 /// Alerts of own rules go to the same intake as any others.
 pub struct OwnAlerts(pub Intake);
@@ -18,29 +17,6 @@ pub struct OwnAlerts(pub Intake);
 impl AlertSink for OwnAlerts {
     fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
         self.0.hand_over(alerts)
-    }
-}
-
-/// Restarts go to the supervisor that started the process.
-pub struct Processes(pub Supervisor);
-
-impl Processes {
-    fn now(&self, name: &str) -> Result<ProcessState, String> {
-        let status = self.0.status(name).ok_or_else(|| crate::watch::process::Error::Unknown(name.to_owned()).to_string())?;
-        Ok(ProcessState { pid: status.pid(), started_at: status.started_at })
-    }
-}
-
-impl ProcessControl for Processes {
-    fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
-        Box::pin(std::future::ready(self.now(name)))
-    }
-
-    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, String>> {
-        Box::pin(async move {
-            self.0.restart(name, key).await.map_err(|error| error.to_string())?;
-            self.now(name)
-        })
     }
 }
 

@@ -128,3 +128,13 @@ pub fn no_tests(file: &str) -> String {
 pub fn tests_done(passed: usize, failed: usize) -> String {
     format!("{passed} passed, {failed} failed")
 }
+
+/// Every link holds.
+pub fn audit_whole(records: u64) -> String {
+    format!("the audit chain is whole: {records} records")
+}
+
+/// One does not.
+pub fn audit_broken(bad: &str) -> String {
+    format!("the audit chain is broken: {bad}; compare it with a backup")
+}

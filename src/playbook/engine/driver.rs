@@ -6,23 +6,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Unplanned, Verification};
 use super::{Letter, Shared, journal, locked, render};
-use crate::access::{Actor, Approved, AuditRecord};
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::core::{BoxFuture, Timestamp};
-use crate::playbook::action::{Context, Intent, Planned};
+use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{
-    Event, FailureKind, Limits, Next, Stage, Status, TaskPlan, apply, decide, difference, idempotency_key, retry_at,
-};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Stage, Status, decide};
 use crate::playbook::view::Decided;
 
 /// What must hold afterwards gets this long where the playbook does not say.
@@ -33,7 +30,7 @@ const WAIT_WITHIN: Span = Span::from_secs(300);
 const VERIFY_EVERY: Span = Span::from_secs(2);
 
 /// Something this process was working on has come to an end.
-enum Landed {
+pub(super) enum Landed {
     /// A task's plan, with its rendered parameters.
     Planned(usize, Result<(Value, Planned), Unplanned>),
     /// The guards of an approved change, looked at again.
@@ -83,17 +80,17 @@ pub async fn drive(
     shared.ended.notify_one();
 }
 
-struct Driver {
-    shared: Arc<Shared>,
-    status: Status,
-    book: Arc<Book>,
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) status: Status,
+    pub(super) book: Arc<Book>,
     live: Arc<Mutex<Arc<Status>>>,
     limits: Limits,
-    busy: HashSet<usize>,
+    pub(super) busy: HashSet<usize>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
-    pending: Pending,
+    pub(super) pending: Pending,
     /// Tasks whose intent is among what is pending: performed once that is durable.
-    starting: Vec<usize>,
+    pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
 }
@@ -289,8 +286,8 @@ impl Driver {
     }
 
     /// Folds an event and keeps it for the next commit, with what must be told because of it.
-    fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
-        self.status = apply(&event, now, Some(self.status.clone())).map_err(|illegal| {
+    pub(super) fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
+        self.status.step(&event, now).map_err(|illegal| {
             tracing::error!(%illegal, "an event does not fit the run");
             Lost::Store(crate::store::Error::Corrupt {
                 key: journal::status_key(self.status.head.run),
@@ -302,7 +299,7 @@ impl Driver {
         Ok(())
     }
 
-    fn id(&self, index: usize) -> String {
+    pub(super) fn id(&self, index: usize) -> String {
         self.status.head.tasks[index].id.clone()
     }
 
@@ -423,7 +420,7 @@ impl Driver {
         given.and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(missing)
     }
 
-    fn timeout(&self, index: usize) -> Duration {
+    pub(super) fn timeout(&self, index: usize) -> Duration {
         if self.measures(index) {
             let missing = if self.book.playbook.tasks[index].kind == "Wait" { WAIT_WITHIN } else { VERIFY_WITHIN };
             return self.span(index, "within", missing).0;
@@ -433,173 +430,8 @@ impl Driver {
         declared.unwrap_or_else(|| action.map_or(Duration::from_secs(30), |action| action.default_timeout()))
     }
 
-    fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {
         let verify = self.book.playbook.tasks[index].verify.as_ref()?;
         now.checked_add(verify.within.unwrap_or(VERIFY_WITHIN).0).ok()
-    }
-
-    fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
-        Intent {
-            idempotency_key: idempotency_key(&self.status.head, &self.id(index), self.status.round),
-            target,
-            deadline: now.checked_add(self.timeout(index)).unwrap_or(now),
-            attempt: self.status.tasks[index].attempt + 1,
-        }
-    }
-
-    fn start(&mut self, index: usize, intent: Intent, now: Timestamp) -> Result<(), Lost> {
-        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
-        let version = action.map_or(0, |action| action.version());
-        self.record(Event::Started { task: self.id(index), intent, version }, now)?;
-        self.busy.insert(index);
-        self.starting.push(index);
-        Ok(())
-    }
-
-    fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
-        let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
-        // A failure before the first start counts as a try: it must end some time.
-        let attempt = self.status.tasks[index].attempt.max(1);
-        let retry_at = retry_at(self.book.playbook.tasks[index].retry.as_ref(), kind, attempt, &key, now);
-        let retry_at = retry_at.filter(|_| self.status.tasks[index].intent.is_some());
-        self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
-    }
-
-    fn land(&mut self, landed: Landed) -> Result<(), Lost> {
-        let now = self.shared.parts.clock.now();
-        match landed {
-            Landed::Planned(index, planned) => {
-                self.busy.remove(&index);
-                self.planned(index, planned, now)
-            }
-            Landed::Checked(index, planned) => {
-                self.busy.remove(&index);
-                self.checked(index, planned, now)
-            }
-            Landed::Came(index, came) => {
-                self.busy.remove(&index);
-                self.came(index, came, now)
-            }
-            Landed::Measured(index, found) => {
-                self.busy.remove(&index);
-                let task = self.id(index);
-                if found.holds {
-                    let output = if self.book.playbook.tasks[index].kind == "Wait" {
-                        json!({"waited_seconds": found.seconds})
-                    } else {
-                        json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
-                    };
-                    let note = Some(found.note);
-                    return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
-                }
-                let kind = FailureKind::NotVerified;
-                self.record(Event::Failed { task, kind, why: found.note, retry_at: None }, now)
-            }
-            Landed::Verified(index, found) => {
-                self.busy.remove(&index);
-                let task = self.id(index);
-                self.record(Event::Verified { task, holds: found.holds, note: found.note }, now)
-            }
-        }
-    }
-
-    fn planned(
-        &mut self,
-        index: usize,
-        planned: Result<(Value, Planned), Unplanned>,
-        now: Timestamp,
-    ) -> Result<(), Lost> {
-        // Cancelled or paused meanwhile: nothing starts; it is planned again if the run goes on.
-        let holds = self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some();
-        match planned {
-            Err((kind, why)) => self.failed(index, kind, why, now),
-            Ok(_) if holds => Ok(()),
-            Ok((parameters, planned)) if self.status.head.tasks[index].changes => {
-                let plan = Box::new(TaskPlan { parameters, planned });
-                self.record(Event::Planned { task: self.id(index), plan }, now)
-            }
-            Ok((_, planned)) => {
-                let intent = self.intent(index, planned.target, now);
-                self.start(index, intent, now)
-            }
-        }
-    }
-
-    /// The guards right before an approved change: if they hold, it starts under its right; if not, people are asked again.
-    fn checked(
-        &mut self,
-        index: usize,
-        planned: Result<(Value, Planned), Unplanned>,
-        now: Timestamp,
-    ) -> Result<(), Lost> {
-        if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
-            return Ok(());
-        }
-        let task = self.id(index);
-        let (parameters, planned) = match planned {
-            Ok(found) => found,
-            Err((kind, why)) => return self.failed(index, kind, why, now),
-        };
-        let plan = TaskPlan { parameters, planned };
-        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant)
-        else {
-            let difference = vec!["it has no approval".to_owned()];
-            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
-        };
-        if plan.hash() != approved.hash() {
-            let difference = difference(&approved, &plan);
-            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
-        }
-        let grant = &self.status.grants[grant];
-        let right = match Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes) {
-            Ok(frontier) if frontier.plan().covers(&task, &approved) => frontier.right().clone(),
-            Ok(_) | Err(_) => {
-                let difference = vec!["the approval does not cover it".to_owned()];
-                return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
-            }
-        };
-        // The target that was approved, not the one worked out just now: exactly what people saw.
-        let intent = self.intent(index, approved.planned.target.clone(), now);
-        self.pending.audit.push(AuditRecord {
-            actor: Actor::Mayday("playbook".to_owned()),
-            action: "perform".to_owned(),
-            subject: self.status.head.run.to_string(),
-            detail: json!({
-                "playbook": self.status.head.playbook,
-                "version": self.status.head.version,
-                "task": task,
-                "kind": self.status.head.tasks[index].kind,
-                "object": approved.planned.object,
-                "changes": approved.planned.changes,
-                "idempotency_key": intent.idempotency_key,
-                "attempt": intent.attempt,
-            }),
-            right: Some(right),
-        });
-        self.start(index, intent, now)
-    }
-
-    fn came(&mut self, index: usize, came: Came, now: Timestamp) -> Result<(), Lost> {
-        let task = self.id(index);
-        match came {
-            Came::Done(output) => {
-                let note = ["note", "summary"].iter().find_map(|key| output.get(key)?.as_str().map(str::to_owned));
-                let note = note.map(|note| crate::core::text::capped(&note, 300));
-                let verify_until = self.verify_until(index, now);
-                self.record(Event::Succeeded { task, output, note, verify_until }, now)
-            }
-            Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
-            Came::Failed(kind, why) => self.failed(index, kind, why, now),
-            Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
-            Came::Repeat => {
-                let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
-                intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
-                self.start(index, intent, now)
-            }
-            Came::Doubt(why) => {
-                let why = say::in_doubt(&task, &why);
-                self.record(Event::Doubted { task, why }, now)
-            }
-        }
     }
 }

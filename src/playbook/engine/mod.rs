@@ -13,6 +13,7 @@ mod commit;
 mod driver;
 mod effects;
 mod journal;
+mod landing;
 mod propose;
 mod render;
 
@@ -297,7 +298,9 @@ impl Runs for Engine {
 
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, Error>> {
         Box::pin(async move {
-            match self.status_of(run).await? {
+            // From the journal, not from the memory of the run's task: whoever was woken by a commit must see it, and
+            // the task's memory follows only after the commit has returned.
+            match journal::load(&self.0.parts.store, run).await? {
                 Some(status) => Ok(Some(self.view_of(&status).await)),
                 None => Ok(None),
             }

@@ -183,9 +183,7 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
             Err(Illegal { run: "a run".to_owned(), event: event.word(), state: "before its proposal".to_owned() })
         }
         (Some(mut status), event) => {
-            status.fold(event, at)?;
-            status.seq += 1;
-            status.at = at;
+            status.step(event, at)?;
             Ok(status)
         }
     }
@@ -240,6 +238,17 @@ impl Status {
         } else {
             RunState::Running
         }
+    }
+
+    /// Folds one event into this status: what [`apply`] does, in place.
+    ///
+    /// # Errors
+    /// [`Illegal`]; the status is unchanged then.
+    pub fn step(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        self.fold(event, at)?;
+        self.seq += 1;
+        self.at = at;
+        Ok(())
     }
 
     fn illegal(&self, event: &Event) -> Illegal {
@@ -409,6 +418,8 @@ impl Status {
                 | Stage::Planned,
                 Event::Failed { kind, why, retry_at, .. },
             ) => {
+                // What failed before it started was a try as well: it must end some time.
+                task.attempt += u32::from(!matches!(stage, Stage::Running | Stage::Waits { .. }));
                 task.note = Some(why.clone());
                 task.failure = Some(*kind);
                 if *kind == FailureKind::NotVerified {

@@ -1,0 +1,179 @@
+//! What follows when something a run was working on comes to an end: the next records of its journal.
+
+use serde_json::{Value, json};
+
+use super::commit::Lost;
+use super::driver::{Driver, Landed};
+use super::effects::{Came, Unplanned};
+use crate::access::{Actor, Approved, AuditRecord};
+use crate::core::Timestamp;
+use crate::core::message::playbook as say;
+use crate::playbook::action::{Intent, Planned};
+use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry_at};
+
+impl Driver {
+    fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
+        Intent {
+            idempotency_key: idempotency_key(&self.status.head, &self.id(index), self.status.round),
+            target,
+            deadline: now.checked_add(self.timeout(index)).unwrap_or(now),
+            attempt: self.status.tasks[index].attempt + 1,
+        }
+    }
+
+    fn start(&mut self, index: usize, intent: Intent, now: Timestamp) -> Result<(), Lost> {
+        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+        let version = action.map_or(0, |action| action.version());
+        self.record(Event::Started { task: self.id(index), intent, version }, now)?;
+        self.busy.insert(index);
+        self.starting.push(index);
+        Ok(())
+    }
+
+    fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
+        let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
+        let task = &self.status.tasks[index];
+        let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
+        let attempt = task.attempt + u32::from(!started);
+        let retry_at = retry_at(self.book.playbook.tasks[index].retry.as_ref(), kind, attempt, &key, now);
+        self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
+    }
+
+    pub(super) fn land(&mut self, landed: Landed) -> Result<(), Lost> {
+        let now = self.shared.parts.clock.now();
+        match landed {
+            Landed::Planned(index, planned) => {
+                self.busy.remove(&index);
+                self.planned(index, planned, now)
+            }
+            Landed::Checked(index, planned) => {
+                self.busy.remove(&index);
+                self.checked(index, planned, now)
+            }
+            Landed::Came(index, came) => {
+                self.busy.remove(&index);
+                self.came(index, came, now)
+            }
+            Landed::Measured(index, found) => {
+                self.busy.remove(&index);
+                let task = self.id(index);
+                if found.holds {
+                    let output = if self.book.playbook.tasks[index].kind == "Wait" {
+                        json!({"waited_seconds": found.seconds})
+                    } else {
+                        json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
+                    };
+                    let note = Some(found.note);
+                    return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
+                }
+                let kind = FailureKind::NotVerified;
+                self.record(Event::Failed { task, kind, why: found.note, retry_at: None }, now)
+            }
+            Landed::Verified(index, found) => {
+                self.busy.remove(&index);
+                let task = self.id(index);
+                self.record(Event::Verified { task, holds: found.holds, note: found.note }, now)
+            }
+        }
+    }
+
+    fn planned(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        // Cancelled or paused meanwhile: nothing starts; it is planned again if the run goes on.
+        let holds = self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some();
+        match planned {
+            Err((kind, why)) => self.failed(index, kind, why, now),
+            Ok(_) if holds => Ok(()),
+            Ok((parameters, planned)) if self.status.head.tasks[index].changes => {
+                let plan = Box::new(TaskPlan { parameters, planned });
+                self.record(Event::Planned { task: self.id(index), plan }, now)
+            }
+            Ok((_, planned)) => {
+                let intent = self.intent(index, planned.target, now);
+                self.start(index, intent, now)
+            }
+        }
+    }
+
+    /// The guards right before an approved change: if they hold, it starts under its right; if not, people are asked again.
+    fn checked(
+        &mut self,
+        index: usize,
+        planned: Result<(Value, Planned), Unplanned>,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
+            return Ok(());
+        }
+        let task = self.id(index);
+        let (parameters, planned) = match planned {
+            Ok(found) => found,
+            Err((kind, why)) => return self.failed(index, kind, why, now),
+        };
+        let plan = TaskPlan { parameters, planned };
+        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant)
+        else {
+            let difference = vec!["it has no approval".to_owned()];
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        };
+        if plan.hash() != approved.hash() {
+            let difference = difference(&approved, &plan);
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        }
+        let grant = &self.status.grants[grant];
+        let right = match Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes) {
+            Ok(frontier) if frontier.plan().covers(&task, &approved) => frontier.right().clone(),
+            Ok(_) | Err(_) => {
+                let difference = vec!["the approval does not cover it".to_owned()];
+                return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+            }
+        };
+        // The target that was approved, not the one worked out just now: exactly what people saw.
+        let intent = self.intent(index, approved.planned.target.clone(), now);
+        self.pending.audit.push(AuditRecord {
+            actor: Actor::Mayday("playbook".to_owned()),
+            action: "perform".to_owned(),
+            subject: self.status.head.run.to_string(),
+            detail: json!({
+                "playbook": self.status.head.playbook,
+                "version": self.status.head.version,
+                "task": task,
+                "kind": self.status.head.tasks[index].kind,
+                "object": approved.planned.object,
+                "changes": approved.planned.changes,
+                "idempotency_key": intent.idempotency_key,
+                "attempt": intent.attempt,
+            }),
+            right: Some(right),
+        });
+        self.start(index, intent, now)
+    }
+
+    fn came(&mut self, index: usize, came: Came, now: Timestamp) -> Result<(), Lost> {
+        let task = self.id(index);
+        match came {
+            Came::Done(output) => {
+                let note = ["note", "summary"].iter().find_map(|key| output.get(key)?.as_str().map(str::to_owned));
+                let note = note.map(|note| crate::core::text::capped(&note, 300));
+                let verify_until = self.verify_until(index, now);
+                self.record(Event::Succeeded { task, output, note, verify_until }, now)
+            }
+            Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
+            Came::Failed(kind, why) => self.failed(index, kind, why, now),
+            Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
+            Came::Repeat => {
+                let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
+                intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+                self.start(index, intent, now)
+            }
+            Came::Doubt(why) => {
+                let why = say::in_doubt(&task, &why);
+                self.record(Event::Doubted { task, why }, now)
+            }
+        }
+    }
+}
