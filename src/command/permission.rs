@@ -32,8 +32,8 @@ const fn permission(verb: Verb) -> Permission {
         Verb::Ack | Verb::Assign | Verb::Severity | Verb::Resolve | Verb::Reopen => Permission::Acknowledge,
         Verb::Silence => Permission::Silence,
         Verb::Run => Permission::Propose,
-        Verb::Feedback => Permission::Comment,
-        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Retry | Verb::Answer => Permission::Steer,
+        Verb::Feedback | Verb::Answer => Permission::Comment,
+        Verb::Pause | Verb::Resume | Verb::Cancel | Verb::Retry => Permission::Steer,
         Verb::Approve | Verb::Reject => Permission::Approve(Risk::Reversible),
     }
 }

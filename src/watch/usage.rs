@@ -14,7 +14,8 @@ use crate::core::SharedClock;
 use crate::core::stop::Stop;
 use crate::store::series::{Sample, Series, SeriesKey};
 
-const BEAT: Duration = Duration::from_secs(5);
+/// Short, since "the process has ended" is the quickest sign of a crash; a few small files of /proc per process.
+const BEAT: Duration = Duration::from_secs(2);
 
 /// Measures until asked to stop.
 pub async fn run(supervisor: Supervisor, series: Arc<Series>, clock: SharedClock, stop: Stop) {

@@ -114,7 +114,7 @@ pub fn new_lines(service: &str, template: &str, count: u64, at: Timestamp) -> St
 /// Lines that come more often than before.
 #[must_use]
 pub fn more_lines(service: &str, template: &str, during: u64, before: u64) -> String {
-    format!("{service}: {during} log line{} “{template}”, {before} in the quarter of an hour before", plural(during))
+    format!("{service}: {during} log line{} “{template}”, {before} before that", plural(during))
 }
 
 /// Others report errors about a service that shows nothing itself.
