@@ -107,13 +107,13 @@ impl Drop for Town {
 #[must_use]
 pub fn last() -> Option<PathBuf> {
     let file = pointer()?;
-    let owner = std::fs::symlink_metadata(file.parent()?).ok()?;
-    (owner.uid() == rustix::process::geteuid().as_raw())
-        .then(|| std::fs::read_to_string(file).ok())??
-        .trim()
-        .to_owned()
-        .try_into()
-        .ok()
+    // A note that someone else could have written is not followed.
+    let folder = std::fs::symlink_metadata(file.parent()?).ok()?;
+    if folder.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    let data = std::fs::read_to_string(file).ok()?;
+    Some(PathBuf::from(data.trim()))
 }
 
 fn pointer() -> Option<PathBuf> {
