@@ -111,12 +111,8 @@ impl<'a> Reader<'a> {
             Kind::Null | Kind::Gone => visitor.visit_unit(),
             Kind::Bool(value, _) => visitor.visit_bool(*value),
             Kind::Whole(value, _) => u64::try_from(*value)
-                .map_or_else(
-                    // The visitor is used once, so which of the two is decided before.
-                    |_| Err(*value),
-                    Ok,
-                )
-                .map_or_else(|negative| Number::Negative(negative), Number::Positive)
+                // The visitor is used once, so which of the two is decided before.
+                .map_or(Number::Negative(*value), Number::Positive)
                 .visit(visitor),
             Kind::Number(value, _) => visitor.visit_f64(*value),
             Kind::Text(text) => visitor.visit_borrowed_str(text),

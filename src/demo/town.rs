@@ -108,12 +108,10 @@ impl Drop for Town {
 pub fn last() -> Option<PathBuf> {
     let file = pointer()?;
     let owner = std::fs::symlink_metadata(file.parent()?).ok()?;
-    (owner.uid() == rustix::process::geteuid().as_raw())
-        .then(|| std::fs::read_to_string(file).ok())??
-        .trim()
-        .to_owned()
-        .try_into()
-        .ok()
+    if owner.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    Some(PathBuf::from(std::fs::read_to_string(file).ok()?.trim()))
 }
 
 fn pointer() -> Option<PathBuf> {

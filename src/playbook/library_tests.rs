@@ -86,7 +86,7 @@ fn the_most_specific_match_wins() {
         Book::read(id, text.as_bytes()).unwrap()
     };
     let trigger = |more: &str| format!("trigger_conditions: [{{alert_name: A{more}}}]");
-    let books = vec![
+    let books = [
         book("PB-any", &trigger("")),
         book("PB-any-first", &format!("priority: 9\n{}", trigger(""))),
         book("PB-when", &trigger(", when: x > 1")),

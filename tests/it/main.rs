@@ -1,16 +1,18 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
 
+#![allow(clippy::disallowed_methods, reason = "tests against real processes and sockets live in real time")]
+
 mod access;
 mod action;
 mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
+mod diagnose;
 mod engine;
 mod engine_crash;
 mod engine_world;
 mod heal_loop;
-mod diagnose;
 mod http;
 mod incident;
 mod incident_cost;
