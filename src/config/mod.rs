@@ -54,9 +54,6 @@ pub struct Config {
     /// How playbooks run, and where the team's own ones stand.
     #[serde(default)]
     pub playbooks: crate::playbook::Options,
-    /// How a cause is looked for.
-    #[serde(default)]
-    pub diagnose: crate::diagnose::Options,
     /// What playbooks may reach.
     #[serde(default)]
     pub actions: crate::action::Options,

@@ -110,16 +110,30 @@ impl<'a> Reader<'a> {
         let result = match &self.node.kind {
             Kind::Null | Kind::Gone => visitor.visit_unit(),
             Kind::Bool(value, _) => visitor.visit_bool(*value),
-            Kind::Whole(value, _) => match u64::try_from(*value) {
-                Ok(positive) => visitor.visit_u64(positive),
-                Err(_) => visitor.visit_i64(*value),
-            },
+            Kind::Whole(value, _) => u64::try_from(*value)
+                // The visitor is used once, so which of the two is decided before.
+                .map_or(Number::Negative(*value), Number::Positive)
+                .visit(visitor),
             Kind::Number(value, _) => visitor.visit_f64(*value),
             Kind::Text(text) => visitor.visit_borrowed_str(text),
             Kind::List(items) => visitor.visit_seq(Items { reader: self, items, next: 0 }),
             Kind::Map(entries) => visitor.visit_map(Entries { reader: self, entries, next: 0, value: None }),
         };
         self.placed(result)
+    }
+}
+
+enum Number {
+    Positive(u64),
+    Negative(i64),
+}
+
+impl Number {
+    fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self {
+            Self::Positive(value) => visitor.visit_u64(value),
+            Self::Negative(value) => visitor.visit_i64(value),
+        }
     }
 }
 

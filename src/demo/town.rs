@@ -107,13 +107,11 @@ impl Drop for Town {
 #[must_use]
 pub fn last() -> Option<PathBuf> {
     let file = pointer()?;
-    // A note that someone else could have written is not followed.
-    let folder = std::fs::symlink_metadata(file.parent()?).ok()?;
-    if folder.uid() != rustix::process::geteuid().as_raw() {
+    let owner = std::fs::symlink_metadata(file.parent()?).ok()?;
+    if owner.uid() != rustix::process::geteuid().as_raw() {
         return None;
     }
-    let data = std::fs::read_to_string(file).ok()?;
-    Some(PathBuf::from(data.trim()))
+    Some(PathBuf::from(std::fs::read_to_string(file).ok()?.trim()))
 }
 
 fn pointer() -> Option<PathBuf> {

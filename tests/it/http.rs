@@ -161,8 +161,8 @@ async fn an_integration_proves_itself_with_its_own_secret_and_a_token_in_the_add
     mac.update(BODY.as_bytes());
     let tag = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let signature = format!("sha256={tag}");
-    type Case = (&'static str, Vec<(&'static str, String)>, u16, Option<&'static str>);
-    let cases: Vec<Case> = vec![
+    type Case<'a> = (&'a str, Vec<(&'a str, String)>, u16, Option<&'a str>);
+    let cases: Vec<Case<'_>> = vec![
         ("/webhook/alertmanager", vec![("authorization", "Bearer s3cret".into())], 200, Some("prod")),
         ("/webhook/alertmanager/prod", vec![("authorization", "bearer s3cret".into())], 200, Some("prod")),
         ("/webhook/zabbix/zbx", vec![("authorization", basic("zabbix:pa:ss"))], 200, Some("zbx")),

@@ -1,5 +1,6 @@
 //! Tests through the public door. One binary, because linking is slow; each test starts what it needs on port 0.
-#![allow(clippy::disallowed_methods, reason = "real processes and sockets keep the machine's time")]
+
+#![allow(clippy::disallowed_methods, reason = "tests against real processes and sockets live in real time")]
 
 mod access;
 mod action;
@@ -7,8 +8,6 @@ mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
-mod demo;
-mod deploy;
 mod diagnose;
 mod engine;
 mod engine_crash;
