@@ -48,7 +48,10 @@ pub struct Config {
     /// How alerts become incidents.
     #[serde(default)]
     pub incidents: crate::incident::Options,
-    /// How causes are looked for and repairs proposed.
+    /// How far causes are looked for.
+    #[serde(default)]
+    pub diagnose: crate::diagnose::Options,
+    /// What follows when an incident opens, and how repairs are proposed.
     #[serde(default)]
     pub heal: crate::heal::Options,
     /// How playbooks run, and where the team's own ones stand.
