@@ -4,7 +4,6 @@
 //! something is destroyed. Macros (`all`, `exists` …) nest at most twice, so that evaluation over a capped output is bounded.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
@@ -16,10 +15,13 @@ use serde_json::Value;
 pub const MAX_BYTES: usize = 2_000;
 /// How deep macros may nest.
 const MAX_LOOPS: usize = 2;
-/// How deep brackets may nest: the parser is recursive, and the stack of a worker thread is small.
+/// How deep brackets may nest: parsing and evaluating recurse.
 const MAX_BRACKETS: usize = 12;
-/// Operators and dots in one condition, for the same reason.
+/// Operators, dots and opening brackets in one condition, for the same reason.
 const MAX_OPERATORS: usize = 150;
+/// Stack for parsing and evaluating, bytes. The generated parser takes up to 200 kB for each nesting in an unoptimised build; a
+/// worker thread has 2 MB, and running out of it ends the process. Only the pages that are touched cost memory.
+const STACK: usize = 64 << 20;
 
 /// A condition ready to be evaluated.
 pub struct Condition {
@@ -69,6 +71,12 @@ impl Condition {
     /// # Errors
     /// What is wrong, with its place.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
+        // The parser is generated code; a panic in it must stay a mistake in one file.
+        let cannot = || Wrong { says: "it can't be parsed".to_owned(), at: 0, mixed_numbers: false };
+        on_own_stack(|| Self::parse_here(text)).unwrap_or_else(|| Err(cannot()))
+    }
+
+    fn parse_here(text: &str) -> Result<Self, Wrong> {
         let (source, cut) = bare(text);
         let wrong = |says: String, at: usize| Wrong { says, at: at + cut, mixed_numbers: false };
         if source.is_empty() {
@@ -80,10 +88,7 @@ impl Condition {
         if let Some(says) = too_deep(source) {
             return Err(wrong(says, 0));
         }
-        // The parser is generated code; a panic in it must stay a mistake in one file.
-        let compiled =
-            catch_unwind(|| Program::compile(source)).map_err(|_| wrong("it can't be parsed".to_owned(), 0))?;
-        let program = compiled.map_err(|errors| {
+        let program = Program::compile(source).map_err(|errors| {
             let first = errors.errors.first();
             let (line, column) = first.map_or((1, 1), |error| error.pos);
             let before: usize =
@@ -121,20 +126,20 @@ impl Condition {
     /// # Errors
     /// A sentence: a name without a value, types that don't go together, an outcome that is neither true nor false.
     pub fn holds(&self, values: &Value) -> Result<bool, String> {
-        let evaluated = catch_unwind(AssertUnwindSafe(|| {
-            let mut context = Context::default();
-            for root in self.roots() {
-                if let Some(value) = values.get(root) {
-                    context.add_variable_from_value(root, to_cel(value));
-                }
+        on_own_stack(|| self.holds_here(values)).unwrap_or_else(|| Err(format!("`{}` can't be evaluated", self.source)))
+    }
+
+    fn holds_here(&self, values: &Value) -> Result<bool, String> {
+        let mut context = Context::default();
+        for root in self.roots() {
+            if let Some(value) = values.get(root) {
+                context.add_variable_from_value(root, to_cel(value));
             }
-            self.program.execute(&context)
-        }));
-        match evaluated {
-            Ok(Ok(Cel::Bool(holds))) => Ok(holds),
-            Ok(Ok(other)) => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
-            Ok(Err(error)) => Err(format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string()))),
-            Err(_) => Err(format!("`{}` can't be evaluated", self.source)),
+        }
+        match self.program.execute(&context) {
+            Ok(Cel::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
+            Err(error) => Err(format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string()))),
         }
     }
 
@@ -147,12 +152,24 @@ impl Condition {
     }
 }
 
+/// Does something on a thread with a large stack; none if it panicked or there is no thread.
+fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
+        thread.ok()?.join().ok()
+    })
+}
+
 /// Looks at the bare characters, before the recursive parser does. Text in quotes counts as well, which errs on the safe side.
 fn too_deep(source: &str) -> Option<String> {
     let (mut depth, mut operators) = (0_usize, 0_usize);
     for byte in source.bytes() {
         match byte {
-            b'(' | b'[' | b'{' => depth += 1,
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                operators += 1;
+            }
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             b'+' | b'-' | b'*' | b'/' | b'%' | b'!' | b'?' | b'<' | b'>' | b'=' | b'&' | b'|' | b'.' => operators += 1,
             _ => {}
@@ -308,6 +325,29 @@ mod tests {
 
     fn holds(text: &str, values: Value) -> Result<bool, String> {
         Condition::parse(text).unwrap().holds(&values)
+    }
+
+    /// Each of these ended the process once: the generated parser needs far more stack than its input looks like.
+    #[test]
+    fn what_nests_as_deep_as_allowed_or_deeper_is_parsed_or_refused_and_the_process_stays() {
+        let around = |open: &str, times: usize, inner: &str, close: &str| {
+            format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+        };
+        for text in [
+            around("[", MAX_BRACKETS, "1", "]") + " == a",
+            around("{a:", MAX_BRACKETS, "1", "}") + " == a",
+            around("(", MAX_BRACKETS, "true", ")"),
+            format!("1{} < 2", "+1".repeat(MAX_OPERATORS - 2)),
+            format!("{}true", "!".repeat(MAX_OPERATORS)),
+            format!("{}true", "true?true:".repeat(MAX_OPERATORS)),
+            format!("a{} == 1", "[0]".repeat(600)),
+            format!("{}1", ")(".repeat(400)),
+            format!("{}1", "](".repeat(900)),
+        ] {
+            if let Ok(condition) = Condition::parse(&text) {
+                let _ = condition.holds(&json!({"a": [1]}));
+            }
+        }
     }
 
     #[test]
