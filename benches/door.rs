@@ -96,10 +96,10 @@ impl Bot {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the bot starts");
-        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut link = String::new();
         let mut took = Duration::ZERO;
-        for line in out.lines() {
+        for line in out.by_ref() {
             let line = line.expect("read");
             if let Some(at) = line.find("http://").filter(|_| line.contains("/sign-in?token=")) {
                 took = began.elapsed();
@@ -107,6 +107,7 @@ impl Bot {
                 break;
             }
         }
+        std::thread::spawn(move || out.for_each(drop));
         let url = link.split("/sign-in").next().unwrap_or_default().to_owned();
         assert!(!url.is_empty(), "the bot printed no sign-in link");
         Self { child, url, link, took }
