@@ -93,13 +93,15 @@ impl Bot {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mayday"))
             .args(["run", "-c"])
             .arg(&config)
+            // A refused body is a line in its log; here it is counted.
+            .env("MAYDAY_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()
             .expect("the bot starts");
-        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut link = String::new();
         let mut took = Duration::ZERO;
-        for line in out.lines() {
+        for line in out.by_ref() {
             let line = line.expect("read");
             if let Some(at) = line.find("http://").filter(|_| line.contains("/sign-in?token=")) {
                 took = began.elapsed();
@@ -107,6 +109,7 @@ impl Bot {
                 break;
             }
         }
+        std::thread::spawn(move || out.for_each(drop));
         let url = link.split("/sign-in").next().unwrap_or_default().to_owned();
         assert!(!url.is_empty(), "the bot printed no sign-in link");
         Self { child, url, link, took }
@@ -121,7 +124,7 @@ impl Bot {
 
     /// Waits until nothing is left in the inbox: a new alert is folded in at once then.
     async fn folded(&self) -> Duration {
-        let client = reqwest::Client::new();
+        let client = client();
         let began = Instant::now();
         let body = r#"{"alert_name":"LastOne","severity":"Info","service_name":"the-last-one"}"#;
         let answer = client.post(format!("{}/webhook/generic", self.url)).header("content-type", "application/json");
@@ -179,9 +182,14 @@ impl Drop for Bot {
     }
 }
 
+/// Redirects are not followed: the one after signing in carries the cookie.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+}
+
 /// Each alert names a service of its own, so each makes an incident with a card; the live feed shows when.
 async fn cards(bot: &Bot, seconds: u64) {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let client = client();
     let cookie = bot.cookie(&client).await;
     let feed = client
         .get(format!("{}/events?channel=incidents", bot.url))

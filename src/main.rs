@@ -66,9 +66,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let asked = stop::asked()?;
     let valid = config.access.link_valid;
     let bot = Bot::start(config, None).await?;
-    println!("{}", message::ready(bot.url()));
+    say(&message::ready(bot.url()));
     if !bot.has_passwords() {
-        println!("{}", message::link(&bot.sign_in_link().await?, &valid.to_string()));
+        say(&message::link(&bot.sign_in_link().await?, &valid.to_string()));
     }
     bot.until(asked).await?;
     Ok(())
@@ -82,7 +82,7 @@ async fn play(port: Option<u16>, data: Option<PathBuf>) -> Result<(), Vec<String
     let wanted = port.unwrap_or(demo::town::PORT);
     let port = demo::town::web_port(Some(wanted)).map_err(one)?;
     if port != wanted && wanted != 0 {
-        println!("{}", demo_message::other_port(wanted, port));
+        say(&demo_message::other_port(wanted, port));
     }
     let program = std::env::current_exe().map_err(one)?;
     let text = serde_json::to_string_pretty(&demo::plan::configuration(&town, port, &program)).map_err(one)?;
@@ -97,10 +97,10 @@ async fn play(port: Option<u16>, data: Option<PathBuf>) -> Result<(), Vec<String
     let folder = town.data.display().to_string();
     let folder = if temporary { demo_message::temporary(&folder) } else { folder };
     let faults: Vec<(&str, &str)> = demo::fault::FAULTS.iter().map(|fault| (fault.name, fault.does)).collect();
-    println!("{}", demo_message::welcome(&link, &folder, &faults));
+    say(&demo_message::welcome(&link, &folder, &faults));
     let ended = bot.until(asked).await;
     drop(town);
-    println!("{}", demo_message::goodbye());
+    say(&demo_message::goodbye());
     ended.map_err(one)
 }
 
@@ -116,4 +116,10 @@ fn one(error: impl std::fmt::Display) -> Vec<String> {
 
 fn lines(mistakes: Vec<config::Diagnostic>) -> Vec<String> {
     mistakes.iter().map(ToString::to_string).collect()
+}
+
+/// A line on standard output. Whoever started Mayday may have stopped reading; that must not end it.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
