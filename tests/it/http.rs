@@ -465,4 +465,10 @@ async fn webhooks_without_a_secret_are_for_loopback_only() {
         ..mayday::http::Options::default()
     };
     assert!(World::refused(empty).await.contains("the secret is empty"));
+    let example = mayday::http::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        integrations: vec![integration("prod", None, Auth::Bearer { token: value("change-me") })],
+        ..mayday::http::Options::default()
+    };
+    assert!(World::refused(example).await.contains("the example's secret"));
 }

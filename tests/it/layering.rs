@@ -295,3 +295,17 @@ fn raw_string(rest: &[char]) -> Option<usize> {
     }
     Some(rest.len())
 }
+
+#[test]
+fn every_test_file_is_part_of_the_binary() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    let declared = |name: &str| main.lines().any(|line| line.trim() == format!("mod {name};"));
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let left_out: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .filter(|name| name != "main" && !declared(name))
+        .collect();
+    assert!(left_out.is_empty(), "not run: {left_out:?}; declare them in tests/it/main.rs");
+}

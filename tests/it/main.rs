@@ -8,6 +8,8 @@ mod audit;
 mod browser;
 mod browser_driver;
 mod cli;
+mod demo;
+mod deploy;
 mod diagnose;
 mod engine;
 mod engine_crash;

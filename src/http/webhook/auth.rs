@@ -27,6 +27,9 @@ enum Key {
 /// All senders.
 pub(in crate::http) struct Keys(Vec<Sender>);
 
+/// What stands in the example configuration, so that it passes `check` as it is; a bot does not start with it.
+const EXAMPLE_SECRET: &str = "change-me";
+
 impl Keys {
     /// Loads every secret.
     ///
@@ -37,6 +40,10 @@ impl Keys {
             if integration.auth.secret().expose_secret().is_empty() {
                 let why = "a sender without a secret can't be told from anybody else";
                 return Err(format!("integration `{}`: the secret is empty; {why}", integration.name));
+            }
+            if integration.auth.secret().expose_secret() == EXAMPLE_SECRET {
+                let why = "everybody can read it; set the variable it names, or write a secret of your own";
+                return Err(format!("integration `{}` still has the example's secret; {why}", integration.name));
             }
             let key = match integration.auth.clone() {
                 Auth::Bearer { token } => Key::Bearer(token),
