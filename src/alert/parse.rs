@@ -58,7 +58,7 @@ pub struct Options {
     /// The time zone that the Zabbix server writes its times in, since Zabbix does not say: `UTC`, `+02:00` or
     /// `Europe/Berlin`. Mayday compares it with the age in each message and notes when it seems wrong.
     pub zabbix_time_zone: Zone,
-    /// A body with more alerts than this has the rest rejected by index.
+    /// A body with more alerts than this is refused as a whole (413).
     pub max_alerts: usize,
     /// Labels kept for one alert; the rest is dropped with a note.
     pub max_labels: usize,
@@ -169,6 +169,8 @@ pub struct Parsed {
     pub notes: Vec<String>,
     /// Alerts that the sender says it left out of this body (Alertmanager's `max_alerts`).
     pub truncated: u64,
+    /// The body carries so many alerts, which is more than [`Options::max_alerts`]: none of them was read.
+    pub too_many: Option<usize>,
 }
 
 /// More notes than this would repeat themselves.
@@ -176,7 +178,7 @@ pub const MAX_NOTES: usize = 20;
 
 impl Parsed {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, alerts: Vec::new(), rejected: Vec::new(), notes: Vec::new(), truncated: 0 }
+        Self { format, alerts: Vec::new(), rejected: Vec::new(), notes: Vec::new(), truncated: 0, too_many: None }
     }
 
     pub(super) fn note(&mut self, note: String) {
@@ -294,14 +296,12 @@ pub(super) fn each<'a>(
     read: impl Fn(&json::Fields<'_>, &mut Vec<String>) -> Result<(Alert, Identity), String>,
 ) -> Parsed {
     let mut parsed = Parsed::new(format);
-    let most = reader.options.max_alerts;
+    if body.alerts.len() > reader.options.max_alerts {
+        parsed.too_many = Some(body.alerts.len());
+        return parsed;
+    }
     let mut notes = Vec::new();
     for (index, raw) in body.alerts.iter().enumerate() {
-        if index >= most {
-            let why = format!("{}: a body may carry {most} alerts; send the rest in another one", body.place(index));
-            parsed.rejected.push(Rejected { index, why, text: raw.get().to_owned() });
-            continue;
-        }
         let place = body.place(index);
         match json::object(raw, &place).and_then(|object| {
             let fields = json::Fields::new(&object, place);

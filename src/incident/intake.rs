@@ -1,7 +1,8 @@
 //! The door for alerts: read, recognised, durable, queued; then, and only then, answered.
 //!
-//! One body is one commit: the alert records, and one inbox item per group key (at most 128 alerts in an item). What
-//! could not be read is set aside in the same commit and named in the answer.
+//! A body is taken in parts, each one commit: the alert records, and one inbox item per group key (at most 128 alerts in an
+//! item). The answer comes after the last part; a body that is refused between two of them is sent again, and what was
+//! taken of it then is duplicates. What could not be read (or stored) is set aside and named in the answer.
 
 use std::sync::Arc;
 
@@ -20,6 +21,10 @@ use crate::work::{Queue, Shard};
 
 /// Alerts in one inbox item.
 const PER_ITEM: usize = 128;
+/// Alerts in one commit. The store takes about a mebibyte at once; a part that is larger all the same is halved.
+const PER_COMMIT: usize = 500;
+/// Alerts set aside in one commit, each with up to 8 KiB of text.
+const ASIDE_PER_COMMIT: usize = 20;
 /// Each conflict means that someone else's commit succeeded, so more are not expected.
 const ATTEMPTS: usize = 32;
 /// What a sender that was refused is told to wait, seconds.
@@ -98,6 +103,14 @@ pub enum Refused {
         /// How large it may be.
         limit: usize,
     },
+    /// 413: it has too many alerts.
+    #[error("the body has {alerts} alerts, at most {limit} are taken at once, so none was; send fewer in one body")]
+    TooMany {
+        /// How many it has.
+        alerts: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// 503: more waits already than can be worked off soon.
     #[error("the inbox is full; send it again in {retry_after_secs} s")]
     Overloaded {
@@ -116,7 +129,7 @@ impl Refused {
         match self {
             Self::Overloaded { retry_after_secs } => Some(*retry_after_secs),
             Self::Store(_) => Some(RETRY_AFTER),
-            Self::NotUnderstood(_) | Self::TooLarge { .. } => None,
+            Self::NotUnderstood(_) | Self::TooLarge { .. } | Self::TooMany { .. } => None,
         }
     }
 }
@@ -150,7 +163,7 @@ impl Intake {
     /// Takes a body in; returns when what it reports would survive a power cut.
     ///
     /// # Errors
-    /// [`Refused`]; nothing of the body was taken then.
+    /// [`Refused`]: nothing of the body was taken then, unless the store failed between two parts of a large one.
     pub async fn accept<'a>(
         &self,
         format: Format,
@@ -172,7 +185,7 @@ impl Intake {
     /// Takes alerts of Mayday's own rules in.
     ///
     /// # Errors
-    /// [`Refused`]; none of them was taken then.
+    /// [`Refused`], as [`Intake::accept`].
     pub async fn accept_alerts(&self, alerts: Vec<Alert>) -> Result<Accepted, Refused> {
         let inner = &self.inner;
         inner.check_backlog().await?;
@@ -204,6 +217,7 @@ fn reason(refused: &Refused) -> &'static str {
     match refused {
         Refused::NotUnderstood(_) => "not_understood",
         Refused::TooLarge { .. } => "too_large",
+        Refused::TooMany { .. } => "too_many",
         Refused::Overloaded { .. } => "overloaded",
         Refused::Store(_) => "store",
     }
@@ -221,6 +235,9 @@ impl Inner {
         let received_at = self.clock.now();
         let reader = Reader { received_at, names: &names, options: &self.options.alerts };
         let parsed = alert::parse(format, body, reader)?;
+        if let Some(alerts) = parsed.too_many {
+            return Err(Refused::TooMany { alerts, limit: self.options.alerts.max_alerts });
+        }
         if parsed.truncated > 0 {
             metrics::counter!("mayday_alerts_truncated_by_sender_total").increment(parsed.truncated);
         }
@@ -243,7 +260,8 @@ impl Inner {
             .collect();
         let mut accepted = self.take(&parsed.alerts, sender, &bad).await?;
         metrics::counter!("mayday_alerts_rejected_total").increment(parsed.rejected.len() as u64);
-        accepted.rejected = parsed.rejected;
+        accepted.rejected.extend(parsed.rejected);
+        accepted.rejected.sort_by_key(|rejected| rejected.index);
         accepted.notes = parsed.notes;
         Ok(accepted)
     }
@@ -255,9 +273,65 @@ impl Inner {
         Ok(())
     }
 
+    /// Takes alerts in part by part. A part that can't be stored for its own sake (it is too large, what is known of one of
+    /// its alerts can't be read) is halved until the cause stands alone; that one is set aside, since sending the body
+    /// again would end the same way.
     async fn take(&self, reads: &[Read], sender: Sender<'_>, bad: &[SetAside]) -> Result<Accepted, Refused> {
+        let mut taken = Accepted::default();
+        let mut bad: Vec<SetAside> = bad.iter().take(set_aside::PER_BODY).cloned().collect();
+        // The next part stands last.
+        let mut parts: Vec<&[Read]> = reads.chunks(PER_COMMIT).rev().collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        while let Some(part) = parts.pop() {
+            match self.part(part, sender).await {
+                Ok(accepted) => {
+                    taken.accepted += accepted.accepted;
+                    taken.duplicates += accepted.duplicates;
+                    taken.alert_ids.extend(accepted.alert_ids);
+                }
+                Err(Refused::Store(error)) if is_the_alerts(&error) && !part.is_empty() => {
+                    if let [one] = part {
+                        let rejected = self.cant_store(one, sender, &error, &mut bad);
+                        taken.rejected.push(rejected);
+                    } else {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                }
+                Err(refused) => return Err(refused),
+            }
+        }
+        for some in bad.chunks(ASIDE_PER_COMMIT) {
+            let mut batch = Batch::new();
+            self.shelf.put(&self.store, &mut batch, some).await?;
+            if !batch.is_empty() {
+                self.store.commit(batch).await?;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Says that an alert can't be stored, and puts it to those that are set aside.
+    fn cant_store(&self, read: &Read, sender: Sender<'_>, error: &store::Error, bad: &mut Vec<SetAside>) -> Rejected {
+        let (index, why) = (read.index, format!("it can't be stored: {error}"));
+        tracing::error!(integration = sender.integration, index, why, "an alert was set aside");
+        metrics::counter!("mayday_alerts_rejected_total").increment(1);
+        let text = serde_json::to_string(&read.alert).unwrap_or_default();
+        bad.push(SetAside {
+            at: self.clock.now(),
+            integration: sender.integration.to_owned(),
+            index,
+            why: why.clone(),
+            text: set_aside::text(&text),
+        });
+        Rejected { index, why, text }
+    }
+
+    async fn part(&self, reads: &[Read], sender: Sender<'_>) -> Result<Accepted, Refused> {
         for _ in 0..ATTEMPTS {
-            match self.attempt(reads, sender, bad).await {
+            match self.attempt(reads, sender).await {
                 Err(store::Error::Conflict(key)) => {
                     metrics::counter!("mayday_alert_accept_conflicts_total").increment(1);
                     tracing::debug!(%key, "alerts changed meanwhile; reading again");
@@ -273,7 +347,7 @@ impl Inner {
         Err(Refused::Overloaded { retry_after_secs: RETRY_AFTER })
     }
 
-    async fn attempt(&self, reads: &[Read], sender: Sender<'_>, bad: &[SetAside]) -> Result<Accepted, store::Error> {
+    async fn attempt(&self, reads: &[Read], sender: Sender<'_>) -> Result<Accepted, store::Error> {
         let now = self.clock.now();
         let mut taking = Taking::new(&self.store, sender, now);
         for read in reads {
@@ -295,13 +369,21 @@ impl Inner {
             ..Accepted::default()
         };
         taking.finish(&mut batch)?;
-        self.shelf.put(&self.store, &mut batch, bad).await?;
         if batch.is_empty() {
             batch.put(keys::heard(sender.integration), &Heard { at: now })?;
         }
         self.store.commit(batch).await?;
         self.backlog.added(items);
         Ok(accepted)
+    }
+}
+
+/// Whether an error comes from what is to be stored, so that trying again does not help.
+fn is_the_alerts(error: &store::Error) -> bool {
+    use store::Error;
+    match error {
+        Error::TooLarge { .. } | Error::Encode(_) | Error::Corrupt { .. } | Error::TooNew { .. } => true,
+        Error::Conflict(_) | Error::Unavailable(_) | Error::InUse(_) => false,
     }
 }
 

@@ -118,7 +118,22 @@ fn weight_of(input: &Input) -> usize {
 }
 
 impl Applier {
+    /// Applies items in one commit, or in as few as the store takes.
     async fn apply(&self, lease: &Lease, items: Vec<Queued<Input>>) -> Result<(), store::Error> {
+        let mut parts = vec![items];
+        while let Some(mut part) = parts.pop() {
+            match self.commit(lease, &part).await {
+                Err(store::Error::TooLarge { .. }) if part.len() > 1 => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, lease: &Lease, items: &[Queued<Input>]) -> Result<(), store::Error> {
         if items.is_empty() {
             return Ok(());
         }
@@ -128,8 +143,8 @@ impl Applier {
         let mut loaded = Loaded::new(&self.store, &self.options, &self.catalog, lease, &self.opening, self.clock.now());
         let count = items.len();
         for item in items {
-            self.inbox.done(&mut batch, &item);
-            self.one(&mut batch, &mut loaded, item.record).await?;
+            self.inbox.done(&mut batch, item);
+            self.one(&mut batch, &mut loaded, item.record.clone()).await?;
         }
         let outlets = Outlets { posts: &self.posts, signals: &self.signals, catalog: &self.catalog };
         let (moved, _turn) = loaded.finish(&mut batch, &outlets).await?;

@@ -12,7 +12,7 @@ use crate::store::{Batch, Error, Range, Record, SharedStore};
 /// What is kept of one alert's text, bytes.
 const TEXT: usize = 8 * 1024;
 /// So many of one body are kept; the answer names all of them.
-const PER_BODY: usize = 100;
+pub(super) const PER_BODY: usize = 100;
 
 /// An alert that could not be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

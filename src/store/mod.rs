@@ -66,6 +66,10 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Conflict`] when a condition does not hold: nothing was written, read again and decide again.
     /// [`Error::Unavailable`] when it is not known to be durable: the caller must not report success.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, Error>>;
+    /// Why no commit is taken any more until the store is opened again; none while it is well. Reads may still work then.
+    fn failed(&self) -> Option<String> {
+        None
+    }
     /// Wakes whenever a durable commit wrote or deleted a key under this prefix.
     fn watch(&self, prefix: &Key) -> Watch;
 }
@@ -193,6 +197,16 @@ pub enum Error {
         found: u32,
         /// The newest this binary reads.
         known: u32,
+    },
+    /// A batch is larger than the store takes at once; nothing was written.
+    #[error(
+        "a batch of {bytes} bytes is larger than the store takes at once ({most}, `store.batch_bytes`); write it in parts"
+    )]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        most: usize,
     },
     /// A record can't be written as JSON.
     #[error("a record can't be stored: {0}")]

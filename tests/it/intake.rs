@@ -161,3 +161,69 @@ async fn a_body_that_says_nothing_is_refused_with_what_was_looked_for() {
     assert!(refused.to_string().contains("looked for Alertmanager"), "{refused}");
     assert!(house.incidents().set_aside(10).await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_body_is_taken_by_the_real_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = mayday::store::open(folder.path(), &mayday::store::Options::default()).unwrap();
+    let clock: SharedClock = Arc::new(ManualClock::at("2026-11-21T00:10:00Z".parse::<Timestamp>().unwrap()));
+    let intake = Intake::new(store.clone(), clock.clone(), Arc::new(Catalog::default()), Options::default());
+    let text = "x".repeat(300);
+    let alert = |number: usize| {
+        format!(
+            r#"{{"alert_name":"A{number}","service_name":"s{}","timestamp":"2026-11-21T00:09:00Z","description":"{text}"}}"#,
+            number % 50
+        )
+    };
+    let body = format!("[{}]", (0..10_000).map(alert).collect::<Vec<_>>().join(","));
+    assert!(body.len() > 3_900_000 && body.len() < Options::default().max_body, "{} bytes", body.len());
+    let accepted = intake.accept(Format::Generic, "test", body.as_bytes()).await.unwrap();
+    assert_eq!((accepted.accepted, accepted.duplicates, accepted.rejected.len()), (10_000, 0, 0));
+    assert_eq!(accepted.alert_ids.len(), 10_000);
+    let again = intake.accept(Format::Generic, "test", body.as_bytes()).await.unwrap();
+    assert_eq!((again.duplicates, again.alert_ids), (10_000, accepted.alert_ids));
+}
+
+#[tokio::test]
+async fn a_body_with_too_many_alerts_is_refused_whole() {
+    let alerts = mayday::alert::Options { max_alerts: 10, ..mayday::alert::Options::default() };
+    let house = House::new(Options { alerts, ..Options::default() });
+    let refused = house.intake.accept(Format::Generic, "test", batch(0, 11).as_bytes()).await.unwrap_err();
+    assert!(matches!(refused, Refused::TooMany { alerts: 11, limit: 10 }), "{refused}");
+    assert_eq!(refused.retry_after_secs(), None);
+    assert!(house.incidents().alerts(None, 100).await.unwrap().is_empty());
+    assert!(house.incidents().set_aside(100).await.unwrap().is_empty());
+    assert_eq!(house.send(&batch(0, 10)).await.accepted, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_can_not_be_stored_is_set_aside_and_the_others_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = mayday::store::Options { batch_bytes: 20_000, ..mayday::store::Options::default() };
+    let store = mayday::store::open(folder.path(), &options).unwrap();
+    let clock: SharedClock = Arc::new(ManualClock::at("2026-11-21T00:10:00Z".parse::<Timestamp>().unwrap()));
+    let intake = Intake::new(store.clone(), clock.clone(), Arc::new(Catalog::default()), Options::default());
+    let label = |letter: &str| letter.repeat(4000);
+    let labels =
+        serde_json::json!({"a": label("a"), "b": label("b"), "c": label("c"), "d": label("d"), "e": label("e")});
+    let mut alerts: Vec<_> = (0..60).map(|number| serde_json::json!({"alert_name": format!("A{number}")})).collect();
+    alerts[33]["labels"] = labels;
+    let body = serde_json::Value::from(alerts).to_string();
+    let accepted = intake.accept(Format::Generic, "test", body.as_bytes()).await.unwrap();
+    assert_eq!((accepted.accepted, accepted.rejected.len()), (59, 1));
+    assert_eq!(accepted.rejected[0].index, 33);
+    assert_eq!(Incidents::new(store, clock).set_aside(10).await.unwrap().len(), 1);
+}
+
+/// What is known of an alert can't be read: that one is set aside, and its body is not refused for ever.
+#[tokio::test]
+async fn a_damaged_record_does_not_refuse_its_body_for_ever() {
+    let house = House::new(Options::default());
+    let first = house.send(&batch(0, 3)).await;
+    let key = mayday::store::Key::of(["alert", &first.alert_ids[1].0]);
+    let damage = mayday::store::Write::Put(key, b"{".to_vec());
+    house.store.commit(mayday::store::Batch { conditions: Vec::new(), writes: vec![damage] }).await.unwrap();
+    let again = house.send(&batch(0, 4)).await;
+    assert_eq!((again.accepted, again.duplicates, again.rejected.len()), (3, 2, 1));
+    assert!(again.rejected[0].why.contains("restore it from a backup"), "{}", again.rejected[0].why);
+}

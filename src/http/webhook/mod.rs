@@ -70,7 +70,12 @@ fn problem(refused: Refused) -> Problem {
         (Refused::TooLarge { .. }, _) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             refused.to_string(),
-            "send fewer alerts at once (Alertmanager: `max_alerts`), or raise `incident.max_body`",
+            "send fewer alerts at once (Alertmanager: `max_alerts`), or raise `incidents.max_body`",
+        ),
+        (Refused::TooMany { .. }, _) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            refused.to_string(),
+            "send fewer alerts at once (Alertmanager: `max_alerts`), or raise `incidents.alerts.max_alerts`",
         ),
         (Refused::Overloaded { .. } | Refused::Store(_), after) => {
             Problem::busy(refused.to_string(), after.unwrap_or(5))

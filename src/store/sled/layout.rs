@@ -38,9 +38,7 @@ pub(super) fn check(batch: &Batch, most: usize) -> Result<usize, Error> {
         bytes += key.as_str().len() + value + 16;
     }
     if bytes > most {
-        return Err(Error::Encode(format!(
-            "a batch of {bytes} bytes is larger than store.batch_bytes ({most}); write it in parts"
-        )));
+        return Err(Error::TooLarge { bytes, most });
     }
     Ok(bytes)
 }
