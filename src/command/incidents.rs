@@ -28,8 +28,9 @@ pub(super) async fn incidents(speaker: &Speaker<'_>, filter: Filter) -> Answer {
 /// One incident in a line.
 pub(super) fn line(speaker: &Speaker<'_>, incident: &Incident) -> String {
     let severity = format!("{:?}", incident.severity);
-    let since = speaker.when(incident.started_at);
-    say::incident_line(incident.id, &severity, phase_word(incident.phase), &what(incident), incident.alerts, &since)
+    let ended = incident.resolved_at.filter(|_| incident.phase == Phase::Resolved);
+    let lasting = say::lasting(incident.started_at, ended, speaker.now);
+    say::incident_line(incident.id, &severity, phase_word(incident.phase), &what(incident), incident.alerts, &lasting)
 }
 
 /// `order-service: Service_Down`.

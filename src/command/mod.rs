@@ -3,6 +3,7 @@
 //!
 //! Architecture Invariant: a command that changes something stands in the audit before it is done; if it can't be written
 //! there, it is not done.
+//! Architecture Invariant: a decision about a run is a person's own word: nobody, not even an admin, gives it as another.
 //! Architecture Invariant: nothing here decides what an approval needs; that is the engine's and the policy's.
 
 mod ack;
@@ -133,6 +134,12 @@ impl Desk {
         if speaker.person.role < needed {
             let (needed, has) = (permission::role_word(needed), permission::role_word(speaker.person.role));
             return (verb.as_str(), Err(No::Refused(say::needs_role(verb.as_str(), needed, has))));
+        }
+        if let Some(admin) = &inbound.impersonated_by
+            && permission::own_word(verb)
+        {
+            let text = say::own_word(verb.as_str(), &speaker.person.name, &admin.name);
+            return (verb.as_str(), Err(No::Refused(text)));
         }
         if missing::is_missing(verb) {
             let text = say::not_there_yet(verb.as_str(), &say::instead(verb.as_str()));

@@ -43,6 +43,12 @@ pub(super) const fn least_role(verb: Verb) -> Role {
     permission(verb).least_role()
 }
 
+/// Whether the command is a person's own word: said as someone else it would let one person pass for several where the
+/// policy asks for several.
+pub(super) const fn own_word(verb: Verb) -> bool {
+    matches!(verb, Verb::Approve | Verb::Reject | Verb::Answer)
+}
+
 /// A role's word.
 pub(super) const fn role_word(role: Role) -> &'static str {
     match role {

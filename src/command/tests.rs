@@ -291,6 +291,25 @@ async fn a_change_is_audited_before_it_is_done_with_who_acted_as_whom() {
 }
 
 #[tokio::test]
+async fn an_admin_decides_as_themself_and_never_as_someone_else_whose_vote_would_count_beside_theirs() {
+    let (desk, world) = desk();
+    for name in ["ana", "bob"] {
+        for line in ["approve RUN-3", "reject RUN-3 too risky", "answer RUN-3 --task check done"] {
+            let mut said = inbound(person(name, Role::Approver), line);
+            said.impersonated_by = Some(person("admin", Role::Admin));
+            let reply = desk.say(said).await;
+            assert_eq!((reply.ok, reply.data["error"].as_str()), (false, Some("refused")), "{line}: {}", reply.text);
+            assert!(reply.text.contains("Sign in as yourself"), "{}", reply.text);
+        }
+    }
+    assert!(world.orders.lock().unwrap().is_empty(), "nobody's vote was given by another");
+    assert!(world.audits.lock().unwrap().is_empty());
+    assert!(desk.say(inbound(person("admin", Role::Admin), "approve RUN-3")).await.ok);
+    let orders = world.orders.lock().unwrap();
+    assert_eq!(orders.iter().map(|(_, _, by)| by.0.as_str()).collect::<Vec<_>>(), ["web:admin"]);
+}
+
+#[tokio::test]
 async fn what_can_not_be_audited_is_not_done() {
     let (desk, world) = desk();
     world.audit_is_ill.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -411,7 +430,7 @@ async fn lists_are_dense_and_say_when_relatively_and_exactly() {
     let (desk, _) = desk();
     assert_eq!(
         ana(&desk, "incidents").await.text,
-        "1 open:\nINC-7  Critical · acknowledged · order-service: Service_Down · 1 alert · since 1 min ago (11:06:40 UTC)"
+        "1 open:\nINC-7  Critical · acknowledged · order-service: Service_Down · 1 alert · for 1 min (since 11:06:40 UTC)"
     );
     assert_eq!(ana(&desk, "runs").await.text, "RUN-3  fixed · PB-Restart · INC-7 · 19 s ago (11:07:21 UTC)");
     assert_eq!(

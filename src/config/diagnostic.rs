@@ -41,6 +41,8 @@ pub enum Code {
     Bounds,
     /// CF017: a playbook has a mistake.
     Playbook,
+    /// CF018: something that is understood and that nothing carries out yet.
+    NotYet,
     /// CF099: there are more mistakes than are shown.
     More,
 }
@@ -67,6 +69,7 @@ impl Code {
             Self::Listen => "CF015",
             Self::Bounds => "CF016",
             Self::Playbook => "CF017",
+            Self::NotYet => "CF018",
             Self::More => "CF099",
         }
     }

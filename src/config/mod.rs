@@ -36,7 +36,7 @@ pub struct Config {
     /// The one listener.
     #[serde(default)]
     pub http: crate::http::Options,
-    /// Who may sign in, and what is allowed in advance.
+    /// Who may sign in.
     #[serde(default)]
     pub access: crate::access::Options,
     /// The service catalogue.

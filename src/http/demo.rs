@@ -30,14 +30,14 @@ pub(super) struct Made {
     says: String,
 }
 
-/// `POST /demo/faults` with `{"fault": "order-hang"}`; needs `Content-Type: application/json`, which a foreign page can't
+/// `POST /demo/faults` with `{"fault": "hang"}`; needs `Content-Type: application/json`, which a foreign page can't
 /// send without being asked first.
 pub(super) async fn make(
     State(app): State<Arc<App>>,
     wanted: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Json<Made>, Problem> {
     let panel = panel(&app)?;
-    let Json(wanted) = wanted.map_err(|error| bad_json(&error, r#"{"fault": "order-hang"}"#))?;
+    let Json(wanted) = wanted.map_err(|error| bad_json(&error, r#"{"fault": "hang"}"#))?;
     match panel.make(&wanted.fault).await {
         Ok(says) => Ok(Json(Made { says })),
         Err(why) => Err(Problem::bad_request(why, "`mayday demo faults` lists them")),

@@ -157,7 +157,7 @@ pub trait Health: Send + Sync + 'static {
 /// One fault of the demo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// `order-hang`, as `mayday demo break` takes it.
+    /// `hang`, as `mayday demo break` takes it.
     pub name: String,
     /// What it does, a sentence.
     pub does: String,

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::book::Book;
 use super::diagnostic::{Code, Diagnostic, Place};
-use super::nearest::nearest;
 use super::trigger::{self, Match};
 use crate::alert::Alert;
+use crate::core::nearest::nearest;
 
 /// The shipped playbooks.
 #[derive(rust_embed::Embed)]

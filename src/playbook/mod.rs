@@ -14,7 +14,6 @@ pub mod faults;
 pub mod library;
 pub mod model;
 mod names;
-mod nearest;
 pub mod notices;
 pub mod options;
 mod order;

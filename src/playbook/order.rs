@@ -153,7 +153,7 @@ type Done<'a> = dyn Fn(&str, Vec<Event>, serde_json::Value, String) -> Answer + 
 
 fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done<'_>) -> Answer {
     let run = status.head.run;
-    let near = super::nearest::hint(task, status.head.tasks.iter().map(|head| head.id.as_str()));
+    let near = crate::core::nearest::hint(task, status.head.tasks.iter().map(|head| head.id.as_str()));
     let Some(index) = status.index(task) else {
         return Answer::nothing(say::not_now(run, &format!("it has no task `{task}`{near}")));
     };

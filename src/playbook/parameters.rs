@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::model::{Parameter, ParameterType, Playbook};
-use super::nearest::hint;
 use super::text::{self, Use};
 use crate::core::Tainted;
 use crate::core::duration::Span;
+use crate::core::nearest::hint;
 
 /// The values of a run, by parameter.
 ///

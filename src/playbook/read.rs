@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Code, Place, Report};
 use super::model::{Places, Playbook};
-use super::nearest::hint;
 use super::shape::{Field, PLAYBOOK, Shape};
 use super::yaml::{self, Kind, Node};
+use crate::core::nearest::hint;
 
 /// The longest single text, bytes.
 const MAX_TEXT: usize = 16 * 1024;

@@ -7,14 +7,28 @@ use std::time::Duration;
 use crate::core::duration::human;
 use crate::core::{IncidentId, RunId, Timestamp};
 
+/// A moment exactly, in UTC, with its date when it was another day.
+fn exact(at: Timestamp, now: Timestamp) -> String {
+    let same_day = at.strftime("%F").to_string() == now.strftime("%F").to_string();
+    at.strftime(if same_day { "%H:%M:%S UTC" } else { "%F %H:%M UTC" }).to_string()
+}
+
+/// How long something has been going on, or went on until it ended: relative, and its beginning exactly.
+#[must_use]
+pub fn lasting(from: Timestamp, ended: Option<Timestamp>, now: Timestamp) -> String {
+    // A sender's clock may be ahead of ours.
+    let so_far = |until: Timestamp| human(Duration::try_from(until.duration_since(from)).unwrap_or_default());
+    let exact = exact(from, now);
+    match ended {
+        Some(ended) => format!("lasted {} (from {exact})", so_far(ended)),
+        None => format!("for {} (since {exact})", so_far(now)),
+    }
+}
+
 /// A moment as people read it: relative, and exactly in UTC.
 #[must_use]
 pub fn when(at: Timestamp, now: Timestamp) -> String {
-    let exact = if at.strftime("%F").to_string() == now.strftime("%F").to_string() {
-        at.strftime("%H:%M:%S UTC")
-    } else {
-        at.strftime("%F %H:%M UTC")
-    };
+    let exact = exact(at, now);
     match Duration::try_from(now.duration_since(at)) {
         Ok(ago) if ago < Duration::from_secs(1) => format!("just now ({exact})"),
         Ok(ago) => format!("{} ago ({exact})", human(ago)),
@@ -49,6 +63,15 @@ pub fn grouped(number: u64) -> String {
 #[must_use]
 pub fn needs_role(command: &str, role: &str, has: &str) -> String {
     format!("`{command}` needs the role {role}; you are {has}. Ask someone with that role.")
+}
+
+/// A decision can't be given as someone else.
+#[must_use]
+pub fn own_word(command: &str, person: &str, admin: &str) -> String {
+    format!(
+        "`{command}` is a person's own word, and {admin} can't give it as {person}. Sign in as yourself and say it \
+         without `as`; {person} signs in to say it as {person}."
+    )
 }
 
 /// The command has no back end yet.
@@ -188,8 +211,8 @@ pub fn incidents_heading(shown: usize, all: bool, more: bool) -> String {
 
 /// One incident in a line.
 #[must_use]
-pub fn incident_line(id: IncidentId, severity: &str, phase: &str, what: &str, alerts: u64, since: &str) -> String {
-    format!("{id}  {severity} · {phase} · {what} · {} · since {since}", count(alerts, "alert"))
+pub fn incident_line(id: IncidentId, severity: &str, phase: &str, what: &str, alerts: u64, lasting: &str) -> String {
+    format!("{id}  {severity} · {phase} · {what} · {} · {lasting}", count(alerts, "alert"))
 }
 
 /// Who leads.
@@ -473,6 +496,17 @@ mod tests {
         assert_eq!(when("2026-11-19T14:06:00Z".parse().unwrap(), now), "2 d ago (2026-11-19 14:06 UTC)");
         assert_eq!(when("2026-11-21T14:21:00Z".parse().unwrap(), now), "in 15 min (14:21:00 UTC)");
         assert_eq!(when(now, now), "just now (14:06:00 UTC)");
+    }
+
+    #[test]
+    fn what_goes_on_says_for_how_long_and_what_is_over_how_long_it_took() {
+        let now: Timestamp = "2026-11-21T03:30:53Z".parse().unwrap();
+        let from = "2026-11-21T03:30:49Z".parse().unwrap();
+        assert_eq!(lasting(from, None, now), "for 4 s (since 03:30:49 UTC)");
+        assert_eq!(lasting(now, None, from), "for 0 ms (since 03:30:53 UTC)");
+        let yesterday = "2026-11-20T03:30:00Z".parse().unwrap();
+        let ended = "2026-11-20T03:35:00Z".parse().unwrap();
+        assert_eq!(lasting(yesterday, Some(ended), now), "lasted 5 min (from 2026-11-20 03:30 UTC)");
     }
 
     #[test]

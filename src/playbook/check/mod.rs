@@ -15,9 +15,9 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::diagnostic::{Code, Place, Report};
 use super::model::{ParameterType, Places, Playbook, Risk, Task};
-use super::nearest::hint;
 use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
 use super::text;
+use crate::core::nearest::hint;
 use scope::Scope;
 
 /// What the checks worked out on the way, for the engine.

@@ -3,8 +3,8 @@
 use super::super::diagnostic::Code;
 use super::super::model::{Playbook, Risk};
 use super::super::names::{ALERT_FIELDS, RUN_FIELDS, TASK_FIELDS};
-use super::super::nearest::hint;
 use super::super::tasks::{self, Gives};
+use crate::core::nearest::hint;
 
 /// The names of one playbook.
 pub struct Scope<'a> {
