@@ -8,10 +8,13 @@
 //! | resolved | reopened | stays | illegal | illegal | reopened | stays |
 //! | reopened | stays | resolved | acknowledged | resolved | illegal | mitigated |
 //!
+//! An alert that had ended and fires again reopens what is mitigated or resolved. Whether it does is read from its record,
+//! which is the newest word: a beginning in the inbox may be older than the end.
+//!
 //! The severity is that of the worst alert that fires, unless a person set it. Whether anything else still fires is not
 //! counted here but read from the links and given as [`Known`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::links::Class;
 use super::{Act, AlertSeen, Incident, Measured, Moment, Phase, RunBrief, Signal, group};
@@ -64,6 +67,8 @@ pub(super) struct Known {
     pub(super) others: Option<Severity>,
     /// Records of the alerts in the change, as far as they are needed.
     pub(super) alerts: BTreeMap<AlertId, Alert>,
+    /// Those of the change whose link says that they have ended, while their record says that they fire.
+    pub(super) again: BTreeSet<AlertId>,
 }
 
 /// What a change came to.
@@ -156,6 +161,11 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
                 ended += 1;
                 Class::Ended
             }
+            (Some(Class::Ended), Status::Firing) if known.again.contains(&seen.alert_id) => {
+                fire_again(outcome, seen, now);
+                outcome.incident.firing += 1;
+                Class::Firing(seen.severity)
+            }
             // A beginning that comes late, or an end that comes twice.
             (Some(Class::Ended), Status::Firing | Status::Resolved) => continue,
         };
@@ -214,6 +224,20 @@ fn join(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
         outcome.signals.push(Signal::Opened { incident: id, alert });
     } else if new_kind {
         outcome.signals.push(Signal::Joined { incident: id, alert });
+    }
+}
+
+/// An alert of the incident that had ended fires again: the same occurrence, so it is not counted anew.
+fn fire_again(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
+    let incident = &mut outcome.incident;
+    let back = matches!(incident.phase, Phase::Resolved | Phase::Mitigated);
+    let (incident, alert, name) = (incident.id, seen.alert_id.clone(), seen.name.as_data());
+    if back {
+        reopen(&mut outcome.incident);
+        outcome.moment(now, group::mayday(), say::reopened_by_alert(name));
+        outcome.signals.push(Signal::Opened { incident, alert });
+    } else {
+        outcome.moment(now, group::mayday(), say::fires_again(name));
     }
 }
 

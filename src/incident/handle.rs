@@ -144,7 +144,7 @@ impl Incidents {
 
     async fn view(&self, record: AlertRecord) -> Result<AlertView, store::Error> {
         let link = links::read(&self.store, &record.alert.alert_id).await?;
-        let AlertRecord { alert, received_at, integration, team: _ } = record;
+        let AlertRecord { alert, received_at, integration, end_received_at: _, team: _ } = record;
         Ok(AlertView { alert, received_at, integration, incident: link.map(|link| link.incident) })
     }
 

@@ -32,6 +32,9 @@ pub struct AlertRecord {
     pub alert: Alert,
     /// When it was first received.
     pub received_at: Timestamp,
+    /// When its end was received, if it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_received_at: Option<Timestamp>,
     /// Through which integration it came last.
     pub integration: String,
     /// The team that integration belongs to.

@@ -272,6 +272,14 @@ impl<'a> Loaded<'a> {
                 known.links.insert(seen.alert_id.clone(), link.class);
             }
         }
+        for seen in alerts.iter().filter(|seen| seen.status == Status::Firing) {
+            if known.links.get(&seen.alert_id) == Some(&Class::Ended)
+                && let Some(record) = self.record(&seen.alert_id).await?
+                && record.alert.status == Status::Firing
+            {
+                known.again.insert(seen.alert_id.clone());
+            }
+        }
         let in_change = |alert: &AlertId| alerts.iter().any(|seen| seen.alert_id == *alert);
         let (mut touched, mut worst) = (0, None);
         for (alert, held) in &self.links {

@@ -4,6 +4,7 @@
 //! call them new: one conflicts, reads again, and finds duplicates.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::intake::{AlertRecord, Sender};
 use super::series::{self, About, Last};
@@ -11,6 +12,12 @@ use super::{AlertSeen, keys};
 use crate::alert::{Alert, AlertId, Identity, Read, Status};
 use crate::core::Timestamp;
 use crate::store::{Batch, Error, Key, Revision, SharedStore};
+
+/// A beginning that is received within this time after its end is one that comes late (another connection, another peer
+/// of the sender was slower). One that is received later means that the alert fires again: Prometheus forgets an alert
+/// after its `resolve_timeout` and then sends it with the start it had. An end counts from when Mayday received it, so that
+/// the sender's clock plays no part. Ends and beginnings that change nothing are duplicates however late they come.
+const LATE: Duration = Duration::from_secs(30);
 
 /// What is known of a key, and what it will be.
 struct Held<T> {
@@ -70,11 +77,12 @@ impl<'a> Taking<'a> {
             }
         }
         self.ids.push(alert.alert_id.clone());
+        let again = self.fires_again(&alert);
         let before = self.known(&alert.alert_id).map(|record| record.alert.clone());
         let after = match before {
             None => Some(alert),
             Some(before) => {
-                let (after, duplicate) = merged(&before, alert);
+                let (after, duplicate) = merged(&before, alert, again);
                 self.duplicates += usize::from(duplicate);
                 after
             }
@@ -106,6 +114,17 @@ impl<'a> Taking<'a> {
         Ok(())
     }
 
+    /// Whether a beginning of this occurrence, if it has ended, is more than a late one.
+    fn fires_again(&self, alert: &Alert) -> bool {
+        let Some(record) = self.known(&alert.alert_id) else { return false };
+        let ended = record.end_received_at.or(record.alert.ended_at).unwrap_or(record.received_at);
+        // A later occurrence of the series has taken its place.
+        let replaced = self.series.get(&series::key(alert)).and_then(|held| held.value.as_ref());
+        let replaced =
+            replaced.is_some_and(|last| last.alert_id != alert.alert_id && last.start >= record.alert.timestamp);
+        !replaced && Duration::try_from(self.now.duration_since(ended)).is_ok_and(|since| since > LATE)
+    }
+
     fn known(&self, id: &AlertId) -> Option<&AlertRecord> {
         self.alerts.get(id).and_then(|held| held.value.as_ref())
     }
@@ -133,9 +152,11 @@ impl<'a> Taking<'a> {
     fn write(&mut self, alert: Alert) {
         let Some(held) = self.alerts.get_mut(&alert.alert_id) else { return };
         let received_at = held.value.as_ref().map_or(self.now, |before| before.received_at);
+        let end_received_at = (alert.status == Status::Resolved).then_some(self.now);
         held.value = Some(AlertRecord {
             alert,
             received_at,
+            end_received_at,
             integration: self.sender.integration.to_owned(),
             team: self.sender.team.map(str::to_owned),
         });
@@ -197,9 +218,11 @@ fn seen(alert: &Alert) -> AlertSeen {
 /// A message about a known occurrence: what its record becomes (none: nothing new), and whether it is a duplicate.
 ///
 /// The same status again is a duplicate; what it says anew about severity, value or description is kept. A beginning
-/// after the end is one that comes late. An end keeps the severity of the beginning, and whatever it leaves out.
-fn merged(before: &Alert, message: Alert) -> (Option<Alert>, bool) {
+/// after the end is one that comes late, unless it fires `again`. An end keeps the severity of the beginning, and
+/// whatever it leaves out.
+fn merged(before: &Alert, message: Alert, again: bool) -> (Option<Alert>, bool) {
     match (before.status, message.status) {
+        (Status::Resolved, Status::Firing) if again => (Some(same_group(before, message)), false),
         (Status::Resolved, Status::Firing | Status::Resolved) => (None, true),
         (Status::Firing, Status::Firing) => {
             let news = before.severity != message.severity
@@ -208,7 +231,7 @@ fn merged(before: &Alert, message: Alert) -> (Option<Alert>, bool) {
             (news.then_some(message), true)
         }
         (Status::Firing, Status::Resolved) => {
-            let mut after = message;
+            let mut after = same_group(before, message);
             after.severity = before.severity;
             if after.labels.is_empty() {
                 after.labels.clone_from(&before.labels);
@@ -216,10 +239,6 @@ fn merged(before: &Alert, message: Alert) -> (Option<Alert>, bool) {
             if after.description.as_data().is_empty() {
                 after.description = before.description.clone();
             }
-            // The group, and so the incident, hangs on these.
-            after.service_name = before.service_name.clone();
-            after.alert_name = before.alert_name.clone();
-            after.host_ip = before.host_ip;
             if after.metric_value.is_none() {
                 after.metric_value = before.metric_value;
                 after.metric_value_from.clone_from(&before.metric_value_from);
@@ -228,4 +247,12 @@ fn merged(before: &Alert, message: Alert) -> (Option<Alert>, bool) {
             (Some(after), false)
         }
     }
+}
+
+/// The message with what the group, and so the incident, hangs on as it was.
+fn same_group(before: &Alert, mut message: Alert) -> Alert {
+    message.service_name = before.service_name.clone();
+    message.alert_name = before.alert_name.clone();
+    message.host_ip = before.host_ip;
+    message
 }

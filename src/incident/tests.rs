@@ -1,6 +1,6 @@
 //! The pure parts: what each change does in each phase, and how the card shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{Change, Known, Outcome, apply, check};
 use super::links::Class;
@@ -102,6 +102,7 @@ impl Play {
                 .filter(|seen| seen.status == Status::Firing)
                 .map(|seen| (seen.alert_id.clone(), alert(&seen.alert_id.0, 93.5)))
                 .collect(),
+            again: BTreeSet::new(),
         };
         self.change(minute, Change::Alerts(alerts.to_vec()), &known)
     }
@@ -204,6 +205,29 @@ fn a_firing_alert_reopens_what_was_resolved() {
     assert!(matches!(back.signals[..], [Signal::Opened { .. }]));
     assert_eq!(says(back)[0], "Reopened: High CPU Usage fires again.");
     assert_eq!((play.incident.phase, play.incident.known.reopened), (Phase::Reopened, 1));
+}
+
+#[test]
+fn an_alert_that_ended_and_fires_again_reopens_its_incident_without_counting_twice() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    play.alerts(3, &[resolved("a")]);
+    let known = |play: &Play| Known {
+        links: play.links.clone(),
+        again: BTreeSet::from([AlertId("a".to_owned())]),
+        ..Known::default()
+    };
+    let open = known(&play);
+    let back = play.change(5, Change::Alerts(vec![firing("a")]), &open);
+    assert_eq!(says(back), ["High CPU Usage fires again."]);
+    assert_eq!((play.incident.firing, play.incident.alerts), (2, 2));
+    play.alerts(6, &[resolved("a"), resolved("b")]);
+    assert_eq!(play.incident.phase, Phase::Resolved);
+    let over = known(&play);
+    let back = play.change(8, Change::Alerts(vec![firing("a")]), &over);
+    assert!(matches!(back.signals[..], [Signal::Opened { .. }]));
+    assert_eq!(says(back)[0], "Reopened: High CPU Usage fires again.");
+    assert_eq!((play.incident.phase, play.incident.firing, play.incident.alerts), (Phase::Reopened, 1, 2));
 }
 
 fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {

@@ -308,3 +308,36 @@ async fn an_incident_belongs_to_a_team_and_stands_in_its_channel() {
         all.iter().rev().map(|incident| (incident.team.as_str(), incident.channel.name.as_str())).collect();
     assert_eq!(routes, [("shop", "orders"), ("storage", "storage"), ("network", "incidents")]);
 }
+
+#[tokio::test]
+async fn an_alert_that_fires_again_with_the_start_it_had_reopens_its_incident() {
+    let house = House::new();
+    let send = async |status: &str| {
+        let body = serde_json::json!({"version": "4", "alerts": [{
+            "status": status, "startsAt": "2026-11-21T14:00:00Z",
+            "endsAt": if status == "resolved" { "2026-11-21T14:04:00Z" } else { "0001-01-01T00:00:00Z" },
+            "labels": {"alertname": "A", "service": "orders", "severity": "critical"},
+        }]});
+        let (store, clock) = (house.store.clone(), house.clock.clone());
+        let intake = Intake::new(store, clock, house.catalog.clone(), house.options.clone());
+        let accepted = intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap();
+        house.apply().await;
+        accepted.duplicates
+    };
+    assert_eq!(send("firing").await, 0);
+    house.manual.advance(Duration::from_secs(180));
+    assert_eq!(send("resolved").await, 0);
+    house.manual.advance(Duration::from_secs(20));
+    assert_eq!(send("firing").await, 1, "a slower peer's beginning");
+    assert_eq!(house.all().await[0].phase, Phase::Resolved);
+    house.manual.advance(Duration::from_secs(300));
+    assert_eq!(send("resolved").await, 1, "the same end minutes later");
+    assert_eq!(send("firing").await, 0, "Prometheus had missed it for a while, and it burns");
+    let back = house.all().await.remove(0);
+    assert_eq!((back.phase, back.firing, back.alerts), (Phase::Reopened, 1, 1));
+    assert_eq!(house.handle().list(true, None, 10).await.unwrap().len(), 1);
+    assert_eq!(send("firing").await, 1);
+    assert_eq!(send("resolved").await, 0);
+    let over = house.all().await.remove(0);
+    assert_eq!((over.phase, over.firing, over.alerts), (Phase::Resolved, 0, 1));
+}

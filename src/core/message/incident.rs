@@ -198,6 +198,12 @@ pub fn reopened_by_alert(name: &str) -> String {
     format!("Reopened: {} fires again.", alert_words(name))
 }
 
+/// An alert of an open incident had ended and fires again.
+#[must_use]
+pub fn fires_again(name: &str) -> String {
+    format!("{} fires again.", alert_words(name))
+}
+
 /// The worst alert is another one now.
 #[must_use]
 pub fn severity_follows(before: &str, after: &str) -> String {
