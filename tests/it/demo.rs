@@ -184,8 +184,16 @@ async fn healed(demo: &Demo, cookie: &str, fault: &str, service: &str, alert: &s
     let incident = demo.until(cookie, "incidents", CARD, "the incident", about).await;
     let id = incident["id"].as_str().unwrap().to_owned();
     let channel = incident["channel"]["name"].as_str().unwrap();
-    let channel = demo.page(cookie, &format!("/channels/{channel}")).await;
-    assert!(channel.contains(&id) && channel.contains(service), "the card stands in the channel");
+    // The card is posted by the commit after the incident's own.
+    let until = Instant::now() + CARD;
+    loop {
+        let page = demo.page(cookie, &format!("/channels/{channel}")).await;
+        if page.contains(&id) && page.contains(service) {
+            break;
+        }
+        assert!(Instant::now() < until, "the card of {id} does not stand in the channel");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 
     let proposed = |item: &Value| item["incident"] == id.as_str() && !item["approval"].is_null();
     let run = demo.until(cookie, "runs", STEP, "the plan", proposed).await;
