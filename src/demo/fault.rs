@@ -13,6 +13,8 @@ pub struct Fault {
     pub part: Part,
     /// What it does, one sentence.
     pub does: &'static str,
+    /// What holds once it was made, a sentence without its full stop.
+    pub now: &'static str,
 }
 
 /// All of them.
@@ -21,12 +23,19 @@ pub const FAULTS: &[Fault] = &[
         name: "hang",
         part: Part::InventoryService,
         does: "inventory-service accepts connections and answers none; a restart heals it",
+        now: "inventory-service now accepts connections and answers none",
     },
-    Fault { name: "crash", part: Part::OrderService, does: "order-service aborts and stays down; a restart heals it" },
+    Fault {
+        name: "crash",
+        part: Part::OrderService,
+        does: "order-service aborts and stays down; a restart heals it",
+        now: "order-service has aborted and stays down",
+    },
     Fault {
         name: "disk",
         part: Part::PaymentGateway,
         does: "payment-gateway fills its own small folder and can't book payments; removing old parts of its journal heals it",
+        now: "payment-gateway has filled its own small folder and can't book payments",
     },
 ];
 
@@ -34,4 +43,19 @@ pub const FAULTS: &[Fault] = &[
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Fault> {
     FAULTS.iter().find(|fault| fault.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FAULTS;
+    use crate::core::message::demo::broken;
+
+    #[test]
+    fn after_a_fault_the_panel_says_what_holds_now() {
+        let says: Vec<_> = FAULTS.iter().map(|fault| broken(fault.part.name(), fault.now)).collect();
+        assert!(says[0].starts_with("inventory-service now accepts connections and answers none."), "{}", says[0]);
+        for (fault, says) in FAULTS.iter().zip(says) {
+            assert!(says.starts_with(fault.part.name()), "{says}");
+        }
+    }
 }

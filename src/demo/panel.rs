@@ -58,7 +58,7 @@ impl Panel {
             .header("x-control", self.control.expose_secret())
             .timeout(MAKING);
         match request.send().await {
-            Ok(answer) if answer.status() == StatusCode::ACCEPTED => Ok(message::broken(service, fault.does)),
+            Ok(answer) if answer.status() == StatusCode::ACCEPTED => Ok(message::broken(service, fault.now)),
             Ok(answer) => Err(message::not_broken(service, &format!("it answered {}", answer.status().as_u16()))),
             Err(error) if error.is_timeout() => {
                 Err(message::not_broken(service, "it does not answer; it is hung already"))

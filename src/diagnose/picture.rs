@@ -9,10 +9,12 @@ use super::scope::Scope;
 use crate::analysis::Evidence;
 use crate::chat::card::EvidenceRef;
 use crate::chat::{Chart, Fact};
-use crate::core::IncidentId;
 use crate::core::message::diagnose as say;
+use crate::core::{IncidentId, Timestamp};
 
 const FACTS: usize = 4;
+/// Points of a chart.
+const POINTS: usize = 400;
 
 pub(super) fn of(
     observed: &Observed,
@@ -36,13 +38,14 @@ pub(super) fn of(
     };
     let mut moved: Vec<&Moved> = observed.moved.iter().collect();
     moved.sort_by(|one, other| near(one).cmp(&near(other)).then(other.change.score.total_cmp(&one.change.score)));
-    let over = Duration::try_from(window.to.duration_since(window.from)).unwrap_or_default();
-    // To whole minutes: a caption is no measurement.
-    let over = Duration::from_secs(over.as_secs().div_ceil(60) * 60);
     let chart = moved.first().map(|moved| Chart {
-        caption: say::caption(moved.signal.what.trim_start_matches("the "), &moved.service, over),
+        caption: say::caption(
+            moved.signal.what.trim_start_matches("the "),
+            &moved.service,
+            shown(moved.signal.points.iter().rev().take(POINTS).next_back().map(|(at, _)| *at), window),
+        ),
         unit: moved.signal.unit.to_owned(),
-        points: moved.signal.points.iter().copied().rev().take(400).rev().collect(),
+        points: moved.signal.points.iter().copied().rev().take(POINTS).rev().collect(),
         threshold: Some(match moved.signal.full {
             Some(full) => (format!("full at {}", say::amount(full, moved.signal.unit)), full),
             None => (say::normal(moved.change.before, moved.signal.unit), moved.change.before),
@@ -69,4 +72,27 @@ pub(super) fn of(
         }
     });
     (chart, facts.collect())
+}
+
+/// How far back a chart goes: to its first point, since a young series has less than the window. To whole minutes: a
+/// caption is no measurement.
+fn shown(first: Option<Timestamp>, window: &Window) -> Duration {
+    let from = first.map_or(window.from, |first| first.max(window.from));
+    let over = Duration::try_from(window.to.duration_since(from)).unwrap_or_default();
+    Duration::from_secs(over.as_secs().div_ceil(60).max(1) * 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_young_series_is_said_to_be_young() {
+        let to = Timestamp::UNIX_EPOCH + Duration::from_secs(100_000);
+        let ago = |secs| to - Duration::from_secs(secs);
+        let window = Window { from: ago(930), since: ago(30), to, step: Duration::from_secs(5), lasts: true };
+        for (first, minutes) in [(Some(ago(105)), 2), (Some(ago(925)), 16), (None, 16), (Some(to), 1)] {
+            assert_eq!(shown(first, &window), Duration::from_secs(minutes * 60), "{first:?}");
+        }
+    }
 }

@@ -16,14 +16,20 @@ use crate::chat::web::Head;
 /// Messages of one page.
 const PAGE: usize = 30;
 
-/// `GET /`: the channel with the most open trouble, else the one with the newest messages.
+/// `GET /`: the channel with the most open trouble, else the one with the most messages, else the one where cards come
+/// by default, so that who waits for the first card waits in the right place.
 pub(super) async fn home(State(app): State<Arc<App>>, viewer: Viewer) -> Response {
+    let home = app.doors.home_channel.as_str();
+    if let Err(error) = app.doors.chat.open_channel(home).await {
+        return Problem::failed(error.to_string()).into_response();
+    }
     let channels = match app.doors.chat.channels().await {
         Ok(channels) => channels,
         Err(error) => return Problem::failed(error.to_string()).into_response(),
     };
-    let first = channels.iter().max_by_key(|head| (head.open, head.last)).map(|head| head.name.clone());
-    show(&app, &viewer, channels, first.as_deref().unwrap_or("general")).await
+    let first = channels.iter().max_by_key(|head| (head.open, head.last, head.name == home));
+    let first = first.map_or(home, |head| head.name.as_str()).to_owned();
+    show(&app, &viewer, channels, &first).await
 }
 
 /// `GET /channels/{channel}`

@@ -33,6 +33,8 @@ pub struct Doors {
     pub health: Arc<dyn Health>,
     /// Renders the metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The channel of incidents that have no other; `/` shows it while nothing has happened anywhere.
+    pub home_channel: String,
     /// The demo's faults, where there is a demo.
     pub demo: Option<Arc<dyn DemoPanel>>,
     /// Time.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::browser_driver::{Browser, DOWN, ENTER, ESCAPE, TAB, UP};
-use crate::web_world::{World, faults, full_card, healed_card, post};
+use crate::web_world::{World, faults, full_card, healed_card, post, post_in};
 use mayday::chat::card::{Button, ButtonStyle, EvidenceRef, Fact, Line, PlanBox, Section, Step};
 use mayday::chat::{Card, Chart, Chat as _, Content};
 
@@ -277,4 +277,97 @@ async fn a_lost_connection_is_said_and_what_was_missed_is_shown_afterwards() {
     world.gate.forget_all();
     world.restart(async || {}).await;
     browser.until("document.getElementById('connection').textContent.startsWith('You are signed out')").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_on_a_fresh_page_sees_the_first_card_come() {
+    let world = World::start_with(|_| {}, faults()).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    browser.open(&world.url("/")).await;
+    browser.until("document.querySelector('nav [aria-current]').dataset.channelLink === 'incidents'").await;
+    browser.picture("fresh").await;
+    browser.eval("window.sameDocument = true").await;
+    world.chat.show(&post_in("incidents", "INC-7", 1, Content::Card(Box::new(full_card())))).await.unwrap();
+    browser.until("document.querySelector('#messages .card h2')?.textContent.includes('answer nothing')").await;
+    assert_eq!(browser.eval("document.getElementById('empty').hidden && window.sameDocument").await, json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_channel_joins_the_list_while_one_looks() {
+    let world = World::start(|_| {}).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let list =
+        "[...document.querySelectorAll('nav [data-channel-link]')].map((link) => link.dataset.channelLink).join()";
+    browser.until(&format!("{list} === 'incidents'")).await;
+    for channel in ["orders", "a \"quoted\" <b>"] {
+        world.chat.show(&post_in(channel, "INC-7", 1, Content::Card(Box::new(full_card())))).await.unwrap();
+    }
+    browser.until(&format!("{list} === 'a \"quoted\" <b>,incidents,orders'")).await;
+    let link = "document.querySelector('[data-channel-link=orders]')";
+    browser.until(&format!("{link}.querySelector('.count').innerText.startsWith('1')")).await;
+    assert_eq!(browser.eval(&format!("{link}.querySelector('.unread').textContent")).await, json!("1"));
+    browser.click("[data-channel-link=orders]").await;
+    browser
+        .until("document.querySelector('[data-channel-link=orders][aria-current]') && document.querySelector('.card')")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_plan_is_approved_by_keyboard_the_focus_stands_on_the_plan() {
+    let world = World::start(|_| {}).await;
+    world.show("INC-7", 1, full_card()).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    browser.until("document.querySelector('.plan .go')").await;
+    browser.eval("document.querySelector('.plan .go').focus()").await;
+    browser.keys(&[ENTER]).await;
+    browser.until("!document.querySelector('.plan .said').hidden").await;
+    world.show("INC-7", 2, healed_card()).await;
+    browser.until("document.querySelector('.card.over')").await;
+    assert_eq!(browser.eval("document.activeElement.className").await, json!("plan"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_without_a_reason_is_not_sent() {
+    let world = World::start(|_| {}).await;
+    world.show("INC-7", 1, full_card()).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    browser.click("[data-ask]").await;
+    browser.keys(&[ENTER, "  ", ENTER]).await;
+    browser.until("document.querySelector('.ask input:invalid')").await;
+    browser.keys(&["not now", ENTER]).await;
+    browser.until("document.querySelector('.ask').hidden").await;
+    let said: Vec<_> = world.said.lock().unwrap().iter().map(|said| said.text.clone()).collect();
+    assert_eq!(said, ["reject RUN-3 not now"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_panel_leaves_the_card_in_sight_and_nothing_is_cut() {
+    let world = World::start_with(|_| {}, faults()).await;
+    let mut card = full_card();
+    card.facts[0].name = "requests per second of inventory-service".into();
+    card.facts[0].normal = Some("normal is 0/s".into());
+    world.show("INC-7", 1, card).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    browser.until("document.getElementById('faults').open").await;
+    // The window is made narrow while the page is open: the panel closes then, too.
+    browser.size(390, 844).await;
+    browser.until("!document.getElementById('faults').open").await;
+    browser.picture("phone").await;
+    let column = "document.querySelector('.facts dd').getBoundingClientRect().width";
+    assert!(browser.eval(column).await.as_f64().unwrap() > 150.0);
+    let edge = "document.querySelector('[data-sign-out]').getBoundingClientRect().right";
+    assert!(browser.eval(edge).await.as_f64().unwrap() <= 390.0);
+    let hint = "(() => { const line = document.getElementById('line'); const pen = document.createElement('canvas').getContext('2d'); \
+                pen.font = getComputedStyle(line).font; return line.clientWidth - 24 - pen.measureText(line.placeholder).width })()";
+    assert!(browser.eval(hint).await.as_f64().unwrap() >= 0.0);
+    browser.click("#faults summary").await;
+    browser.picture("phone-panel").await;
+    browser.click("[data-fault]").await;
+    browser.until("!document.getElementById('faults').open").await;
+    browser.until("document.getElementById('moved').textContent === 'order-hang is made.'").await;
 }

@@ -472,3 +472,21 @@ async fn webhooks_without_a_secret_are_for_loopback_only() {
     };
     assert!(World::refused(example).await.contains("the example's secret"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_throttle_of_passwords_sees_the_address_that_really_connected() {
+    let world = World::start(|_| {}).await;
+    for address in [[127, 0, 0, 2], [127, 0, 0, 3]] {
+        let client =
+            reqwest::Client::builder().no_proxy().local_address(std::net::IpAddr::from(address)).build().unwrap();
+        let wrong = client
+            .post(world.url("/sign-in"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            // What a client says about itself does not count.
+            .header("x-forwarded-for", "10.1.1.1")
+            .body("name=ana&password=wrong");
+        assert_eq!(wrong.send().await.unwrap().status(), 401);
+    }
+    let seen = world.gate.from.lock().unwrap().clone();
+    assert_eq!(seen, [[127, 0, 0, 2], [127, 0, 0, 3]].map(std::net::IpAddr::from));
+}

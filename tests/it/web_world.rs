@@ -74,6 +74,7 @@ impl World {
             gate: gate.clone(),
             health: Arc::new(Doctor(ready.clone())),
             metrics: Arc::new(|| "mayday_alerts_accepted_total 3\n".to_owned()),
+            home_channel: "incidents".into(),
             demo: (!faults.is_empty()).then(|| Arc::new(Panel(faults)) as Arc<dyn DemoPanel>),
             clock,
         };
@@ -98,6 +99,7 @@ impl World {
             gate: Arc::new(FakeGate::default()),
             health: Arc::new(Doctor(Arc::new(AtomicBool::new(true)))),
             metrics: Arc::new(String::new),
+            home_channel: "incidents".into(),
             demo: None,
             clock,
         };
@@ -138,8 +140,12 @@ impl World {
 }
 
 pub fn post(slot: &str, version: u64, content: Content) -> Post {
+    post_in("orders", slot, version, content)
+}
+
+pub fn post_in(channel: &str, slot: &str, version: u64, content: Content) -> Post {
     Post {
-        channel: ChannelId::web("orders"),
+        channel: ChannelId::web(channel),
         slot: slot.into(),
         thread: None,
         version,
@@ -288,6 +294,8 @@ impl Intake for FakeIntake {
 pub struct FakeGate {
     sessions: Mutex<HashMap<String, Person>>,
     used: AtomicBool,
+    /// From where passwords came.
+    pub from: Mutex<Vec<IpAddr>>,
     count: AtomicU64,
 }
 
@@ -341,8 +349,9 @@ impl Gate for FakeGate {
         &'a self,
         name: &'a str,
         password: SecretString,
-        _: IpAddr,
+        from: IpAddr,
     ) -> BoxFuture<'a, Result<SignedIn, access::Error>> {
+        self.from.lock().unwrap().push(from);
         Box::pin(async move {
             let right = name == "ana" && password.expose_secret() == "correct horse";
             if right { Ok(self.signed_in(name)) } else { Err(refused("That name and password do not match.")) }

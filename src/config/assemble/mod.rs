@@ -204,6 +204,7 @@ impl Bot {
             }),
             health: Arc::new(health),
             metrics: Arc::new(move || render.render()),
+            home_channel: config.incidents.default_channel.clone(),
             demo,
             clock: clock.clone(),
         };

@@ -10,8 +10,8 @@ pub fn no_fault(fault: &str, near: Option<&str>) -> String {
 }
 
 /// A fault was made.
-pub fn broken(service: &str, does: &str) -> String {
-    format!("done: {does}. Watch the channel: the card for {service} comes within seconds.")
+pub fn broken(service: &str, now: &str) -> String {
+    format!("{now}. The card for {service} comes within seconds.")
 }
 
 /// A fault could not be made.

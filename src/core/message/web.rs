@@ -77,7 +77,13 @@ pub fn break_something() -> &'static str {
 /// What the placeholder of the command box suggests.
 #[must_use]
 pub fn command_placeholder() -> &'static str {
-    "ack, why, logs, plan, run … or help"
+    "ack, why, logs … or help"
+}
+
+/// A question of a button was left without an answer.
+#[must_use]
+pub fn some_words() -> &'static str {
+    "A few words: they stand in the thread and in the audit."
 }
 
 /// A card in one sentence, for screen readers.

@@ -2,7 +2,17 @@
 // button is disabled; the answer stands below it.
 import { post, say } from "./post.js";
 
+const narrow = matchMedia("(max-width: 760px)");
+
 export function startButtons() {
+  const faults = document.getElementById("faults");
+  // Beside the messages there is room for the demo's panel; above them there is not.
+  const fold = () => faults && (faults.open = !narrow.matches);
+  narrow.addEventListener("change", fold);
+  fold();
+  document.addEventListener("click", (event) => {
+    if (faults && narrow.matches && !faults.contains(event.target)) faults.open = false;
+  });
   document.addEventListener("click", (event) => {
     const target = event.target.closest("button");
     if (!target) return;
@@ -17,8 +27,7 @@ export function startButtons() {
     if (!form.matches("form.ask")) return;
     event.preventDefault();
     const input = form.querySelector("input");
-    const text = input.value.trim();
-    const command = text ? `${form.dataset.say} ${text}` : form.dataset.say;
+    const command = `${form.dataset.say} ${input.value.trim()}`;
     press(form.querySelector("button[type=submit]"), command, form.dataset.label, () => close(form));
   });
   document.addEventListener("keydown", (event) => {
@@ -62,9 +71,14 @@ async function press(button, command, label, done) {
   button.disabled = false;
   button.removeAttribute("aria-busy");
   // A disabled button loses the focus; give it back unless the person went on.
-  if (focused && button.isConnected && document.activeElement === document.body) button.focus();
+  if (focused && document.activeElement === document.body) (button.isConnected ? button : restingPlace(card))?.focus({ preventScroll: true });
   tell(row, answer);
   if (answer.ok) done?.();
+}
+
+// Where the focus goes when the button that had it is gone: the plan, which says what became of it, else the message.
+export function restingPlace(card) {
+  return card?.querySelector(".plan") ?? card?.closest(".block, #incident, main");
 }
 
 function threadOf(card) {
@@ -87,7 +101,15 @@ async function fault(button) {
   line.textContent = answer.ok ? answer.says : answer.text;
   line.classList.toggle("refused", !answer.ok);
   line.hidden = false;
-  if (answer.ok) button.querySelector(".fault-state").textContent = "broken";
+  if (!answer.ok) return;
+  button.querySelector(".fault-state").textContent = "broken";
+  // On a phone the open panel would stand over the card that comes now.
+  const moved = document.getElementById("moved");
+  if (!narrow.matches || !moved) return;
+  document.getElementById("faults").open = false;
+  moved.textContent = answer.says;
+  moved.hidden = false;
+  setTimeout(() => (moved.hidden = true), 8000);
 }
 
 async function signOut(button) {

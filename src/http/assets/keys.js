@@ -11,8 +11,6 @@ export function startKeys() {
     event.preventDefault();
     does();
   });
-  // On a phone the panel would cover the page.
-  if (matchMedia("(max-width: 760px)").matches) document.getElementById("faults")?.removeAttribute("open");
 }
 
 function command() {

@@ -1,4 +1,5 @@
 // The live feed: messages appear and are edited in place; a lost connection is said and made up for.
+import { restingPlace } from "./buttons.js";
 import { morph } from "./morph.js";
 import { days, tick } from "./times.js";
 
@@ -126,6 +127,7 @@ function show({ channel, seq, root, html, said }) {
   const atEnd = nearEnd();
   const old = document.getElementById(`m-${seq}`);
   const anchor = atEnd ? undefined : firstVisible();
+  const focused = old?.contains(document.activeElement);
   if (old) {
     morph(root === null ? old.querySelector(":scope > .root") : old, root === null ? drawn.querySelector(".root") : drawn);
   } else if (!place(drawn, seq, root)) {
@@ -133,6 +135,8 @@ function show({ channel, seq, root, html, said }) {
   }
   const changed = document.getElementById(`m-${seq}`);
   tick(changed);
+  // The button that had the focus may be gone; what became of it stands where it was.
+  if (focused && document.activeElement === body) restingPlace(changed)?.focus({ preventScroll: true });
   if (!old && root === null) days();
   document.getElementById("empty").hidden = true;
   flash(changed.closest(".block"));
@@ -147,8 +151,10 @@ function show({ channel, seq, root, html, said }) {
 function showAlone(drawn, said) {
   const place = document.getElementById("incident");
   if (drawn.dataset.slot !== place.dataset.slot) return;
+  const focused = place.contains(document.activeElement);
   morph(place.querySelector(".card"), drawn.querySelector(".card"));
   tick(place);
+  if (focused && document.activeElement === body) restingPlace(place)?.focus({ preventScroll: true });
   announce(said);
 }
 
@@ -224,14 +230,29 @@ function announce(text) {
 // ---- numbers beside the channels
 
 function numbers({ name, open, last }) {
-  const link = document.querySelector(`[data-channel-link="${CSS.escape(name)}"]`);
-  if (!link) return;
+  const link = document.querySelector(`[data-channel-link="${CSS.escape(name)}"]`) ?? listed(name);
   link.dataset.last = last;
   const count = link.querySelector(".count");
   count.hidden = open === 0;
   count.querySelector("b").textContent = open;
   if (name === body.dataset.channel) document.title = `${open ? `(${open}) ` : ""}#${name} · Mayday`;
   unread();
+}
+
+// A channel that was not there when the page was drawn; what it holds is news.
+function listed(name) {
+  const item = parse(`<li><a><span class="name"></span><span class="unread" hidden></span>
+    <span class="count" title="open incidents" hidden><b></b><span class="unseen"> open</span></span></a></li>`);
+  const link = item.firstElementChild;
+  link.href = `/channels/${encodeURIComponent(name)}`;
+  link.dataset.channelLink = name;
+  link.querySelector(".name").textContent = `# ${name}`;
+  if (localStorage.getItem(key(name)) === null) localStorage.setItem(key(name), 0);
+  const items = [...document.querySelectorAll("nav .channels > li")];
+  const next = items.find((other) => other.firstElementChild.dataset.channelLink > name);
+  if (next) next.before(item);
+  else document.querySelector("nav .channels").append(item);
+  return link;
 }
 
 const key = (channel) => `mayday-seen-${channel}`;

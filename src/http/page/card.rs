@@ -10,6 +10,7 @@ use crate::alert::Severity;
 use crate::chat::card::Step;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, PlanBox, Section};
 use crate::core::digest;
+use crate::core::message::web as say;
 
 /// A severity's word.
 pub(super) fn severity_word(severity: Severity) -> &'static str {
@@ -127,7 +128,7 @@ fn evidence(refs: &[EvidenceRef]) -> Markup {
 
 fn plan_box(plan: &PlanBox, scope: &str) -> Markup {
     html! {
-        section.plan {
+        section.plan data-key="plan" tabindex="-1" aria-label=(plan.heading) {
             h3 { (linked(&plan.heading)) }
             @if !plan.diff.is_empty() || !plan.notes.is_empty() {
                 div.diff {
@@ -180,7 +181,8 @@ fn buttons(buttons: &[Button], scope: &str) -> Markup {
                     @let id = ask_id(scope, button);
                     form.ask id=(id) data-say=(button.command) data-label=(button.label) data-key=(id) hidden {
                         label for={ (id) "-text" } { (prompt) }
-                        input id={ (id) "-text" } name="text" autocomplete="off" maxlength="500";
+                        input id={ (id) "-text" } name="text" autocomplete="off" maxlength="500" required
+                            pattern=".*\\S.*" title=(say::some_words());
                         button.go type="submit" { (button.label.trim_end_matches('…')) }
                         button.plain type="button" data-close { "Cancel" }
                     }

@@ -121,7 +121,7 @@ fn role(role: Role) -> &'static str {
 
 fn demo_panel(faults: &[Fault]) -> Markup {
     html! {
-        details.faults id="faults" open {
+        details.faults id="faults" {
             summary { (say::break_something()) }
             @for fault in faults {
                 button.fault type="button" data-fault=(fault.name) {
