@@ -8,8 +8,9 @@
 //! Four more traps, all closed here:
 //! * Pages over a quarter of a segment go to files in `blobs/` which sled never syncs. Values are cut into chunks so
 //!   that no page gets that large (`layout.rs`).
-//! * A segment whose pages were moved elsewhere is overwritten. A group is smaller than a segment, so that at least one
-//!   sync lies between the move and the overwriting.
+//! * A segment whose pages were moved elsewhere is overwritten. A group that writes less than a segment
+//!   has at least one sync between the move and the overwriting. Known limit: a batch of a megabyte writes about three
+//!   times its size to the log, so one that large is not covered by this argument; intake commits 500 alerts at a time.
 //! * What a group replaced is freed only if the writer asks sled's collector to run (`writer.rs`, `collect`).
 //! * Old segments are cleaned by sled's flush timer alone. It stays on for that, slowly, and no promise rests on it.
 //!
