@@ -21,7 +21,7 @@ async fn a_card_appears_without_reloading_and_is_edited_in_place_with_focus_kept
 
     world.show("INC-7", 1, full_card()).await;
     browser.until("document.querySelector('#messages .card h2')?.textContent.includes('answer nothing')").await;
-    browser.until("document.querySelector('nav .count b').textContent === '1'").await;
+    browser.until("document.querySelector('nav [aria-current] .count b').textContent === '1'").await;
     browser.until("document.title.startsWith('(1) #orders')").await;
     browser.until("/4 min ago/.test(document.querySelector('.card time').textContent)").await;
     browser.picture("card").await;
@@ -40,7 +40,7 @@ async fn a_card_appears_without_reloading_and_is_edited_in_place_with_focus_kept
 
     world.show("INC-7", 3, healed_card()).await;
     browser.until("document.querySelector('.card.over')").await;
-    browser.until("document.querySelector('nav .count').hidden").await;
+    browser.until("document.querySelector('nav [aria-current] .count').hidden").await;
     browser.picture("healed").await;
     assert_eq!(browser.eval("window.sameDocument").await, json!(true), "the page was not loaded again");
 
