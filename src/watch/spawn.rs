@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 
 use super::options::ProcessOptions;
 
+/// Variables of Mayday's own environment that a child gets; the configured ones come on top.
+const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+
 type Order = (Command, oneshot::Sender<io::Result<Child>>);
 
 /// The thread that starts children. Dropping it ends the thread, and with it (see above) what it started.
@@ -60,6 +63,9 @@ impl Starter {
         };
         command
             .args(&options.args)
+            // Mayday's own environment holds its secrets (`${NAME}` in the configuration): none of it is handed on.
+            .env_clear()
+            .envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(&options.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

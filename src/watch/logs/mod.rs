@@ -2,11 +2,14 @@
 //!
 //! Mayday is not a log store: what it keeps is enough to say what changed around an incident. When the bound is reached
 //! the oldest lines go, and an answer says that it does not reach back further (`truncated`).
+//!
+//! Architecture Invariant: secrets are taken out where a line enters ([`Tails::take`]); no reader has to think of it.
 
 mod file;
 mod line;
 mod ring;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +18,7 @@ pub(in crate::watch) use file::Lines;
 pub use line::is_error;
 
 use super::options::LogOptions;
+use crate::core::redact::redact;
 use crate::core::{BoxFuture, SharedClock, Timestamp};
 use crate::source::{Error, LogLine, LogPage, LogQuery, Logs};
 use ring::Ring;
@@ -62,6 +66,12 @@ impl Tails {
         let facts = line::facts(text, now);
         // Control characters (colours) would travel into cards and terminals.
         let text = line::plain(text, cut);
+        // Here, once: what is kept is read by chats, rules, evidence and playbooks alike.
+        let clean = match redact(&text) {
+            Cow::Owned(clean) => Some(clean),
+            Cow::Borrowed(_) => None,
+        };
+        let text = clean.map_or(text, String::into_boxed_str);
         let mut rings = self.rings();
         if !rings.contains_key(service) {
             if rings.len() >= MOST_SERVICES {
@@ -194,6 +204,28 @@ mod tests {
         assert!(page.truncated && page.total < 80 && page.total > 20, "{}", page.total);
         assert!(page.lines.last().unwrap().text.as_data().starts_with("line 999 "));
         assert!(!tails.search(&ask(990, 2_000, &[], 10)).await.unwrap().truncated);
+    }
+
+    #[tokio::test]
+    async fn secrets_in_lines_are_gone_before_anyone_can_search_them() {
+        let tails = Tails::new(&LogOptions::default(), Arc::new(ManualClock::at(at(0))));
+        // Put together at run time, so that no scanner of the repository takes it for a real one.
+        let jwt = ["eyJhbGciOiJIUzI1NiJ9", ".eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"].concat();
+        tails.take("order", b"ERROR login failed password=hunter2secret user=ana", None);
+        tails.take("order", format!("{{\"level\":\"error\",\"msg\":\"got {jwt}\"}}").as_bytes(), None);
+        tails.take("order", b"ERROR \x1b[31mpass\x1b[0mword=hunter2secret", None);
+        let page = tails.search(&ask(-1, 1, &[], 5)).await.unwrap();
+        let lines: Vec<&str> = page.lines.iter().map(|line| line.text.as_data()).collect();
+        assert_eq!(
+            lines,
+            [
+                "ERROR login failed password=[redacted] user=ana",
+                "{\"level\":\"error\",\"msg\":\"got [redacted]\"}",
+                "ERROR password=[redacted]",
+            ]
+        );
+        assert_eq!(page.errors, 3, "what a line says about itself is read all the same");
+        assert_eq!(tails.count("order", at(-1), at(1), &["hunter2secret".to_owned()]), 0);
     }
 
     #[tokio::test]
