@@ -111,7 +111,7 @@ impl Health {
     }
 }
 
-/// The store answers a read.
+/// The store answers a read, and takes commits as far as it knows itself.
 pub struct StoreCheck(pub SharedStore);
 
 /// A read that takes longer is slow.
@@ -124,6 +124,9 @@ impl Check for StoreCheck {
 
     fn check(&self) -> BoxFuture<'_, Part> {
         Box::pin(async move {
+            if let Some(why) = self.0.failed() {
+                return Part::new(self.name(), State::Down, say::store_failed(&why));
+            }
             let began = Instant::now();
             match self.0.read(&Key::of(["lease", &Shard(0).key()])).await {
                 Err(error) => Part::new(self.name(), State::Down, say::store_down(&error.to_string())),
@@ -288,6 +291,38 @@ mod tests {
         assert_eq!((report.state, report.is_up()), (State::Degraded, true));
         let report = health(vec![part("a", State::Down), part("b", State::Degraded)]).report().await;
         assert_eq!((report.state, report.is_up(), report.parts.len()), (State::Down, false, 2));
+    }
+
+    /// Reads work, and nothing is taken any more.
+    struct Full(SharedStore);
+
+    impl crate::store::Store for Full {
+        fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<crate::store::Entry>, crate::store::Error>> {
+            self.0.read(key)
+        }
+        fn scan<'a>(
+            &'a self,
+            range: &'a Range,
+        ) -> BoxFuture<'a, Result<Vec<crate::store::Entry>, crate::store::Error>> {
+            self.0.scan(range)
+        }
+        fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<crate::store::Revision, crate::store::Error>> {
+            self.0.commit(batch)
+        }
+        fn failed(&self) -> Option<String> {
+            Some("no space left on device".to_owned())
+        }
+        fn watch(&self, prefix: &Key) -> crate::store::Watch {
+            self.0.watch(prefix)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_takes_no_more_commits_is_down_though_it_still_reads() {
+        assert_eq!(StoreCheck(Memory::shared()).check().await.state, State::Well);
+        let part = StoreCheck(Arc::new(Full(Memory::shared()))).check().await;
+        assert_eq!(part.state, State::Down);
+        assert!(part.says.contains("no space left on device"), "{}", part.says);
     }
 
     #[tokio::test]

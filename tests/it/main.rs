@@ -25,6 +25,7 @@ mod power_cut;
 mod samples;
 mod shop;
 mod store_conformance;
+mod store_full;
 mod store_sigkill;
 mod watch;
 mod web_world;

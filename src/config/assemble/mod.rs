@@ -83,6 +83,9 @@ pub enum Error {
     /// A loop ended by itself.
     #[error("{0} ended by itself; see the log, and start again")]
     Ended(&'static str),
+    /// The store failed while the bot ran.
+    #[error("the store takes no more commits: {0}; look at the disk, and start again")]
+    StoreFailed(String),
 }
 
 /// A bot that runs.
@@ -95,6 +98,7 @@ pub struct Bot {
     listener: Stopper,
     loops: Stopper,
     tasks: JoinSet<&'static str>,
+    store: SharedStore,
     took: Duration,
 }
 
@@ -165,6 +169,7 @@ impl Bot {
                 runs: runs.clone(),
                 triggers: library.clone(),
                 explains: Arc::new(diagnosis),
+                channel: crate::chat::ChannelId::web(config.incidents.default_channel.clone()),
             },
             config.heal.clone(),
             leases.clone(),
@@ -216,7 +221,7 @@ impl Bot {
         let url = listener.url();
         let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog, config.incidents);
         let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
-        let outbox = Outbox::new(delivery, store, clock.clone());
+        let outbox = Outbox::new(delivery, store.clone(), clock.clone());
         run(&mut tasks, "the incident loop", incident.run(stop.clone()));
         run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
         run(&mut tasks, "own eyes", watch.run(stop.clone()));
@@ -239,6 +244,7 @@ impl Bot {
             listener: listener_stopper,
             loops,
             tasks,
+            store,
             took,
         })
     }
@@ -274,11 +280,12 @@ impl Bot {
     /// loops, which finish what they have begun.
     ///
     /// # Errors
-    /// [`Error::Ended`]: a loop ended that should not have.
+    /// [`Error::Ended`]: a loop ended that should not have. [`Error::StoreFailed`]: nothing can be stored before a restart.
     pub async fn until(mut self, asked: impl Future<Output = ()>) -> Result<(), Error> {
         let early = tokio::select! {
             () = asked => None,
-            Some(ended) = self.tasks.join_next() => Some(ended.unwrap_or("a loop")),
+            Some(ended) = self.tasks.join_next() => Some(Error::Ended(ended.unwrap_or("a loop"))),
+            why = store_fails(&self.store) => Some(Error::StoreFailed(why)),
         };
         self.listener.stop();
         // The listener says goodbye to its connections within its own time; requests under way still need the loops.
@@ -292,7 +299,17 @@ impl Bot {
             self.tasks.abort_all();
         }
         self.token.remove(&self.data);
-        early.map_or(Ok(()), |name| Err(Error::Ended(name)))
+        early.map_or(Ok(()), Err)
+    }
+}
+
+/// Ends when the store has failed for good: only a restart helps then, so the process must end for whoever restarts it.
+async fn store_fails(store: &SharedStore) -> String {
+    loop {
+        if let Some(why) = store.failed() {
+            return why;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -22,6 +22,12 @@ pub fn store_down(why: &str) -> String {
     format!("does not answer: {why}; alerts are refused until it does, and their senders try again")
 }
 
+/// The store takes nothing any more.
+#[must_use]
+pub fn store_failed(why: &str) -> String {
+    format!("takes no more commits: {why}; look at the disk (is it full?) and start Mayday again")
+}
+
 /// No answer in time.
 #[must_use]
 pub fn no_answer(after: Duration) -> String {

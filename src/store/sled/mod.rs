@@ -25,7 +25,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -76,7 +76,8 @@ impl Default for Options {
 pub fn open(path: &Path, options: &Options) -> Result<SharedStore, Error> {
     let db = disk::open(path, options)?;
     let disk = disk::Disk::new(path)?;
-    let shared = Arc::new(Shared { tree: db, visible: RwLock::new(()), watchers: Mutex::default() });
+    let shared =
+        Arc::new(Shared { tree: db, visible: RwLock::new(()), watchers: Mutex::default(), failed: OnceLock::new() });
     let (requests, receiver) = mpsc::channel(options.queue.max(1));
     let writer = Writer::new(shared.clone(), disk, receiver, options)?;
     let thread = std::thread::Builder::new()
@@ -108,6 +109,8 @@ struct Shared {
     visible: RwLock<()>,
     /// A plain lock: held for map look-ups only.
     watchers: Mutex<HashMap<String, watch::Sender<Revision>>>,
+    /// Why the writer takes nothing any more.
+    failed: OnceLock<String>,
 }
 
 impl Shared {
@@ -208,6 +211,13 @@ impl Store for Embedded {
             requests.send(Request { batch, bytes, done }).await.map_err(|_| closed())?;
             answer.await.map_err(|_| closed())?
         })
+    }
+
+    fn failed(&self) -> Option<String> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = thread.as_ref().is_some_and(std::thread::JoinHandle::is_finished);
+        let ended = || ended.then(|| "its writer has ended with a panic".to_owned());
+        self.shared.failed.get().cloned().or_else(ended)
     }
 
     fn watch(&self, prefix: &Key) -> Watch {

@@ -159,6 +159,8 @@ impl Writer {
             metrics::counter!("mayday_store_failures_total").increment(1);
             let error = Error::Unavailable(format!("an earlier write failed, start Mayday again: {error}"));
             self.failed = Some(error.clone());
+            // The writer fails once only.
+            let _ = self.shared.failed.set(error.to_string());
             for (done, _) in group.answers {
                 let _ = done.send(Err(error.clone()));
             }
