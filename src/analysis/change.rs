@@ -94,6 +94,22 @@ pub fn change_point(points: &[(Timestamp, f64)], noise_floor: f64) -> Option<Cha
     Some(Change { at: points[index].0, index, before, after, score })
 }
 
+/// The strongest change of level that happened at `from` or later. A change before that only splits the series: what
+/// comes after it is searched again, so that a strong old change does not hide a weaker new one.
+#[must_use]
+pub fn change_since(points: &[(Timestamp, f64)], noise_floor: f64, from: Timestamp) -> Option<Change> {
+    let mut start = 0;
+    loop {
+        let mut change = change_point(&points[start..], noise_floor)?;
+        change.index += start;
+        if change.at >= from {
+            return Some(change);
+        }
+        // At least 4 points lie before a change, so each round has less to search.
+        start = change.index;
+    }
+}
+
 /// The middle value; 0 for none.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
@@ -184,6 +200,18 @@ mod tests {
         let change = change_point(&series(&values), 0.5).unwrap();
         assert_eq!((change.index, change.before, change.after), (40, 22.0, 96.0));
         assert!(change.is_rise() && change.score > 10.0);
+    }
+
+    #[test]
+    fn an_old_change_does_not_hide_a_new_one() {
+        let mut values = vec![1000.0; 20];
+        values.extend(vec![10.0; 30]);
+        values.extend([60.0, 61.0, 60.0, 61.0]);
+        let points = series(&values);
+        assert_eq!(change_point(&points, 0.5).unwrap().index, 20);
+        let change = change_since(&points, 0.5, points[45].0).unwrap();
+        assert_eq!((change.index, change.at, change.before), (50, points[50].0, 10.0));
+        assert_eq!(change_since(&points, 0.5, points[52].0), None);
     }
 
     #[test]

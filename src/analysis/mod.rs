@@ -4,6 +4,6 @@ pub mod change;
 pub mod finding;
 pub mod templates;
 
-pub use change::{Change, change_point};
+pub use change::{Change, change_point, change_since};
 pub use finding::{Evidence, EvidenceId, FaultKind, Finding, Outcome};
 pub use templates::{Comparison, Miner, TemplateChange};

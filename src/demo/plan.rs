@@ -121,7 +121,7 @@ fn rules() -> Vec<Value> {
         json!({
             "id": "latency", "alert_name": "Service_Latency_Exceeded", "severity": "Critical",
             "expr": latency, "threshold": 500, "unit": "ms", "for": "20s",
-            "description": "{{ service }}: answers take {{ value | round }} ms, more than {{ threshold }} ms",
+            "description": "{{ service }}: answers take {{ value | amount('ms') }}, more than {{ threshold | amount('ms') }}",
         }),
         json!({
             "id": "cpu", "alert_name": "High_CPU_Usage", "severity": "Critical",

@@ -147,7 +147,7 @@ async fn within<T>(
 ) -> Asked<T> {
     match tokio::time::timeout(limit, answer).await {
         Err(_) | Ok(Err(source::Error::Timeout(_))) => Asked::Timeout,
-        Ok(Err(error)) => Asked::Failed(error.to_string()),
+        Ok(Err(error)) => Asked::Failed(super::observe::outside(&error.to_string())),
         Ok(Ok(data)) if empty(&data) => Asked::Empty,
         Ok(Ok(data)) => Asked::Data(data),
     }

@@ -137,9 +137,9 @@ impl Diagnosis {
         let scope = scope::around(&self.catalog, &subject.service, self.options.services);
         let window = gather::window(subject, self.clock.now(), self.options.look_back.0);
         let seen = gather::all(&self.sources, &scope, &window, &self.options).await;
-        let mut observed = observe::all(&seen, &scope, &window);
+        let observed = observe::all(&seen, &scope, &window);
         let mut not_seen = scope.not_seen.clone();
-        not_seen.append(&mut observed.not_seen);
+        not_seen.extend(observed.unseen());
         not_seen.push(say::no_such_sources());
         let verdicts = rank::verdicts(&observed, &scope);
         let (findings, evidence) = rank::cite(&verdicts, observed.evidence.clone());

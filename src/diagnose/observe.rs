@@ -2,13 +2,17 @@
 //!
 //! A clue is one fact that speaks for a fault, with a weight from 0 to 1: how often such a fact, alone, means that this
 //! service is at fault. The weights are judgement, written down in one place ([`weight`]) so that they can be argued with.
+//!
+//! Text from outside: what a log line says stands only in an evidence's samples ([`Tainted`]), never in a sentence;
+//! what an error answer says is redacted, cut and put in parentheses ([`outside`]).
 
 use super::gather::{Asked, Seen, Window};
 use super::ports::HealthAnswer;
 use super::scope::Scope;
 use super::signal::{self, Signal};
-use crate::analysis::{Change, Comparison, Evidence, EvidenceId, FaultKind, Outcome, TemplateChange, change_point};
+use crate::analysis::{Change, Comparison, Evidence, EvidenceId, FaultKind, Outcome, TemplateChange, change_since};
 use crate::core::message::diagnose as say;
+use crate::core::redact::redact;
 use crate::core::{Tainted, Timestamp, text};
 use crate::source::{LogPage, Series};
 use crate::watch::logs::is_error;
@@ -53,6 +57,8 @@ const TEMPLATES: usize = 3;
 pub(super) enum Nature {
     /// Found in the service itself: its process, its disk, its CPU.
     Cause,
+    /// It answers nothing: a cause, unless something it calls is silent or gone too, for which it then waits.
+    Silence,
     /// May as well come from something it calls.
     Symptom,
 }
@@ -85,9 +91,42 @@ pub(super) struct Observed {
     pub evidence: Vec<Evidence>,
     pub clues: Vec<Clue>,
     pub moved: Vec<Moved>,
-    pub not_seen: Vec<String>,
+    /// What could not be seen, each reason once, with the services it holds for.
+    not_seen: Vec<(Unseen, Vec<String>)>,
     /// Services of which a source was slow or broken: conclusions about them are less sure.
     pub half_seen: Vec<String>,
+}
+
+/// Why something of a service could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unseen {
+    TooSlow { source: String },
+    Failed { source: String, why: String },
+    Nothing { source: String },
+    NoComparison,
+}
+
+impl Observed {
+    fn not_seen(&mut self, reason: Unseen, service: &str) {
+        match self.not_seen.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, services)) => services.push(service.to_owned()),
+            None => self.not_seen.push((reason, vec![service.to_owned()])),
+        }
+    }
+
+    /// What could not be seen, in words: one sentence for each reason.
+    pub(super) fn unseen(&self) -> Vec<String> {
+        let sentence = |(reason, services): &(Unseen, Vec<String>)| {
+            let services: Vec<&str> = services.iter().map(String::as_str).collect();
+            match reason {
+                Unseen::TooSlow { source } => say::all_too_slow(source, &services),
+                Unseen::Failed { source, why } => say::all_failed(source, why, &services),
+                Unseen::Nothing { source } => say::all_nothing(source, &services),
+                Unseen::NoComparison => say::no_comparison(&services),
+            }
+        };
+        self.not_seen.iter().map(sentence).collect()
+    }
 }
 
 pub(super) fn all(seen: &[Seen], scope: &Scope, window: &Window) -> Observed {
@@ -153,7 +192,7 @@ impl Eye<'_> {
                     self.clue(FaultKind::Crash, Nature::Cause, weight::ENDED, Some(exit.at), says, evidence);
                 }
                 State::Failed { why } if self.window.lasts => {
-                    let says = say::not_started(self.service, &process.name, why);
+                    let says = say::not_started(self.service, &process.name, &outside(why));
                     let evidence = self.fact("process table", &query, says.clone());
                     self.clue(FaultKind::Crash, Nature::Cause, weight::ENDED, None, says, evidence);
                 }
@@ -175,7 +214,8 @@ impl Eye<'_> {
             if self.window.lasts && held == Some(1.0) && process.pid().is_some() {
                 let says = say::held(self.service, &process.name);
                 let evidence = self.fact("own metrics", "process_stopped", says.clone());
-                self.clue(FaultKind::Crash, Nature::Cause, weight::HANGS, None, says, evidence);
+                // It lives and takes no work: the caller sees the same as of one that is overrun.
+                self.clue(FaultKind::Saturation, Nature::Cause, weight::HANGS, None, says, evidence);
             }
         }
     }
@@ -194,6 +234,7 @@ impl Eye<'_> {
                     self.fact("health check", &query, say::well(self.service, *took));
                 }
                 HealthAnswer::Unwell(why) => {
+                    let why = &outside(why);
                     let says = say::unwell(self.service, why);
                     let evidence = self.evidence(
                         "health check",
@@ -207,10 +248,11 @@ impl Eye<'_> {
                 HealthAnswer::Silent => {
                     let says = say::hangs(self.service, since, pid);
                     let evidence = self.evidence("health check", &query, Outcome::Timeout, says.clone(), Vec::new());
-                    self.clue(FaultKind::Crash, Nature::Cause, weight::HANGS, since, says, evidence);
+                    self.clue(silent_kind(ended), Nature::Silence, weight::HANGS, since, says, evidence);
                     told = true;
                 }
                 HealthAnswer::Unreachable(why) => {
+                    let why = &outside(why);
                     let says = say::unreachable(self.service, since, why);
                     let evidence = self.evidence(
                         "health check",
@@ -221,7 +263,7 @@ impl Eye<'_> {
                     );
                     // That nobody listens follows from the process having ended; it supports that, and adds nothing.
                     let weight = if ended { 0.3 } else { weight::UNREACHABLE };
-                    self.clue(FaultKind::Crash, Nature::Cause, weight, since, says, evidence);
+                    self.clue(unreachable_kind(pid, why), Nature::Cause, weight, since, says, evidence);
                     told = true;
                 }
             }
@@ -232,18 +274,23 @@ impl Eye<'_> {
         let well = matches!(seen.health, Some((_, HealthAnswer::Well(_))));
         for target in &seen.targets {
             let query = format!("GET {}", target.url);
-            let (says, outcome, weight) = match &target.answer {
+            let (says, outcome, kind, nature, weight) = match &target.answer {
                 Some(Answer::Silent(_)) => {
-                    (say::hangs(self.service, target.since, pid), Outcome::Timeout, weight::HANGS)
+                    let says = say::hangs(self.service, target.since, pid);
+                    (says, Outcome::Timeout, silent_kind(ended), Nature::Silence, weight::HANGS)
                 }
                 Some(Answer::Unreachable(why)) => {
+                    let why = outside(why);
                     let weight = if ended { 0.3 } else { weight::UNREACHABLE };
-                    (say::unreachable(self.service, target.since, why), Outcome::Failed { why: why.clone() }, weight)
+                    let says = say::unreachable(self.service, target.since, &why);
+                    let kind = unreachable_kind(pid, &why);
+                    (says, Outcome::Failed { why }, kind, Nature::Cause, weight)
                 }
                 Some(Answer::Unreadable(why)) => {
-                    let says = say::failed(self.service, "its metrics page", why);
-                    self.evidence("scrape", &query, Outcome::Failed { why: why.clone() }, says.clone(), Vec::new());
-                    self.observed.not_seen.push(says);
+                    let why = outside(why);
+                    let says = say::failed(self.service, "its metrics page", &why);
+                    self.evidence("scrape", &query, Outcome::Failed { why: why.clone() }, says, Vec::new());
+                    self.observed.not_seen(Unseen::Failed { source: "the metrics page".to_owned(), why }, self.service);
                     continue;
                 }
                 Some(Answer::Up) | None => continue,
@@ -251,7 +298,7 @@ impl Eye<'_> {
             let evidence = self.evidence("scrape", &query, outcome, says.clone(), Vec::new());
             // A health check that is fine right now outweighs a page that failed a moment ago.
             if !told && !well {
-                self.clue(FaultKind::Crash, Nature::Cause, weight, target.since, says, evidence);
+                self.clue(kind, nature, weight, target.since, says, evidence);
                 told = true;
             }
         }
@@ -266,8 +313,8 @@ impl Eye<'_> {
         let mut best: Vec<Moved> = Vec::new();
         for signal in signal::signals(series, self.window.step) {
             let full = signal.full.filter(|_| self.window.lasts).zip(signal.points.last().map(|(_, value)| *value));
-            let change = change_point(&signal.points, signal.noise);
-            let change = change.filter(|change| change.is_rise() && change.at >= self.window.since - EARLY);
+            let change = change_since(&signal.points, signal.noise, self.window.since - EARLY);
+            let change = change.filter(Change::is_rise);
             if let Some(change) = change {
                 // Two metrics of one kind tell one story: the clearer one tells it.
                 match best.iter_mut().find(|other| other.signal.kind == signal.kind) {
@@ -313,7 +360,7 @@ impl Eye<'_> {
         }
         let comparable = earlier > 0;
         if !comparable {
-            self.observed.not_seen.push(say::no_comparison(self.service));
+            self.observed.not_seen(Unseen::NoComparison, self.service);
         }
         let mut telling: Vec<(f64, TemplateChange)> = comparison
             .changes()
@@ -322,38 +369,45 @@ impl Eye<'_> {
             .collect();
         telling.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.first_at.cmp(&other.1.first_at)));
         for (weight, change) in telling.into_iter().take(TEMPLATES) {
-            let template = text::capped(&without_stamp(&change.template), 160);
-            let says = if change.is_new() {
-                say::new_lines(self.service, &template, change.during, change.first_at)
-            } else {
-                say::more_lines(self.service, &template, change.during, change.before)
-            };
-            let outcome = Outcome::Data { rows: change.during, truncated: page.truncated };
-            let sample = vec![Tainted::new(text::capped(&change.sample, 400))];
-            let evidence = self.evidence("own logs", &query, outcome, says.clone(), sample);
-            self.clue(FaultKind::Error, Nature::Symptom, weight, Some(change.first_at), says, evidence);
             let others =
                 scope.services.iter().map(|service| service.name.as_str()).filter(|name| *name != self.service);
-            let named =
-                others.filter(|name| names(&change.sample, name)).max_by_key(|name| name.len()).map(str::to_owned);
+            let named = others.filter(|name| names(&change.sample, name)).max_by_key(|name| name.len());
+            let level = if change.errors > 0 { "error " } else { "" };
+            // Names and counts only: what a log says is text from outside, and stays in the samples, which are tainted.
+            let says = if change.is_new() {
+                say::new_lines(self.service, level, change.during, change.first_at, named)
+            } else {
+                say::more_lines(self.service, level, (change.during, change.before), named)
+            };
+            let outcome = Outcome::Data { rows: change.during, truncated: page.truncated };
+            let sample = text::capped(&change.sample, 400);
+            let template = text::capped(&without_stamp(&change.template), 160);
+            let samples = [sample, template].map(Tainted::new).to_vec();
+            let evidence = self.evidence("own logs", &query, outcome, says.clone(), samples);
+            self.clue(FaultKind::Error, Nature::Symptom, weight, Some(change.first_at), says, evidence);
             if let Some(clue) = self.observed.clues.last_mut() {
-                clue.names = named;
+                clue.names = named.map(str::to_owned);
             }
         }
     }
 
     /// A source that gave nothing: evidence of its own kind, and a sentence.
     fn unseen(&mut self, source: &str, query: &str, outcome: &Outcome) {
-        let says = match outcome {
-            Outcome::Timeout => say::too_slow(self.service, source),
-            Outcome::Failed { why } => say::failed(self.service, source, why),
-            Outcome::Empty | Outcome::Data { .. } => say::nothing(self.service, source),
+        let (source_name, outcome) = (source.to_owned(), outcome.clone());
+        let (says, reason) = match &outcome {
+            Outcome::Timeout => (say::too_slow(self.service, source), Unseen::TooSlow { source: source_name }),
+            Outcome::Failed { why } => {
+                (say::failed(self.service, source, why), Unseen::Failed { source: source_name, why: why.clone() })
+            }
+            Outcome::Empty | Outcome::Data { .. } => {
+                (say::nothing(self.service, source), Unseen::Nothing { source: source_name })
+            }
         };
         if !matches!(outcome, Outcome::Empty) {
             self.observed.half_seen.push(self.service.to_owned());
         }
-        self.evidence(source, query, outcome.clone(), says.clone(), Vec::new());
-        self.observed.not_seen.push(says);
+        self.evidence(source, query, outcome, says, Vec::new());
+        self.observed.not_seen(reason, self.service);
     }
 }
 
@@ -424,6 +478,22 @@ fn named_only(observed: &mut Observed, seen: &[Seen]) {
             names: None,
         });
     }
+}
+
+/// Alive but silent: it has more to do than it gets done. Gone, if its process is known to have ended.
+fn silent_kind(ended: bool) -> FaultKind {
+    if ended { FaultKind::Crash } else { FaultKind::Saturation }
+}
+
+/// Nobody listens: gone, unless its process is known to live or the way to it is what failed.
+fn unreachable_kind(pid: Option<u32>, why: &str) -> FaultKind {
+    if pid.is_none() && why.to_lowercase().contains("refused") { FaultKind::Crash } else { FaultKind::Network }
+}
+
+/// What someone else's program answered, fit for a sentence: without secrets and control characters, and short.
+pub(super) fn outside(words: &str) -> String {
+    let plain: String = words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    text::capped(&redact(&plain), 160)
 }
 
 /// Whether a line names a service, as a word of its own.

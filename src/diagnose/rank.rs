@@ -61,6 +61,9 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (service, clues) in &by_service {
         let root = roots.of(service, &mut BTreeSet::new());
+        // Two that explain each other (they call each other) explain nothing: then each stands for itself.
+        let circle = root != *service && roots.of(&root, &mut BTreeSet::new()) == *service;
+        let root = if circle { (*service).to_owned() } else { root };
         let half_seen = observed.half_seen.iter().any(|other| other == service);
         let sure = |score: f64| (score * if half_seen { 0.8 } else { 1.0 }).min(MOST_SURE);
         let mut evidence: Vec<usize> = Vec::new();
@@ -81,7 +84,7 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
             let doubt = (1.0 - own[service]) * (1.0 - CALLER).powi(i32::try_from(callers.len()).unwrap_or(1));
             let says = match callers.len() {
                 0 => best.says.clone(),
-                callers => say::callers_wait(&best.says, callers as u64),
+                _ => say::callers_wait(&best.says, &callers),
             };
             Verdict { service: (*service).to_owned(), kind: best.kind, score: sure(1.0 - doubt), says, evidence, onset }
         } else {
@@ -113,7 +116,7 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
 /// The clue that names the fault: a cause if one weighs at least two thirds of the best.
 fn best_clue<'a>(clues: &[&'a Clue]) -> &'a Clue {
     let first = clues[0];
-    let cause = clues.iter().find(|clue| clue.nature == Nature::Cause && clue.weight >= first.weight * 0.66);
+    let cause = clues.iter().find(|clue| clue.nature != Nature::Symptom && clue.weight >= first.weight * 0.66);
     cause.copied().unwrap_or(first)
 }
 
@@ -130,15 +133,13 @@ struct Roots<'a> {
 
 impl Roots<'_> {
     /// The service that explains this one's trouble: itself, if it has a cause of its own, else the faultiest root of
-    /// what it calls. `seen` ends circles of calls.
+    /// what it calls. Silence is explained only by one that is silent, held or gone. `seen` ends circles of calls.
     fn of(&self, service: &str, seen: &mut BTreeSet<String>) -> String {
         seen.insert(service.to_owned());
-        let clues = self.by_service.get(service);
-        let caused =
-            clues.is_some_and(|clues| clues.iter().any(|clue| clue.nature == Nature::Cause && clue.weight >= 0.5));
-        if caused {
+        if self.shows(service, |clue| clue.nature == Nature::Cause) {
             return service.to_owned();
         }
+        let silent = self.shows(service, |clue| clue.nature == Nature::Silence);
         let mut best: Option<(f64, String)> = None;
         for called in self.scope.called_by(service) {
             if seen.contains(called) {
@@ -146,12 +147,28 @@ impl Roots<'_> {
             }
             let root = self.of(called, seen);
             let score = self.own.get(root.as_str()).copied().unwrap_or(0.0);
+            if silent && !self.shows(&root, takes_no_work) {
+                continue;
+            }
             if score >= FAULTY && best.as_ref().is_none_or(|(most, _)| score > *most) {
                 best = Some((score, root));
             }
         }
         best.map_or_else(|| service.to_owned(), |(_, root)| root)
     }
+
+    /// Whether a clue of the service that weighs enough is of this sort.
+    fn shows(&self, service: &str, sort: impl Fn(&Clue) -> bool) -> bool {
+        let clues = self.by_service.get(service);
+        clues.is_some_and(|clues| clues.iter().any(|clue| clue.weight >= 0.5 && sort(clue)))
+    }
+}
+
+/// What can keep a caller waiting without an answer: silence, a process that is held or gone.
+fn takes_no_work(clue: &Clue) -> bool {
+    let own = clue.nature == Nature::Cause;
+    clue.nature == Nature::Silence
+        || own && matches!(clue.kind, FaultKind::Crash | FaultKind::Saturation | FaultKind::Network)
 }
 
 /// Findings that cite evidence by its id; the evidence cited comes first, numbered in the order it is read. Each piece

@@ -135,7 +135,7 @@ pub struct ProcessOptions {
     /// Its arguments.
     #[serde(default)]
     pub args: Vec<String>,
-    /// Variables added to Mayday's own environment.
+    /// Its environment, beside PATH, HOME, LANG, TZ and TMPDIR, which it gets from Mayday. Nothing else is handed on.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Where it starts; Mayday's own folder when missing.

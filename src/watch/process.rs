@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin};
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::logs::{Lines, Tails};
 use super::options::ProcessOptions;
-use super::spawn::Starter;
+use super::spawn::{Starter, group_lives};
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
 
@@ -318,8 +319,9 @@ impl Keeper {
                 }
                 // A future of a missing child is made but never polled: the condition stands first.
                 exit = wait(&mut child), if child.is_some() => {
-                    child = None;
+                    let group = child.take().and_then(|life| life.group);
                     let ran = self.ended(exit, false);
+                    self.sweep(group).await;
                     if self.options.restart_on_exit {
                         backoff = if ran > self.options.backoff_limit.0 { self.options.backoff.0 } else { backoff };
                         again = Some(self.clock.now() + backoff);
@@ -403,7 +405,7 @@ impl Keeper {
                     status.started_at = Some(at);
                 });
                 let stdin = child.stdin.take();
-                Ok(Life { child, stdin })
+                Ok(Life { child, stdin, group: (pid != 0).then_some(pid) })
             }
             Err(error) => {
                 let why = error.to_string();
@@ -416,22 +418,37 @@ impl Keeper {
 
     /// SIGTERM, and after the grace time SIGKILL, which a stopped (SIGSTOP) process heeds as well.
     async fn end(&mut self, life: Life) {
-        let Life { mut child, stdin } = life;
+        let Life { mut child, stdin, group } = life;
         // Programs that watch their stdin end by that alone.
         drop(stdin);
-        if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
-            // Gone already: then there is nothing to signal.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        signal_group(group, Signal::TERM);
         let exit = match tokio::time::timeout(self.options.grace.0, child.wait()).await {
             Ok(exit) => exit,
             Err(_) => {
                 tracing::warn!(process = self.options.name, grace = %self.options.grace, "process did not end in time, it is killed");
+                signal_group(group, Signal::KILL);
                 let _ = child.start_kill();
                 child.wait().await
             }
         };
         self.ended(exit, true);
+        self.sweep(group).await;
+    }
+
+    /// Ends what an ended process has started and left behind: SIGTERM, and after the grace time SIGKILL. What has put
+    /// itself into another group (daemons do) is not ours to end.
+    async fn sweep(&self, group: Option<u32>) {
+        let Some(group) = group.filter(|group| group_lives(*group)) else { return };
+        tracing::info!(process = self.options.name, group, "the process left others behind, they are ended");
+        signal_group(Some(group), Signal::TERM);
+        let gone = async {
+            while group_lives(group) {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        };
+        if tokio::time::timeout(self.options.grace.0, gone).await.is_err() {
+            signal_group(Some(group), Signal::KILL);
+        }
     }
 
     /// Notes an end; returns how long the process had run.
@@ -463,6 +480,16 @@ impl Keeper {
 struct Life {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Its process group: the id it was started with, which the child itself no longer tells once it has ended.
+    group: Option<u32>,
+}
+
+/// A group that is gone already needs no signal.
+fn signal_group(group: Option<u32>, signal: Signal) {
+    let group = group.and_then(|group| i32::try_from(group).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
 }
 
 enum Stream {

@@ -3,7 +3,8 @@
 //! Two ropes: the child's stdin is a pipe whose end closes when Mayday is gone (programs that watch it end themselves),
 //! and the program is started under `setpriv --pdeathsig KILL` (util-linux) where that exists, so that the kernel kills
 //! it. The kernel looks at the *thread* that started the child, so all children are started by one thread that lives as
-//! long as its [`Starter`].
+//! long as its [`Starter`]. The rope holds the program itself; what it starts in turn ends when Mayday ends it in order
+//! (its process group is signalled), not when Mayday is killed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,8 @@ impl Starter {
             .env_clear()
             .envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(&options.env)
+            // A group of its own, so that what the program starts ends with it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -79,6 +82,22 @@ impl Starter {
         self.orders.send((command, reply)).map_err(|_| gone(()))?;
         started.await.map_err(|_| gone(()))?
     }
+}
+
+/// Whether a process of the group runs. Zombies don't count: where nobody collects orphans they stay for good. Where there
+/// is no `/proc` the answer is no.
+pub(super) fn group_lives(group: u32) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let numbered =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+    entries.flatten().filter(numbered).any(|entry| {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { return false };
+        // The name in parentheses may hold anything; behind the last one: state, parent, group.
+        let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+        let mut fields = rest.split_whitespace();
+        let (state, own) = (fields.next(), fields.nth(1));
+        own.and_then(|own| own.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
+    })
 }
 
 /// `setpriv` from PATH, if it knows `--pdeathsig` (busybox's does not).

@@ -101,7 +101,7 @@ async fn a_silent_service_below_and_a_crashed_one_beside_are_told_apart_within_s
     let explained = diagnosis.explain_subject(&subject("order-service")).await;
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     let first = &explained.findings[0];
-    assert_eq!((first.component.as_str(), first.kind), ("inventory-service", FaultKind::Crash), "{explained:#?}");
+    assert_eq!((first.component.as_str(), first.kind), ("inventory-service", FaultKind::Saturation), "{explained:#?}");
     assert!(first.says.starts_with("inventory-service: answers nothing since "), "{}", first.says);
     let proof = explained.evidence.iter().find(|piece| piece.id == first.evidence[0]).unwrap();
     assert_eq!((proof.source.as_str(), &proof.outcome), ("health check", &Outcome::Timeout));

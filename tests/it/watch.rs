@@ -201,6 +201,62 @@ async fn a_process_is_started_its_output_read_and_one_order_restarts_it_once() {
 }
 
 #[tokio::test]
+async fn a_process_gets_what_is_configured_and_nothing_else_of_maydays_environment() {
+    let mut process = shell("order", "env; echo done; exec sleep 1000");
+    process["env"] = serde_json::json!({"SHOP_PORT": "8080", "LANG": "C"});
+    let eyes = Eyes::open(serde_json::json!({"host": {"enabled": false}, "processes": [process]}));
+    until("its output", async || eyes.lines("order").await.iter().any(|line| line == "done")).await;
+    // Cargo tells tests about the package; that stands for the tokens in Mayday's own environment.
+    assert!(std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("CARGO")));
+    let lines = eyes.lines("order").await;
+    let allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "SHOP_PORT", "PWD", "OLDPWD", "SHLVL", "_"];
+    for line in lines.iter().filter(|line| *line != "done") {
+        let name = line.split('=').next().unwrap();
+        assert!(allowed.contains(&name), "{name} was handed on");
+    }
+    for wanted in ["SHOP_PORT=8080", "LANG=C"] {
+        assert!(lines.iter().any(|line| line == wanted), "{lines:?}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("PATH=")));
+    eyes.close().await;
+}
+
+/// A zombie that nobody has collected yet is dead.
+fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn what_a_process_has_started_ends_with_it() {
+    let script = "sleep 1000 & echo child $!; wait";
+    let deaf = "sh -c 'trap \"\" TERM; echo child $$; while :; do sleep 1; done' & wait";
+    let leaves = "sleep 1000 & echo child $!; exit 3";
+    let eyes = Eyes::open(serde_json::json!({
+        "host": {"enabled": false},
+        "processes": [shell("order", script), shell("deaf", deaf), shell("leaves", leaves)],
+    }));
+    let children = async |service: &str| -> Vec<String> {
+        let lines = eyes.lines(service).await;
+        lines.iter().filter_map(|line| line.strip_prefix("child ").map(str::to_owned)).collect()
+    };
+    for service in ["order", "deaf", "leaves"] {
+        until("its child", async || !children(service).await.is_empty()).await;
+    }
+    let left = children("leaves").await.remove(0);
+    until("the end of what a crash left behind", async || !runs(&left)).await;
+    for service in ["order", "deaf"] {
+        let child = children(service).await.remove(0);
+        assert!(runs(&child), "{service}");
+        eyes.handle.processes.restart(service, "k").await.unwrap();
+        until("the child's end", async || !runs(&child)).await;
+        until("the next child", async || children(service).await.len() == 2).await;
+    }
+    let second = [children("order").await.remove(1), children("deaf").await.remove(1)];
+    eyes.close().await;
+    until("the end of all", async || !second.iter().any(|child| runs(child))).await;
+}
+
+#[tokio::test]
 async fn a_crash_stays_visible_a_stopped_process_is_still_ended_and_a_missing_program_is_said() {
     let mut again = shell("again", "exit 3");
     again["restart_on_exit"] = true.into();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::watch::number;
+pub use super::watch::amount;
 use crate::core::Timestamp;
 use crate::core::duration::human;
 
@@ -10,18 +10,6 @@ use crate::core::duration::human;
 #[must_use]
 pub fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S UTC").to_string()
-}
-
-/// A value with its unit: `2.1 s` rather than `2100 ms`, `48 %`.
-#[must_use]
-pub fn amount(value: f64, unit: &str) -> String {
-    match unit {
-        "ms" if value >= 1_000.0 => format!("{} s", number(value / 1_000.0)),
-        "MiB" if value >= 1_024.0 => format!("{} GiB", number(value / 1_024.0)),
-        "" => number(value),
-        "/s" => format!("{}/s", number(value)),
-        unit => format!("{} {unit}", number(value)),
-    }
 }
 
 /// `normal is 12 ms`.
@@ -105,28 +93,49 @@ pub fn runs(service: &str, process: &str, pid: u32, since: Option<Timestamp>) ->
     format!("{service}: process {process} runs as pid {pid}{since}")
 }
 
-/// Lines that were never seen before.
+/// Lines of a kind that was never seen before. What they say stands in the evidence's sample: a sentence of ours never
+/// repeats text from outside. `named` is a service of the catalogue.
 #[must_use]
-pub fn new_lines(service: &str, template: &str, count: u64, at: Timestamp) -> String {
-    format!("{service}: {count} new log line{} since {}: “{template}”", plural(count), clock(at))
+pub fn new_lines(service: &str, level: &str, count: u64, at: Timestamp, named: Option<&str>) -> String {
+    format!("{service}: {count} new {level}log line{} of one kind since {}{}", plural(count), clock(at), naming(named))
 }
 
-/// Lines that come more often than before.
+/// Lines of a kind that come more often than before.
 #[must_use]
-pub fn more_lines(service: &str, template: &str, during: u64, before: u64) -> String {
-    format!("{service}: {during} log line{} “{template}”, {before} before that", plural(during))
+pub fn more_lines(service: &str, level: &str, (during, before): (u64, u64), named: Option<&str>) -> String {
+    format!("{service}: {during} {level}log line{} of one kind, {before} before that{}", plural(during), naming(named))
+}
+
+fn naming(named: Option<&str>) -> String {
+    named.map_or_else(String::new, |named| format!(", naming {named}"))
 }
 
 /// Others report errors about a service that shows nothing itself.
 #[must_use]
 pub fn named_by(service: &str, callers: &[String]) -> String {
-    format!("{service}: {} report errors that name it", callers.join(" and "))
+    let names: Vec<&str> = callers.iter().map(String::as_str).collect();
+    let verb = if callers.len() == 1 { "reports" } else { "report" };
+    format!("{service}: {} {verb} errors that name it", listed(&names, 3))
 }
 
-/// Added to a conclusion: who suffers from it.
+/// Added to a conclusion: who suffers from it, up to three by name.
 #[must_use]
-pub fn callers_wait(says: &str, callers: u64) -> String {
-    format!("{says}; {callers} caller{} wait{}", plural(callers), if callers == 1 { "s" } else { "" })
+pub fn callers_wait(says: &str, callers: &[&str]) -> String {
+    format!("{says}; {} wait{} for it", listed(callers, 3), if callers.len() == 1 { "s" } else { "" })
+}
+
+/// `a`, `a and b`, `a, b and 4 more`: at most `most` names.
+fn listed(names: &[&str], most: usize) -> String {
+    let more = format!("{} more", names.len().saturating_sub(most));
+    let mut parts: Vec<&str> = names.iter().take(most).copied().collect();
+    if names.len() > most {
+        parts.push(&more);
+    }
+    match parts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => (*last).to_owned(),
+        None => String::new(),
+    }
 }
 
 /// A service suffers from another.
@@ -154,10 +163,28 @@ pub fn nothing(service: &str, source: &str) -> String {
     format!("{service}: {source} have nothing for this time")
 }
 
-/// A source has nothing from before.
+/// A source did not answer in time, for these services.
 #[must_use]
-pub fn no_comparison(service: &str) -> String {
-    format!("{service}: no log lines from before the incident, so new lines can't be told from usual ones")
+pub fn all_too_slow(source: &str, services: &[&str]) -> String {
+    format!("{} did not answer in time for {}", capital(source), listed(services, 2))
+}
+
+/// A source failed, for these services.
+#[must_use]
+pub fn all_failed(source: &str, why: &str, services: &[&str]) -> String {
+    format!("{} could not be read for {} ({why})", capital(source), listed(services, 2))
+}
+
+/// A source has nothing, for these services.
+#[must_use]
+pub fn all_nothing(source: &str, services: &[&str]) -> String {
+    format!("{} have nothing from this time for {}", capital(source), listed(services, 2))
+}
+
+/// No lines to compare with, for these services.
+#[must_use]
+pub fn no_comparison(services: &[&str]) -> String {
+    format!("No log lines from before the incident for {}", listed(services, 2))
 }
 
 /// The catalogue does not know the service.
@@ -181,16 +208,18 @@ pub fn scope_cut(looked_at: usize) -> String {
 /// Kinds of sources that this installation does not have.
 #[must_use]
 pub fn no_such_sources() -> String {
-    "Traces and deployments: no source is connected".to_owned()
+    "Traces and deployments are not connected".to_owned()
 }
 
 /// A chart's caption.
 #[must_use]
 pub fn caption(what: &str, service: &str, over: Duration) -> String {
-    let mut letters = what.chars();
-    let what: String =
-        letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default();
-    format!("{what} of {service}, last {}", human(over))
+    format!("{} of {service}, last {}", capital(what), human(over))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
 }
 
 fn plural(count: u64) -> &'static str {

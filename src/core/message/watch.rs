@@ -2,26 +2,45 @@
 
 use crate::core::Timestamp;
 
-/// A number as people read it: three significant decimals at most.
+/// A number as people read it: two digits that matter, and whole numbers whole.
 #[must_use]
 pub fn number(value: f64) -> String {
     let digits = match value.abs() {
         100.0.. => 0,
-        10.0..100.0 => 1,
-        0.001..10.0 => 3,
+        1.0..100.0 => 1,
+        0.1..1.0 => 2,
+        0.001..0.1 => 3,
         _ if value == 0.0 => 0,
-        _ => return format!("{value:.2e}"),
+        _ => return format!("{value:.1e}"),
     };
     let text = format!("{value:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// A value with its unit: `2.1 s` rather than `2100 ms`, `48 %`, `2.3/s`.
+#[must_use]
+pub fn amount(value: f64, unit: &str) -> String {
+    match unit {
+        "ms" if value.abs() >= 1_000.0 => format!("{} s", number(value / 1_000.0)),
+        "MiB" if value.abs() >= 1_024.0 => format!("{} GiB", number(value / 1_024.0)),
+        "" => number(value),
+        "/s" => format!("{}/s", number(value)),
+        unit => format!("{} {unit}", number(value)),
+    }
+}
+
 /// An own alert fires.
 #[must_use]
-pub fn alert_fires(service: &str, measures: &str, value: Option<f64>, sign: &str, threshold: f64) -> String {
+pub fn alert_fires(
+    service: &str,
+    measures: &str,
+    value: Option<f64>,
+    (sign, threshold): (&str, f64),
+    unit: &str,
+) -> String {
     let whose = if service.is_empty() { String::new() } else { format!("{service}: ") };
-    let value = value.map_or_else(|| "unknown".to_owned(), number);
-    format!("{whose}{measures} is {value}, the limit is {sign} {}", number(threshold))
+    let value = value.map_or_else(|| "unknown".to_owned(), |value| amount(value, unit));
+    format!("{whose}{measures} is {value}, the limit is {sign} {}", amount(threshold, unit))
 }
 
 /// An own alert fires because its series is gone.
@@ -33,9 +52,9 @@ pub fn no_data(alert_name: &str, service: &str, measures: &str, since: Timestamp
 
 /// An own alert has ended.
 #[must_use]
-pub fn alert_over(alert_name: &str, measures: &str, value: Option<f64>) -> String {
+pub fn alert_over(alert_name: &str, measures: &str, value: Option<f64>, unit: &str) -> String {
     match value {
-        Some(value) => format!("{alert_name} is over: {measures} is {}", number(value)),
+        Some(value) => format!("{alert_name} is over: {measures} is {}", amount(value, unit)),
         None => format!("{alert_name} is over"),
     }
 }
@@ -58,10 +77,15 @@ mod tests {
             (0.5, "0.5"),
             (3.0, "3"),
             (0.0, "0"),
-            (0.000_012, "1.20e-5"),
-            (-4.25, "-4.25"),
+            (2.333, "2.3"),
+            (0.0123, "0.012"),
+            (0.000_012, "1.2e-5"),
+            (-4.26, "-4.3"),
         ] {
             assert_eq!(number(value), text);
         }
+        assert_eq!(amount(2.333, "/s"), "2.3/s");
+        assert_eq!(amount(1_315.0, "ms"), "1.3 s");
+        assert_eq!(amount(500.0, "ms"), "500 ms");
     }
 }

@@ -467,7 +467,7 @@ fn advance(rule: &RuleOptions, kept: &mut Kept, measured: Measured, now: Timesta
         }
         Some(Tell::Resolves { .. }) => {
             if let Some(open) = kept.open.take() {
-                let says = say::alert_over(&rule.alert_name, &rule.measures(), kept.state.value);
+                let says = say::alert_over(&rule.alert_name, &rule.measures(), kept.state.value, unit_of(rule));
                 let mut over = ended(&open, now, &says);
                 over.metric_value = kept.state.value.or(over.metric_value);
                 kept.waiting.push(over);
@@ -495,14 +495,16 @@ fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Aler
         .or_else(|| labels.get("service").cloned())
         .unwrap_or_default();
     let value = kept.state.value;
+    let limit = (rule.comparison.sign(), rule.threshold);
+    let fires = || say::alert_fires(&service, &rule.measures(), value, limit, unit_of(rule));
     let described = match (&rule.description, blind) {
         (_, true) => say::no_data(&rule.alert_name, &service, &rule.measures(), kept.state.seen_at),
         (Some(text), false) => described(text, &labels, value.unwrap_or_default(), rule.threshold, &service)
             .unwrap_or_else(|error| {
                 tracing::warn!(rule = rule.id, %error, "a rule's description can't be filled in");
-                say::alert_fires(&service, &rule.measures(), value, rule.comparison.sign(), rule.threshold)
+                fires()
             }),
-        (None, false) => say::alert_fires(&service, &rule.measures(), value, rule.comparison.sign(), rule.threshold),
+        (None, false) => fires(),
     };
     let fingerprint =
         Fingerprint(digest::of_parts([rule.id.as_bytes(), series_digest(&kept.labels).as_bytes()])[..16].to_owned());
@@ -526,6 +528,10 @@ fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Aler
     }
 }
 
+fn unit_of(rule: &RuleOptions) -> &str {
+    rule.unit.as_deref().unwrap_or_default()
+}
+
 fn ended(open: &Alert, at: Timestamp, says: &str) -> Alert {
     Alert { status: Status::Resolved, ended_at: Some(at), description: Tainted::new(says), ..open.clone() }
 }
@@ -535,7 +541,8 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
-/// A rule's description with its numbers filled in. Numbers lose what lies beyond a thousandth.
+/// A rule's description with its numbers filled in. Numbers lose what lies beyond a thousandth; `round` gives whole
+/// numbers without `.0`, and `{{ value | amount("ms") }}` writes `1.3 s` where 1315 were measured.
 ///
 /// # Errors
 /// The template's, with its line.
@@ -549,14 +556,16 @@ pub(super) fn described(
     let mut templates = minijinja::Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     templates.set_fuel(Some(10_000));
-    let short = |number: f64| {
-        let rounded = (number * 1e3).round() / 1e3;
-        if rounded.fract() == 0.0 && rounded.abs() < 1e15 {
-            minijinja::Value::from(rounded as i64)
-        } else {
-            rounded.into()
-        }
-    };
+    templates.add_filter("round", |number: f64, digits: Option<i32>| rounded(number, digits.unwrap_or(0).clamp(0, 9)));
+    templates.add_filter("amount", |number: f64, unit: Option<String>| say::amount(number, &unit.unwrap_or_default()));
+    let short = |number: f64| rounded(number, 3);
     templates
         .render_str(text, minijinja::context! { value => short(value), threshold => short(threshold), service, labels })
+}
+
+/// Rounded to so many decimals; a whole number is an integer, which is written without `.0`.
+fn rounded(number: f64, digits: i32) -> minijinja::Value {
+    let scale = 10f64.powi(digits);
+    let rounded = (number * scale).round() / scale;
+    if rounded.fract() == 0.0 && rounded.abs() < 1e15 { minijinja::Value::from(rounded as i64) } else { rounded.into() }
 }

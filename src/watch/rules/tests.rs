@@ -300,6 +300,20 @@ async fn a_movement_can_be_the_measure_and_series_beyond_the_bound_are_said() {
 }
 
 #[test]
+fn values_in_sentences_are_rounded_to_what_a_person_reads() {
+    let labels = Default::default();
+    let filled = |text: &str, value: f64| super::run::described(text, &labels, value, 500.0, "order").unwrap();
+    let text = "answers take {{ value | amount('ms') }}, more than {{ threshold | amount('ms') }}";
+    assert_eq!(filled(text, 1315.02), "answers take 1.3 s, more than 500 ms");
+    assert_eq!(filled("{{ value | round }} ms", 1315.02), "1315 ms");
+    assert_eq!(filled("{{ value | round(1) }} %", 41.26), "41.3 %");
+    assert_eq!(
+        crate::core::message::watch::alert_fires("order", "rate(errors[1m])", Some(2.333_3), (">", 1.0), "/s"),
+        "order: rate(errors[1m]) is 2.3/s, the limit is > 1/s"
+    );
+}
+
+#[test]
 fn mistakes_in_a_rule_are_named_with_their_field() {
     let mut wrong = rule(r#","description":"{{ value","change":{"over":"0s"}"#);
     wrong.expr = Some("rate(cpu)".to_owned());
