@@ -33,6 +33,10 @@ pub trait ProcessControl: Send + Sync + 'static {
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Ends it (kindly, then by force) and starts it again; returns when the new one runs. The same key twice is one restart.
     fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
+    /// When it ended last, if that is known; only to be told.
+    fn exited_at(&self, _name: &str) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// How a process stands. Pid and start together are its identity: pids come again.
@@ -130,6 +134,15 @@ impl ServiceRestart {
     }
 }
 
+/// `(up 2 min)`, `(exited 12 s ago)`: beside the state it is told of, and not part of what is approved.
+fn lasting(state: ProcessState, exited_at: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let ago = |at: Timestamp| Duration::try_from(now.duration_since(at)).ok();
+    match state.pid {
+        Some(_) => state.started_at.and_then(ago).map(say::process_up),
+        None => exited_at.and_then(ago).map(say::process_exited),
+    }
+}
+
 fn words(state: ProcessState) -> String {
     state.pid.map_or_else(|| "not running".to_owned(), |pid| format!("pid {pid}"))
 }
@@ -175,7 +188,7 @@ impl Action for ServiceRestart {
         PROGRAM_TIME + Duration::from_secs(5)
     }
 
-    fn plan<'a>(&'a self, _: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+    fn plan<'a>(&'a self, context: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
             let Parameters { service } = parameters(KIND, value)?;
             let entry = self.catalog.find(&service).ok_or_else(|| Error::Permanent(say::no_service(&service)))?;
@@ -184,17 +197,18 @@ impl Action for ServiceRestart {
                 None => Err(Error::NotAvailable(say::no_restart(&service))),
                 Some(Restart::Process(process)) => {
                     let before = self.state(process).await?;
+                    let exited_at = self.processes()?.exited_at(process);
                     let change = |field: &str, before: String, after: &str| Change {
                         field: field.to_owned(),
                         before,
                         after: after.to_owned(),
                     };
                     Ok(Planned {
-                        object: say::process_object(&service, before.pid),
-                        changes: vec![change("pid", words(before), "new process")],
+                        object: service.clone(),
+                        changes: vec![change("process", words(before), "new process")],
                         radius: say::restart_radius(&service),
                         undo: None,
-                        details: before.started_at.map(|at| format!("runs since {at}")).into_iter().collect(),
+                        details: lasting(before, exited_at, context.now).into_iter().collect(),
                         target: to_json(&Target::Process { service, process: process.clone(), before }),
                     })
                 }

@@ -58,6 +58,10 @@ impl ProcessControl for Keeper {
         self.replace();
         Box::pin(std::future::ready(Ok(self.now())))
     }
+
+    fn exited_at(&self, _: &str) -> Option<Timestamp> {
+        Some(now() - Duration::from_secs(12))
+    }
 }
 
 fn action(keeper: &Arc<Keeper>) -> ServiceRestart {
@@ -78,13 +82,25 @@ async fn the_plan_names_the_process_and_performing_replaces_it() {
     let old = keeper.now().pid.unwrap();
     let action = action(&keeper);
     let planned = plan(&action).await;
-    assert_eq!(planned.object, format!("process order-service pid {old}"));
+    assert_eq!(planned.object, "order-service");
+    let up =
+        crate::core::duration::human(Duration::try_from(now() - Timestamp::from_second(old.into()).unwrap()).unwrap());
+    assert_eq!(planned.details, [format!("(up {up})")], "a time is told, and not approved");
     assert_eq!((&*planned.changes[0].before, &*planned.changes[0].after), (&*format!("pid {old}"), "new process"));
     assert_eq!(keeper.now().pid, Some(old), "planning changes nothing");
     let Perform::Done(output) = action.perform(&context(), &intent(planned.target)).await.unwrap() else { panic!() };
     assert_eq!(output["pid_before"], old);
     assert_eq!(output["pid_after"], keeper.now().pid.unwrap());
     assert_ne!(keeper.now().pid, Some(old));
+}
+
+#[tokio::test]
+async fn the_plan_of_a_dead_process_says_when_it_ended_and_not_since_when_it_runs() {
+    let keeper = Keeper::start();
+    keeper.stop();
+    let planned = plan(&action(&keeper)).await;
+    assert_eq!((&*planned.object, &*planned.changes[0].before), ("order-service", "not running"));
+    assert_eq!(planned.details, ["(exited 12 s ago)"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Restarts of the processes that Mayday's own supervisor keeps.
 
 use super::service_restart::{ProcessControl, ProcessState};
-use crate::core::BoxFuture;
+use crate::core::{BoxFuture, Timestamp};
 use crate::playbook::action::Error;
 use crate::watch::process::{self, Status, Supervisor};
 
@@ -16,6 +16,10 @@ impl ProcessControl for Supervisor {
             self.restart(name, key).await.map_err(failure)?;
             ProcessControl::state(self, name).await
         })
+    }
+
+    fn exited_at(&self, name: &str) -> Option<Timestamp> {
+        self.status(name)?.last_exit.map(|exit| exit.at)
     }
 }
 

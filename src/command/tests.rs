@@ -85,6 +85,9 @@ impl Runs for World {
         orders.push((run, order, person.id.clone()));
         Box::pin(std::future::ready(Ok(decided)))
     }
+    fn withdraw(&self, _: RunId, _: String) -> BoxFuture<'_, Result<Decided, playbook::Error>> {
+        Box::pin(async { Ok(Decided::Nothing(String::new())) })
+    }
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, playbook::Error>> {
         Box::pin(std::future::ready(Ok((run == RunId::new(3)).then(waiting))))
     }

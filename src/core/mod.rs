@@ -8,6 +8,7 @@ pub mod duration;
 pub mod id;
 pub mod message;
 pub mod nearest;
+pub mod number;
 pub mod person;
 pub mod redact;
 pub mod stop;

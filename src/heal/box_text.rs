@@ -2,6 +2,7 @@
 
 use crate::core::message::heal as say;
 use crate::core::text::capped;
+use crate::playbook::action::Change;
 use crate::playbook::view::ApprovalView;
 
 /// A card shows so many lines; `runs RUN-3` shows all.
@@ -9,31 +10,33 @@ const LINES: usize = 24;
 /// A line of the diff; bytes.
 const WIDTH: usize = 160;
 
-/// One line per change, `object   field  before → after`, with the columns under each other; details follow indented.
+/// A change of this field is one of the object itself, so the field is not named.
+const ITSELF: &str = "process";
+
+/// One line per change, `object   field  before → after`, with the columns under each other; details follow indented, but
+/// one in parentheses stands beside how the object is now.
 pub(super) fn diff_lines(approval: &ApprovalView) -> Vec<String> {
     let plans = || approval.frontier.iter().map(|(_, plan)| plan);
     let object_width = plans().map(|plan| plan.object.chars().count()).max().unwrap_or(0).min(40);
-    let fields = plans().flat_map(|plan| &plan.changes).map(|change| change.field.chars().count());
+    let fields = plans().flat_map(|plan| &plan.changes).map(|change| field(change).chars().count());
     let field_width = fields.max().unwrap_or(0).min(24);
     let mut lines = Vec::new();
     for plan in plans() {
         let mut object = plan.object.as_str();
+        let (mut beside, details): (Vec<&String>, Vec<&String>) =
+            plan.details.iter().partition(|detail| detail.starts_with('(') && !plan.changes.is_empty());
         for change in &plan.changes {
-            let row = format!(
-                "{}   {}  {} → {}",
-                padded(object, object_width),
-                padded(&change.field, field_width),
-                change.before,
-                change.after
-            );
-            lines.push(capped(&row, WIDTH));
+            let gap = if field_width == 0 { "" } else { "  " };
+            let before = beside.drain(..).fold(change.before.clone(), |before, words| format!("{before} {words}"));
+            let (named, field) = (padded(object, object_width), padded(field(change), field_width));
+            lines.push(capped(&format!("{named}   {field}{gap}{before} → {}", change.after), WIDTH));
             // The object is named once.
             object = "";
         }
         if plan.changes.is_empty() {
-            lines.push(capped(object, WIDTH));
+            lines.push(capped(&plan.object, WIDTH));
         }
-        lines.extend(plan.details.iter().map(|detail| capped(&format!("  {detail}"), WIDTH)));
+        lines.extend(details.iter().map(|detail| capped(&format!("  {detail}"), WIDTH)));
     }
     cut(lines)
 }
@@ -49,6 +52,10 @@ pub(super) fn notes(approval: &ApprovalView) -> Vec<String> {
     }
     lines.push(approval.verified_by.as_deref().map_or_else(say::not_verified, say::verified_by));
     cut(lines)
+}
+
+fn field(change: &Change) -> &str {
+    if change.field == ITSELF { "" } else { &change.field }
 }
 
 fn padded(text: &str, width: usize) -> String {

@@ -63,6 +63,7 @@ pub fn outcome_word(outcome: RunOutcome) -> &'static str {
         RunOutcome::MadeWorse => "made_worse",
         RunOutcome::Failed => "failed",
         RunOutcome::Rejected => "rejected",
+        RunOutcome::Expired => "expired",
         RunOutcome::Cancelled => "cancelled",
         RunOutcome::Stuck => "stuck",
     }
@@ -180,9 +181,6 @@ fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<B
         RunState::Paused => {
             buttons.push(plain(say::resume(), "resume"));
             buttons.push(plain(say::cancel(), "cancel"));
-        }
-        RunState::Ended if matches!(view.outcome, Some(RunOutcome::Failed)) => {
-            buttons.push(plain(say::retry(), "retry"))
         }
         RunState::Proposed | RunState::RollingBack | RunState::Ended => {}
     }

@@ -49,16 +49,38 @@ impl Investigator {
         }
     }
 
-    /// What is known about an incident now. Takes at most the deadline; then `not_seen` says that nothing was found in
-    /// time. Waits for a free slot first.
-    pub async fn look(&self, incident: &Incident) -> Explained {
+    /// What is known about an incident now, for the loop: waits for a free slot, however long others take, and then looks
+    /// for at most the deadline.
+    async fn look(&self, incident: &Incident) -> Explained {
         let _slot = self.slots.acquire().await;
         let began = Instant::now();
         let found = tokio::time::timeout(self.deadline, self.deps.explains.explain(incident)).await;
+        self.found(incident, began, found.ok())
+    }
+
+    /// The same for a person who waits: at most the deadline, with the wait for a slot.
+    async fn look_now(&self, incident: &Incident) -> Explained {
+        let began = Instant::now();
+        let search = async {
+            let _slot = self.slots.acquire().await;
+            self.deps.explains.explain(incident).await
+        };
+        let found = tokio::time::timeout(self.deadline, search).await;
+        self.found(incident, began, found.ok())
+    }
+
+    /// Takes a slot, as a search would.
+    #[cfg(test)]
+    pub(super) async fn busy(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.slots.acquire().await.ok()
+    }
+
+    /// What a search came to; none: it did not end in time, and `not_seen` says so.
+    fn found(&self, incident: &Incident, began: Instant, found: Option<Explained>) -> Explained {
         metrics::histogram!("mayday_heal_search_seconds").record(began.elapsed().as_secs_f64());
-        let in_time = found.is_ok();
+        let in_time = found.is_some();
         metrics::counter!("mayday_heal_searches_total", "in_time" => if in_time { "yes" } else { "no" }).increment(1);
-        found.unwrap_or_else(|_| {
+        found.unwrap_or_else(|| {
             tracing::warn!(incident = %incident.id, deadline_ms = self.deadline.as_millis(), "no cause found in time");
             // What was known before stays known.
             let mut not_seen = incident.not_seen.clone();
@@ -76,12 +98,12 @@ impl Investigator {
         })
     }
 
-    /// Looks, and puts what was found on the incident's card (durable when this returns).
+    /// Looks, at most for the deadline, and puts what was found on the incident's card (durable when this returns).
     ///
     /// # Errors
     /// The store's.
     pub async fn look_and_tell(&self, incident: &Incident) -> Result<Explained, store::Error> {
-        let explained = self.look(incident).await;
+        let explained = self.look_now(incident).await;
         let mut batch = Batch::new();
         self.tell(&mut batch, incident, &explained)?;
         self.deps.store.commit(batch).await?;

@@ -2,7 +2,7 @@
 //! matches best is proposed; a run moves → the incident's card shows it.
 //!
 //! Four durable queues, each with its own loop, so that a slow search never holds back a proposal:
-//! * `signal` (written by `incident/`): what opened, what joined;
+//! * `signal` (written by `incident/`): what opened, what joined, what is over;
 //! * `investigate` (written here): look for the cause of an incident, now or later;
 //! * `run-changed` (written by the engine's journal): show how a run stands;
 //! * `notice` (written by the engine's journal): tell the incident's thread.
@@ -28,6 +28,7 @@ pub use brief::brief;
 pub use investigate::{Investigate, Investigator};
 pub use ports::{Chosen, Explained, Explains, Incidents, NoMatch, Triggers};
 
+use crate::chat::ChannelId;
 use crate::core::SharedClock;
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
@@ -72,6 +73,8 @@ pub struct Deps {
     pub triggers: Arc<dyn Triggers>,
     /// Looks for causes.
     pub explains: Arc<dyn Explains>,
+    /// Where a run without an incident is told of.
+    pub channel: ChannelId,
 }
 
 /// The loop.

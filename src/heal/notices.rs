@@ -1,4 +1,4 @@
-//! What the engine has to tell people goes to the incident's thread: once, however often the process dies, since the
+//! What the engine has to tell people goes to the incident's thread (without one, to the default channel): once, however often the process dies, since the
 //! post is written by the commit that takes the notice away.
 
 use super::{Deps, notice_queue};
@@ -27,13 +27,11 @@ impl Tell {
 
     async fn one(&self, batch: &mut Batch, item: &Queued<Notice>) -> Result<(), store::Error> {
         let notice = &item.record;
+        let says = capped(&notice.says, LONGEST);
         let Some(id) = notice.incident else {
-            // A run by hand outside an incident has no thread; `runs RUN-3` shows the same sentence.
-            tracing::info!(run = %notice.run, task = %notice.task, says = %notice.says, "told to nobody: no incident");
-            return Ok(());
+            return self.without_incident(batch, item, &says);
         };
         let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
-        let says = capped(&notice.says, LONGEST);
         let text = match notice.kind {
             NoticeKind::Success | NoticeKind::Failure => say::notice(notice.run, &says),
             NoticeKind::Escalation => {
@@ -52,6 +50,25 @@ impl Tell {
             content: Content::Text(text),
         };
         self.posts.push(batch, Shard::of(&incident.group_key), &post).map(|_| ())
+    }
+
+    /// A run by hand outside an incident has no thread: it is told where everybody looks.
+    fn without_incident(&self, batch: &mut Batch, item: &Queued<Notice>, says: &str) -> Result<(), store::Error> {
+        let notice = &item.record;
+        let text = match notice.kind {
+            NoticeKind::Success | NoticeKind::Failure => say::notice(notice.run, says),
+            NoticeKind::Escalation => say::escalation_to_all(notice.run, says),
+        };
+        let post = Post {
+            channel: self.deps.channel.clone(),
+            slot: format!("{}/{}", notice.run, item.key.last()),
+            thread: None,
+            version: 1,
+            author: "Mayday".to_owned(),
+            at: self.deps.clock.now(),
+            content: Content::Text(text),
+        };
+        self.posts.push(batch, Shard::of(&notice.run.to_string()), &post).map(|_| ())
     }
 }
 

@@ -1,17 +1,21 @@
 //! An incident opened or an alert joined it: propose the playbook that fits best, and have the cause looked for.
 
+use std::collections::BTreeSet;
+
 use super::{Deps, Investigate, JOINED_PAUSE, Options, inbox, investigate_queue, signal_queue};
 use crate::access::Actor;
 use crate::alert::AlertId;
 use crate::core::message::heal as say;
-use crate::core::{BoxFuture, IncidentId, Tainted};
-use crate::incident::{Act, Incident, Input, Signal};
-use crate::playbook::{self, ProposeRequest, Proposed};
+use crate::core::{BoxFuture, IncidentId, RunId, Tainted};
+use crate::incident::{Act, Incident, Input, Phase, Signal};
+use crate::playbook::{self, ProposeRequest, Proposed, RunState};
 use crate::store::{self, Batch};
 use crate::work::{Handler, Lease, Queue, Queued, Shard};
 
 /// Who proposes, in the records.
 const PART: &str = "heal";
+/// So many of the newest runs are looked through for one whose brief has not reached its incident yet.
+const NEWEST: usize = 50;
 
 pub(super) struct Signals {
     deps: Deps,
@@ -38,7 +42,7 @@ impl Signals {
         let (id, alert, opened) = match signal {
             Signal::Opened { incident, alert } => (*incident, alert, true),
             Signal::Joined { incident, alert } => (*incident, alert, false),
-            Signal::Resolved { .. } => return Ok(()),
+            Signal::Resolved { incident } => return self.withdraw(*incident).await,
         };
         let Some(incident) = self.deps.incidents.incident(id).await? else {
             tracing::warn!(incident = %id, "a signal names an incident that is not there");
@@ -52,6 +56,39 @@ impl Signals {
             let act = Act::Note { text: Tainted::new(says) };
             let note = Input::Act { incident: id, by: Actor::Mayday(PART.to_owned()), act };
             self.inbox.push(batch, Shard::of(&incident.group_key), &note)?;
+        }
+        Ok(())
+    }
+
+    /// The incident is over: what Mayday proposed for it and nobody has begun has no reason any more, and must not keep a
+    /// plan for the next incident away.
+    async fn withdraw(&self, id: IncidentId) -> Result<(), store::Error> {
+        let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
+        if incident.phase != Phase::Resolved {
+            return Ok(());
+        }
+        // A run whose brief is still on the way is among the newest.
+        let mut open: BTreeSet<RunId> = incident.runs.iter().filter(|run| !run.ended).map(|run| run.run).collect();
+        match self.deps.runs.list(None, NEWEST).await {
+            Ok(views) => open.extend(views.iter().filter(|view| view.incident == Some(id)).map(|view| view.run)),
+            Err(error) => tracing::warn!(incident = %id, %error, "the newest runs can't be read"),
+        }
+        for run in open {
+            match self.deps.runs.get(run).await {
+                Ok(Some(view)) if view.state != RunState::Ended && matches!(view.by, Actor::Mayday(_)) => {}
+                // What a person proposed is theirs to end.
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::warn!(incident = %id, %run, %error, "a run of a resolved incident can't be read");
+                    continue;
+                }
+            }
+            match self.deps.runs.withdraw(run, say::incident_over(id)).await {
+                Ok(decided) => tracing::info!(incident = %id, %run, ?decided, "the incident is over"),
+                // Nobody drives it yet, right after a start: comes again.
+                Err(playbook::Error::Store(error @ store::Error::Unavailable(_))) => return Err(error),
+                Err(error) => tracing::warn!(incident = %id, %run, %error, "a proposal can't be taken back"),
+            }
         }
         Ok(())
     }

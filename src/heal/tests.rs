@@ -25,6 +25,7 @@ struct World {
     incidents: Mutex<HashMap<IncidentId, Incident>>,
     proposed: Mutex<Vec<ProposeRequest>>,
     runs: Mutex<HashMap<RunId, RunView>>,
+    withdrawn: Mutex<Vec<(RunId, String)>>,
     refuse: Mutex<Option<String>>,
     explained: Mutex<Option<Explained>>,
 }
@@ -76,6 +77,10 @@ impl Runs for World {
     }
     fn order<'a>(&'a self, _: RunId, _: Order, _: &'a Person) -> BoxFuture<'a, Result<Decided, playbook::Error>> {
         Box::pin(async { Ok(Decided::Nothing(String::new())) })
+    }
+    fn withdraw(&self, run: RunId, why: String) -> BoxFuture<'_, Result<Decided, playbook::Error>> {
+        self.withdrawn.lock().unwrap().push((run, why));
+        Box::pin(async { Ok(Decided::Done(String::new())) })
     }
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, playbook::Error>> {
         Box::pin(async move { Ok(self.runs.lock().unwrap().get(&run).cloned()) })
@@ -185,6 +190,7 @@ impl Bench {
             runs: world.clone(),
             triggers: world.clone(),
             explains: world.clone(),
+            channel: ChannelId::web("incidents"),
         };
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
     }
@@ -248,6 +254,75 @@ async fn a_playbook_a_person_rejected_is_not_proposed_again_and_the_timeline_say
     assert!(
         matches!(&inbox[..], [Input::Act { act: Act::Note { text }, .. }] if text.as_data().contains("was rejected"))
     );
+}
+
+#[tokio::test]
+async fn a_playbook_nobody_decided_on_in_time_is_proposed_again_when_an_alert_joins() {
+    let bench = Bench::new().await;
+    let mut expired = incident();
+    expired.runs.push(brief(&view(RunState::Ended, Some(RunOutcome::Expired)), "orders"));
+    bench.world.incidents.lock().unwrap().insert(SEVEN, expired);
+    bench.signal(joined("Service_Down")).await;
+    let proposed = bench.world.proposed.lock().unwrap();
+    assert_eq!(proposed.len(), 1);
+    assert_eq!(proposed[0].key, "INC-7/PB-Restart/1");
+}
+
+#[tokio::test]
+async fn when_an_incident_is_over_what_mayday_proposed_for_it_is_taken_back() {
+    let bench = Bench::new().await;
+    let mut over = incident();
+    over.runs.push(brief(&waiting(), "orders"));
+    bench.world.incidents.lock().unwrap().insert(SEVEN, over.clone());
+    bench.world.runs.lock().unwrap().insert(RunId::new(3), waiting());
+    bench.signal(Signal::Resolved { incident: SEVEN }).await;
+    assert!(bench.world.withdrawn.lock().unwrap().is_empty(), "it was opened again meanwhile");
+
+    over.phase = Phase::Resolved;
+    bench.world.incidents.lock().unwrap().insert(SEVEN, over);
+    bench.signal(Signal::Resolved { incident: SEVEN }).await;
+    assert_eq!(bench.world.withdrawn.lock().unwrap()[..], [(RunId::new(3), "INC-7 is over".to_owned())]);
+
+    let mut by_hand = waiting();
+    by_hand.by = Actor::Person(crate::access::PersonId("web:ana".to_owned()));
+    bench.world.runs.lock().unwrap().insert(RunId::new(3), by_hand);
+    bench.signal(Signal::Resolved { incident: SEVEN }).await;
+    assert_eq!(bench.world.withdrawn.lock().unwrap().len(), 1, "what a person proposed is theirs");
+}
+
+#[tokio::test]
+async fn a_run_without_an_incident_is_told_of_in_the_default_channel() {
+    let bench = Bench::new().await;
+    let queue = notice_queue(&bench.deps.store, &bench.deps.clock);
+    let mut batch = Batch::new();
+    let notice = Notice {
+        run: RunId::new(3),
+        incident: None,
+        playbook: "PB-Restart".to_owned(),
+        task: String::new(),
+        kind: playbook::NoticeKind::Escalation,
+        says: "PB-Restart has ended: nobody approved it in time".to_owned(),
+    };
+    queue.push(&mut batch, bench.shard, &notice).unwrap();
+    bench.deps.store.commit(batch).await.unwrap();
+    let items = queue.due(bench.shard, 10).await.unwrap();
+    notices::Tell::new(bench.deps.clone()).handle(bench.leases.of(bench.shard), items).await.unwrap();
+    let posts: Queue<crate::chat::Post> = Queue::new("post", bench.deps.store.clone(), bench.deps.clock.clone());
+    let posts = posts.due(Shard::of("RUN-3"), 10).await.unwrap();
+    assert_eq!(posts.len(), 1);
+    assert_eq!((posts[0].record.channel.name.as_str(), &posts[0].record.thread), ("incidents", &None));
+    let crate::chat::Content::Text(text) = &posts[0].record.content else { panic!("{:?}", posts[0].record) };
+    assert_eq!(text, "RUN-3 needs a person: PB-Restart has ended: nobody approved it in time");
+}
+
+#[tokio::test]
+async fn why_is_answered_within_the_deadline_even_when_no_search_is_free() {
+    let bench = Bench::new().await;
+    let options = Options { search_deadline: Span(Duration::from_millis(20)), searches: 1, ..Options::default() };
+    let investigator = Investigator::new(bench.deps.clone(), &options);
+    let _taken = investigator.busy().await;
+    let said = tokio::time::timeout(Duration::from_secs(5), investigator.look_and_tell(&incident())).await;
+    assert!(said.expect("it does not wait for others").unwrap().not_seen[0].contains("longer than 20 ms"));
 }
 
 #[tokio::test]
@@ -450,6 +525,8 @@ fn an_ended_run_says_what_it_came_to_and_how_long_it_took_and_offers_nothing_to_
     assert_eq!(plan.footer.as_deref(), Some("order-service answers again. Took 41 s."));
     assert!(plan.buttons.is_empty() && plan.diff.is_empty());
     assert_eq!(plan.steps.len(), 2);
+    let failed = brief(&view(RunState::Ended, Some(RunOutcome::Failed)), "orders").plan;
+    assert!(failed.buttons.is_empty(), "a button that is always refused is none: {:?}", failed.buttons);
 }
 
 #[test]

@@ -225,6 +225,9 @@ mod tests {
         ) -> BoxFuture<'a, Result<Decided, crate::playbook::Error>> {
             Box::pin(async { Ok(Decided::Nothing(String::new())) })
         }
+        fn withdraw(&self, _: RunId, _: String) -> BoxFuture<'_, Result<Decided, crate::playbook::Error>> {
+            Box::pin(async { Ok(Decided::Nothing(String::new())) })
+        }
         fn get(&self, _: RunId) -> BoxFuture<'_, Result<Option<RunView>, crate::playbook::Error>> {
             Box::pin(async { Ok(None) })
         }

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::links::Class;
-use super::{Act, AlertSeen, Incident, Measured, Moment, Phase, RunBrief, Signal, group};
+use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, RunBrief, Signal, group};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
@@ -31,8 +31,10 @@ use crate::core::{Tainted, Timestamp};
 const LATEST: usize = 20;
 /// Kinds of alerts remembered; from there on none is signalled as new.
 const KINDS: usize = 50;
-/// Kinds whose value is shown.
-const VALUES: usize = 5;
+/// Kinds named in a moment.
+const NAMED: usize = 5;
+/// What an alert says, as far as it is remembered with its kind, bytes.
+const SAYS: usize = 600;
 /// Numbers of a finding that are shown.
 const FACTS: usize = 6;
 /// Runs kept in the record.
@@ -148,6 +150,7 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
                 }
                 join(outcome, seen, now);
                 outcome.incident.firing += 1;
+                note_firing(&mut outcome.incident, seen, true);
                 Class::Firing(seen.severity)
             }
             // Its beginning was never heard of; it belongs here all the same.
@@ -155,9 +158,16 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
                 remember(&mut outcome.incident, seen);
                 Class::Ended
             }
-            (Some(Class::Firing(_)), Status::Firing) => Class::Firing(seen.severity),
+            (Some(Class::Firing(_)), Status::Firing) => {
+                note_firing(&mut outcome.incident, seen, false);
+                Class::Firing(seen.severity)
+            }
             (Some(Class::Firing(_)), Status::Resolved) => {
                 outcome.incident.firing = outcome.incident.firing.saturating_sub(1);
+                let known = &mut outcome.incident.known;
+                if let Some(kind) = known.episode.iter_mut().find(|kind| kind.name == seen.name) {
+                    kind.firing = kind.firing.saturating_sub(1);
+                }
                 ended += 1;
                 Class::Ended
             }
@@ -175,8 +185,8 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
             outcome.links.retain(|(alert, _)| *alert != seen.alert_id);
             outcome.links.push((seen.alert_id.clone(), after));
         }
-        if let Some(alert) = known.alerts.get(&seen.alert_id) {
-            note_value(&mut outcome.incident, alert);
+        if let Some(alert) = known.alerts.get(&seen.alert_id).filter(|_| seen.status == Status::Firing) {
+            note_words(&mut outcome.incident, alert);
         }
     }
     if !outcome.changed {
@@ -191,8 +201,10 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
     let worst = links.values().filter_map(|class| class.firing()).chain(known.others).max();
     if worst.is_none() {
         outcome.incident.firing = 0;
+        outcome.incident.known.episode.iter_mut().for_each(|kind| kind.firing = 0);
     }
-    follow_severity(outcome, worst, known, now);
+    follow_worst(&mut outcome.incident);
+    follow_severity(outcome, worst, now);
     if ended > 0 {
         let left = outcome.incident.firing;
         outcome.moment(now, by.clone(), say::ended(ended, left));
@@ -209,7 +221,6 @@ fn join(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     let opens = outcome.incident.alerts == 0;
     let new_kind = remember(&mut outcome.incident, seen);
     let incident = &mut outcome.incident;
-    incident.started_at = incident.started_at.min(seen.start);
     let back = match incident.phase {
         Phase::Resolved => true,
         Phase::Mitigated => incident.known.mitigated_at.is_some_and(|since| seen.start > since),
@@ -217,8 +228,12 @@ fn join(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     };
     let (id, alert) = (incident.id, seen.alert_id.clone());
     if back {
+        begin_episode(incident, seen.start);
         reopen(incident);
         outcome.moment(now, group::mayday(), say::reopened_by_alert(seen.name.as_data()));
+    }
+    if !back && outcome.incident.known.calm_since.is_none_or(|end| seen.start >= end) {
+        outcome.incident.started_at = outcome.incident.started_at.min(seen.start);
     }
     if opens || back {
         outcome.signals.push(Signal::Opened { incident: id, alert });
@@ -256,25 +271,69 @@ fn remember(incident: &mut Incident, seen: &AlertSeen) -> bool {
     true
 }
 
-fn note_value(incident: &mut Incident, alert: &Alert) {
-    let Some(value) = alert.metric_value else { return };
-    let unit = alert.metric_unit.clone();
-    let values = &mut incident.known.values;
-    if let Some(known) = values.iter_mut().find(|known| known.name == alert.alert_name) {
-        (known.value, known.unit) = (value, unit);
-    } else if values.len() < VALUES {
-        values.push(Measured { name: alert.alert_name.clone(), value, unit });
+/// What the card says is of what fires now: nothing of a repaired fault stays, but what still fires.
+fn begin_episode(incident: &mut Incident, start: Timestamp) {
+    incident.known.calm_since = incident.resolved_at.or(incident.known.mitigated_at);
+    incident.started_at = start;
+    incident.known.episode.retain(|kind| kind.firing > 0);
+    incident.known.facts.clear();
+    incident.findings.clear();
+    incident.evidence.clear();
+    incident.not_seen.clear();
+    incident.chart = None;
+}
+
+/// Counts a firing alert into its kind (`new`), or notes how bad a known one is now.
+fn note_firing(incident: &mut Incident, seen: &AlertSeen, new: bool) {
+    let episode = &mut incident.known.episode;
+    let Some(kind) = episode.iter_mut().find(|kind| kind.name == seen.name) else {
+        if episode.len() < KINDS {
+            episode.push(Kind {
+                name: seen.name.clone(),
+                severity: seen.severity,
+                firing: 1,
+                since: seen.start,
+                newest: seen.start,
+                value: None,
+                unit: None,
+                says: Tainted::default(),
+            });
+        }
+        return;
+    };
+    let others = kind.firing.saturating_sub(u64::from(!new));
+    kind.severity = if others == 0 { seen.severity } else { kind.severity.max(seen.severity) };
+    if !new {
+        return;
+    }
+    kind.since = if others == 0 { seen.start } else { kind.since.min(seen.start) };
+    kind.newest = kind.newest.max(seen.start);
+    kind.firing += 1;
+}
+
+fn note_words(incident: &mut Incident, alert: &Alert) {
+    let kind = incident.known.episode.iter_mut().find(|kind| kind.name == alert.alert_name);
+    if let Some(kind) = kind {
+        (kind.value, kind.unit) = (alert.metric_value, alert.metric_unit.clone());
+        kind.says = capped(alert.description.as_data(), SAYS).into();
     }
 }
 
-/// The worst firing alert gives severity and description, unless a person set the severity.
-fn follow_severity(outcome: &mut Outcome, worst: Option<Severity>, known: &Known, now: Timestamp) {
+/// The worst kind that fires gives name and description.
+fn follow_worst(incident: &mut Incident) {
+    let Some(worst) = incident.known.kinds_now().first().map(|kind| (kind.name.clone(), kind.says.clone())) else {
+        return;
+    };
+    if !worst.1.as_data().is_empty() || incident.alert_name != worst.0 {
+        incident.description = worst.1;
+    }
+    incident.alert_name = worst.0;
+}
+
+/// The worst firing alert gives the severity, unless a person set it.
+fn follow_severity(outcome: &mut Outcome, worst: Option<Severity>, now: Timestamp) {
     let Some(worst) = worst else { return };
     let incident = &mut outcome.incident;
-    let mut speaks = known.alerts.values().filter(|alert| alert.status == Status::Firing && alert.severity == worst);
-    if let Some(alert) = speaks.next_back().filter(|alert| !alert.description.as_data().is_empty()) {
-        incident.description = alert.description.clone();
-    }
     if incident.severity_by_person || incident.severity == worst {
         return;
     }
@@ -309,8 +368,8 @@ fn kinds(alerts: &[&AlertSeen]) -> String {
             None => counts.push((name, 1)),
         }
     }
-    let more = counts.len().saturating_sub(VALUES);
-    let shown = counts.iter().take(VALUES).map(|(name, count)| {
+    let more = counts.len().saturating_sub(NAMED);
+    let shown = counts.iter().take(NAMED).map(|(name, count)| {
         let name = capped(&say::alert_words(name), 120);
         if *count == 1 { name } else { format!("{name} ×{count}") }
     });

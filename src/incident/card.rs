@@ -4,17 +4,21 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Incident, Phase};
+use super::{Incident, Kind, Phase};
 use crate::analysis::{EvidenceId, Finding};
 use crate::catalog;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
-use crate::core::Timestamp;
 use crate::core::message::incident as say;
 use crate::core::redact::redact;
 use crate::core::text::capped;
+use crate::core::{Timestamp, number};
 
 /// Longest place or alert name in a title, bytes: it is read on a phone.
 const IN_TITLE: usize = 80;
+/// Longest name of another kind of alert in a title, bytes.
+const OTHER: usize = 40;
+/// Kinds whose value is shown.
+const VALUES: usize = 5;
 /// Longest subtitle, bytes.
 const SUBTITLE: usize = 280;
 /// Longest line of a finding, bytes.
@@ -65,19 +69,26 @@ fn title(incident: &Incident, now: Timestamp) -> String {
     };
     let place = shown(place, IN_TITLE);
     let mut what = shown(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
-    let began = clock(incident.started_at, now);
     if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.resolved_at) {
         // The zone and the day are said once.
         let began = clock(incident.started_at, resolved);
         return say::title_over(&place, &what, began.trim_end_matches(" UTC"), &clock(resolved, now), took);
     }
-    if let Some(first) = incident.known.values.iter().find(|value| value.name == incident.alert_name) {
-        what = format!("{what} at {}", say::measured(first.value, first.unit.as_deref()));
+    let kinds = incident.known.kinds_now();
+    if let Some(value) = kinds.first().and_then(|kind| measured(kind)) {
+        what = format!("{what} at {value}");
     }
-    let mut names: Vec<_> = incident.known.kinds.iter().map(|(name, _)| name).collect();
-    names.sort();
-    names.dedup();
-    say::title(&place, &what, names.len().saturating_sub(1), &began)
+    let words = |kind: &&Kind| shown(&say::alert_words(kind.name.as_data()), OTHER);
+    let others: Vec<String> = kinds.iter().skip(1).map(words).collect();
+    // What fires from before it came back does not make the beginning an earlier one.
+    let since = kinds.iter().map(|kind| kind.since).min().unwrap_or(incident.started_at);
+    say::title(&place, &what, &others, &clock(since.max(incident.started_at), now))
+}
+
+/// A kind's value; a number without a unit says nothing to whoever reads it.
+fn measured(kind: &Kind) -> Option<String> {
+    let unit = kind.unit.as_deref().map(str::trim).filter(|unit| !unit.is_empty())?;
+    Some(number::human(kind.value?, Some(unit)))
 }
 
 /// `14:02 UTC`; with the date when that is not today.
@@ -117,12 +128,12 @@ fn subtitle(incident: &Incident, service: Option<&catalog::Service>) -> Option<S
 
 fn facts(incident: &Incident) -> Vec<Fact> {
     let plain = |name: &str, value: String| Fact { name: name.to_owned(), value, normal: None, evidence: Vec::new() };
-    let values = &incident.known.values;
-    let from_alerts = values.iter().map(|measured| {
-        let alone = values.len() == 1 && measured.name == incident.alert_name;
-        let words = shown(&say::alert_words(measured.name.as_data()), IN_TITLE);
-        let name = if alone { say::VALUE } else { words.as_str() };
-        plain(name, say::measured(measured.value, measured.unit.as_deref()))
+    let kinds = incident.known.kinds_now();
+    let alone = kinds.len() == 1;
+    let values = kinds.iter().filter_map(|kind| Some((kind, measured(kind)?))).take(VALUES);
+    let from_alerts = values.map(|(kind, value)| {
+        let words = shown(&say::alert_words(kind.name.as_data()), IN_TITLE);
+        plain(if alone { say::VALUE } else { &words }, value)
     });
     // What was measured for the finding knows what is normal, so it goes first.
     let mut facts: Vec<Fact> = incident.known.facts.iter().cloned().chain(from_alerts).collect();

@@ -291,8 +291,10 @@ impl<'a> Loaded<'a> {
         }
         let is_held = |alert: &AlertId| self.links.contains_key(alert);
         known.others = links::worst_other(self.store, id, touched, is_held).await?.max(worst);
-        let kinds = self.incidents.get(&id).map(|held| held.now.known.kinds.clone()).unwrap_or_default();
-        let mut names: Vec<_> = kinds.into_iter().collect();
+        let episode = self.incidents.get(&id).map(|held| held.now.known.episode.as_slice()).unwrap_or_default();
+        // What an earlier episode said about a kind is no longer true.
+        let firing = episode.iter().filter(|kind| kind.firing > 0);
+        let mut names: Vec<_> = firing.map(|kind| (kind.name.clone(), kind.severity)).collect();
         for seen in alerts {
             if known.alerts.len() >= RECORDS {
                 break;

@@ -80,11 +80,11 @@ pub struct Incident {
     pub severity: Severity,
     /// Whether a person set the severity (then alerts don't change it).
     pub severity_by_person: bool,
-    /// What the first alert is called.
+    /// What the worst alert that fires is called (the newest of them); of a resolved incident, the worst of its last episode.
     pub alert_name: Tainted,
     /// What the worst alert says.
     pub description: Tainted,
-    /// Start of the earliest alert.
+    /// Start of the earliest alert; after it came back, of the earliest since then.
     pub started_at: Timestamp,
     /// When Mayday made it.
     pub opened_at: Timestamp,
@@ -129,8 +129,10 @@ pub struct Known {
     pub host: Tainted,
     /// Kinds of alerts seen, at most 50: the name and its severity.
     pub kinds: Vec<(Tainted, Severity)>,
-    /// The newest value of each of the first kinds, at most 5.
-    pub values: Vec<Measured>,
+    /// The kinds of the episode that goes on, or was the last: by name, at most 50.
+    pub episode: Vec<Kind>,
+    /// When the episode before this one ended.
+    pub calm_since: Option<Timestamp>,
     /// Numbers that the latest finding shows, at most 6.
     pub facts: Vec<Fact>,
     /// How many times it came back.
@@ -139,15 +141,25 @@ pub struct Known {
     pub moments: u64,
 }
 
-/// A value that an alert carried.
+/// One kind of alert in an episode: from the first alert to the last one's end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    /// The alert's name.
+pub struct Kind {
+    /// The alerts' name.
     pub name: Tainted,
-    /// The number.
-    pub value: f64,
+    /// How bad the worst of them is.
+    pub severity: Severity,
+    /// How many fire now.
+    pub firing: u64,
+    /// Start of the earliest of them.
+    pub since: Timestamp,
+    /// Start of the newest of them.
+    pub newest: Timestamp,
+    /// The newest value that one of them carried.
+    pub value: Option<f64>,
     /// Its unit, when the sender writes one.
     pub unit: Option<String>,
+    /// What the newest of them says, at most 600 bytes.
+    pub says: Tainted,
 }
 
 /// A run as the incident's card shows it.
@@ -311,11 +323,22 @@ impl Phase {
 }
 
 impl Incident {
-    /// From the first alert's start to the end; none while it is open.
+    /// From the first alert's start to the end, of the last episode; none while it is open.
     #[must_use]
     pub fn time_to_resolve(&self) -> Option<std::time::Duration> {
         let resolved = self.resolved_at.filter(|_| self.phase.is_over())?;
         std::time::Duration::try_from(resolved.duration_since(self.started_at)).ok()
+    }
+}
+
+impl Known {
+    /// The kinds to speak of, worst first, then newest: those that fire, or all of the episode when none does.
+    #[must_use]
+    pub fn kinds_now(&self) -> Vec<&Kind> {
+        let fires = self.episode.iter().any(|kind| kind.firing > 0);
+        let mut kinds: Vec<&Kind> = self.episode.iter().filter(|kind| kind.firing > 0 || !fires).collect();
+        kinds.sort_by_key(|kind| std::cmp::Reverse((kind.severity, kind.newest)));
+        kinds
     }
 }
 

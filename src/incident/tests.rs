@@ -340,7 +340,7 @@ fn a_card_without_a_service_names_the_host_and_hostile_names_stay_short() {
     play.incident.service = "".into();
     play.incident.alert_name = "x".repeat(5000).into();
     play.incident.known.host = "<b>web</b>-01".into();
-    play.alerts(2, &[firing("a")]);
+    play.alerts(2, &[AlertSeen { name: "x".repeat(5000).into(), ..firing("a") }]);
     let card = play.card(3);
     assert!(card.title.starts_with("<b>web</b>-01: xxx"), "{}", card.title);
     assert!(card.title.len() < 250, "{}", card.title.len());

@@ -28,7 +28,7 @@ pub struct Context {
 /// What a task would do, worked out against the live system without changing it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    /// The object's identity, in words that stay the same while it is the same object: `process order-service pid 4711`.
+    /// The object's identity, in words that stay the same while it is the same object: `order-service`, `service cart`.
     pub object: String,
     /// Guard fields and parameters: name, before → after. These are hashed into the approval and checked again before the effect.
     pub changes: Vec<Change>,
@@ -38,7 +38,8 @@ pub struct Planned {
     pub radius: String,
     /// How it is undone, in words; none if it can't be.
     pub undo: Option<String>,
-    /// Lines that help the reader decide (what would be removed, for instance), at most 20; not hashed.
+    /// Lines that help the reader decide (what would be removed, for instance), at most 20; not hashed. A line in
+    /// parentheses, `(up 2 min)`, belongs to how the first change's field is now.
     pub details: Vec<String>,
 }
 

@@ -60,6 +60,12 @@ impl Book {
         self.playbook.version.as_ref().map_or_else(|| digest.to_owned(), |version| format!("{version}-{digest}"))
     }
 
+    /// Whether a task only reads, so that it can be carried out again at any time and nobody notices.
+    #[must_use]
+    pub fn reads(&self, index: usize) -> bool {
+        check::repeatable(&self.playbook.tasks[index])
+    }
+
     /// The read task that gives the output of this name, if it can be carried out again to measure anew.
     #[must_use]
     pub fn reader(&self, variable: &str) -> Option<usize> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::book::Book;
 use super::model::{OnSuccess, Otherwise};
 use super::run::{Event, FailureKind, Stage, Status};
+use super::view::RunOutcome;
 use crate::core::message::playbook as say;
 use crate::core::{IncidentId, RunId, SharedClock};
 use crate::store::{self, Batch, SharedStore};
@@ -20,7 +21,7 @@ pub struct Notice {
     pub incident: Option<IncidentId>,
     /// The playbook's id.
     pub playbook: String,
-    /// The task it is about.
+    /// The task it is about; empty: the whole run.
     pub task: String,
     /// What it is.
     pub kind: NoticeKind,
@@ -52,7 +53,7 @@ pub trait Notices: Send + Sync + 'static {
 /// What must be told after an event, with the status it led to.
 #[must_use]
 pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
-    let Some(index) = event.task().and_then(|task| status.index(task)) else { return Vec::new() };
+    let Some(index) = event.task().and_then(|task| status.index(task)) else { return of_run(status, event) };
     let declared = &book.playbook.tasks[index];
     let (name, task, run) = (&status.head.tasks[index].name, &status.tasks[index], status.head.run);
     let note = task.note.as_deref().unwrap_or_default();
@@ -68,6 +69,9 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
     if task.stage == Stage::Succeeded && declared.on_success == OnSuccess::SendNotification {
         notices.push(notice(NoticeKind::Success, say::notice_success(run, name, task.note.as_deref())));
     }
+    if task.stage == Stage::InDoubt {
+        notices.push(notice(NoticeKind::Escalation, say::notice_doubt(name, note)));
+    }
     if task.stage == Stage::Failed {
         let otherwise = declared.verify.as_ref().map_or(Otherwise::Fail, |verify| verify.otherwise);
         let unverified = task.failure == Some(FailureKind::NotVerified) && otherwise != Otherwise::Fail;
@@ -80,6 +84,25 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
         }
     }
     notices
+}
+
+/// What is told about the whole run: the ends that nobody asked for.
+fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
+    let head = &status.head;
+    let why = match event {
+        Event::Expired => say::end_expired(),
+        Event::Ended { outcome: RunOutcome::Stuck, why } => why.clone(),
+        Event::Ended { outcome: RunOutcome::Failed, why } if status.at >= head.deadline => why.clone(),
+        _ => return Vec::new(),
+    };
+    vec![ended(head.run, head.incident, head.playbook.clone(), &why)]
+}
+
+/// A run has ended in a way that a person must look at.
+#[must_use]
+pub(super) fn ended(run: RunId, incident: Option<IncidentId>, playbook: String, why: &str) -> Notice {
+    let says = say::notice_end(&playbook, why);
+    Notice { run, incident, playbook, task: String::new(), kind: NoticeKind::Escalation, says }
 }
 
 /// Notices as items of the queue named `notice`.

@@ -16,7 +16,7 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// How many people must approve a change, by its risk.
     pub approvals: Approvals,
-    /// A request for approval is void after this, and the run ends as rejected.
+    /// A request for approval is void after this, and the run ends as expired.
     pub approval_expires: Span,
     /// Whether who proposed a run may approve it, where the task does not say.
     pub allow_self: bool,

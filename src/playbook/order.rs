@@ -94,6 +94,20 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
     }
 }
 
+/// Takes a proposal back: Mayday's own order, nothing that a person decides, so it is in the journal and not in the audit.
+#[must_use]
+pub fn withdraw(status: &Status, why: &str) -> Answer {
+    let run = status.head.run;
+    if status.ended.is_some() || status.cancelled.is_some() || status.rejected.is_some() {
+        return Answer::nothing(say::not_now(run, "it ends already"));
+    }
+    if status.touched {
+        return Answer::nothing(say::has_begun(run));
+    }
+    let event = Event::Cancelled { by: Actor::Mayday(why.to_owned()) };
+    Answer { events: vec![event], audit: None, says: Decided::Done(say::withdrawn(run)) }
+}
+
 fn state_word(status: &Status) -> String {
     serde_json::to_value(status.state()).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }

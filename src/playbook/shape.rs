@@ -160,7 +160,16 @@ const TEST: &[Field] = &[
             may("messages", Shape::List(&Shape::Text, 50)),
             may(
                 "outcome",
-                Shape::Word(&["fixed", "no_effect", "made_worse", "failed", "rejected", "cancelled", "stuck"]),
+                Shape::Word(&[
+                    "fixed",
+                    "no_effect",
+                    "made_worse",
+                    "failed",
+                    "rejected",
+                    "expired",
+                    "cancelled",
+                    "stuck",
+                ]),
             ),
         ]),
     ),

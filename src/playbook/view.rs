@@ -33,6 +33,7 @@ pub enum RunOutcome {
     MadeWorse,
     Failed,
     Rejected,
+    Expired,
     Cancelled,
     Stuck,
 }
@@ -206,6 +207,9 @@ pub trait Runs: Send + Sync + 'static {
         order: Order,
         person: &'a Person,
     ) -> BoxFuture<'a, Result<Decided, super::Error>>;
+    /// Takes a proposal back because there is no reason for it any more: Mayday's own order. A run that has changed
+    /// something, or may have, goes on; it is for people to end.
+    fn withdraw(&self, run: RunId, why: String) -> BoxFuture<'_, Result<Decided, super::Error>>;
     /// One run.
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, super::Error>>;
     /// Runs, newest first, older than `before`.

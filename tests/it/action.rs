@@ -118,7 +118,8 @@ async fn a_process_that_the_supervisor_keeps_is_replaced_once_and_only_the_one_o
     let context = context();
     let parameters = serde_json::json!({"service": "order-service"});
     let planned = restart.plan(&context, &parameters).await.unwrap();
-    assert_eq!(planned.object, format!("process order-service pid {old}"));
+    assert_eq!(planned.object, "order-service");
+    assert_eq!(planned.changes[0].before, format!("pid {old}"));
 
     let intent = intent(planned.target);
     assert_eq!(restart.probe(&context, &intent).await.unwrap(), Probe::NotDone);

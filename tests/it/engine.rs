@@ -8,6 +8,7 @@ use mayday::core::Clock as _;
 use mayday::core::duration::Span;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Error, Faults, Notice, NoticeKind, Proposed, QueuedNotices, RunState, Runs as _, TaskState};
+use mayday::store::{Batch, Key, Range};
 use mayday::work::{Queue, Shard};
 use serde_json::json;
 
@@ -105,9 +106,122 @@ async fn a_destructive_change_needs_two_people_and_an_unanswered_request_expires
     assert!(matches!(world.approve(&engine, run, "ana").await, Decided::Nothing(_)));
     world.clock.advance(Duration::from_secs(31 * 60));
     let view = world.until_ended(&engine, run).await;
-    assert_eq!(view.outcome, Some(RunOutcome::Rejected));
+    assert_eq!(view.outcome, Some(RunOutcome::Expired));
     assert!(view.why.unwrap().contains("nobody approved"));
     assert!(world.target().happened.is_empty());
+    let notices = notices(&world).await;
+    let told = notices.iter().find(|notice| notice.says.contains("nobody approved")).expect("people are told");
+    assert_eq!(told.kind, NoticeKind::Escalation);
+}
+
+const GUARDED: &str = "
+playbook_id: PB-A
+name: a service that answers is not restarted
+concurrency_key: one
+tasks:
+  - {id: look, type: Metric_Query, parameters: {expr: up}, output_variable: up}
+  - {id: restart, type: Service_Restart, depends_on: [look], parameters: {service: a}, conditions: [up.value == 0]}
+";
+
+#[tokio::test]
+async fn an_approval_that_comes_after_the_service_has_recovered_restarts_nothing() {
+    let world = World::of(&[GUARDED]);
+    world.target().outputs.insert("look".to_owned(), [json!({"value": 0}), json!({"value": 1})].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    world.until_asked(&engine, run).await;
+    world.clock.advance(Duration::from_secs(40));
+    world.approve(&engine, run, "ana").await;
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(World::states(&view)["restart"], TaskState::Skipped);
+    assert!(view.tasks[1].note.as_ref().unwrap().contains("no longer needed"), "{:?}", view.tasks[1].note);
+    assert!(!world.target().keys.contains_key("restart"));
+}
+
+#[tokio::test]
+async fn a_proposal_taken_back_ends_and_lets_the_next_one_in() {
+    let world = World::of(&[GUARDED]);
+    world.target().outputs.insert("look".to_owned(), [json!({"value": 0})].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    world.until_asked(&engine, run).await;
+    assert!(engine.propose(world.request("PB-A", "other")).await.is_err(), "one at a time");
+    let decided = engine.withdraw(run, "INC-1 is over".to_owned()).await.unwrap();
+    assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Cancelled));
+    assert_eq!(view.why.as_deref(), Some("Mayday took the proposal back: INC-1 is over"));
+    assert!(matches!(world.approve(&engine, run, "ana").await, Decided::Nothing(_)));
+    assert!(engine.propose(world.request("PB-A", "other")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_change_that_has_begun_is_not_taken_back() {
+    let text = "{playbook_id: PB-A, name: a, tasks: [{id: fix, type: Run_Command, parameters: {program: p}}]}";
+    let world = World::of(&[text]);
+    world.target().script.insert("fix".to_owned(), [Act::Lost].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until(&engine, run, "in doubt", |view| view.tasks[0].state == TaskState::InDoubt).await;
+    let decided = engine.withdraw(run, "INC-1 is over".to_owned()).await.unwrap();
+    assert!(matches!(&decided, Decided::Nothing(says) if says.contains("a person must end it")), "{decided:?}");
+    let notices = notices(&world).await;
+    assert!(notices.iter().any(|notice| notice.kind == NoticeKind::Escalation && notice.says.contains("not known")));
+}
+
+#[tokio::test]
+async fn an_interrupted_effect_of_a_cancelled_run_is_not_made_again() {
+    let text = "{playbook_id: PB-A, name: a, tasks: [{id: clean, type: Disk_Cleanup, parameters: {service: a}}]}";
+    for cancels in [false, true] {
+        let world = World::of(&[text]);
+        world.target().script.insert("clean".to_owned(), [Act::Hang].into());
+        let first = world.engine(Faults::none()).await;
+        let run = world.propose(&first, "PB-A").await;
+        world.until_asked(&first, run).await;
+        world.approve(&first, run, "ana").await;
+        world.until(&first, run, "running", |view| view.tasks[0].state == TaskState::Running).await;
+        let second = world.engine(Faults::none()).await;
+        second.resume().await.unwrap();
+        if cancels {
+            second.order(run, Order::Cancel, &person("ana", Role::Approver)).await.unwrap();
+            let view = world.until(&second, run, "in doubt", |view| view.tasks[0].state == TaskState::InDoubt).await;
+            assert!(view.why.unwrap().contains("not started again"));
+            assert!(world.target().happened.is_empty());
+        } else {
+            world.until_ended(&second, run).await;
+            let audit = mayday::access::Audit::new(world.store.clone(), world.clock()).list(None, 50).await.unwrap();
+            let tries = audit.records.iter().filter(|record| record.action == "perform").count();
+            assert_eq!(tries, 2, "each try is audited");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_can_not_be_read_back_ends_as_stuck_lets_its_lock_go_and_is_told() {
+    let world = World::of(&[GUARDED]);
+    world.target().outputs.insert("look".to_owned(), [json!({"value": 0})].into());
+    let first = world.engine(Faults::none()).await;
+    let run = world.propose(&first, "PB-A").await;
+    world.until_asked(&first, run).await;
+    first.stop().await;
+    let texts = world.store.scan(&Range::under(&Key::of(["playbook"]), 10)).await.unwrap();
+    let mut batch = Batch::new();
+    for entry in &texts {
+        batch.delete(entry.key.clone());
+    }
+    world.store.commit(batch).await.unwrap();
+    let second = world.engine(Faults::none()).await;
+    assert_eq!(second.resume().await.unwrap(), 0);
+    let view = second.get(run).await.unwrap().unwrap();
+    assert_eq!((view.state, view.outcome), (RunState::Ended, Some(RunOutcome::Stuck)));
+    assert!(matches!(world.approve(&second, run, "ana").await, Decided::Nothing(_)));
+    assert!(second.propose(world.request("PB-A", "other")).await.is_ok(), "its lock is free");
+    let notices = notices(&world).await;
+    assert!(
+        notices.iter().any(|notice| notice.kind == NoticeKind::Escalation && notice.says.contains("can't be read"))
+    );
 }
 
 #[tokio::test]

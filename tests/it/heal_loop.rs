@@ -176,6 +176,7 @@ impl Bot {
                 runs: Arc::new(engine.clone()),
                 triggers: library.clone(),
                 explains: Arc::new(Seer),
+                channel: mayday::chat::ChannelId::web("incidents"),
             },
             heal::Options::default(),
             leases.clone(),

@@ -1,12 +1,19 @@
 //! What actions say: plans as people read them before they approve, and why something was not done.
 
-/// The object of a restart.
+use std::time::Duration;
+
+use crate::core::duration::human;
+
+/// How long a process has been running, beside its pid.
 #[must_use]
-pub fn process_object(service: &str, pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) => format!("process {service} pid {pid}"),
-        None => format!("process {service}, not running"),
-    }
+pub fn process_up(time: Duration) -> String {
+    format!("(up {})", human(time))
+}
+
+/// How long ago a process ended, beside `not running`.
+#[must_use]
+pub fn process_exited(time: Duration) -> String {
+    format!("(exited {} ago)", human(time))
 }
 
 /// Blast radius of a restart.

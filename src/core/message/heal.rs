@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::duration::human;
-use crate::core::{RunId, Timestamp};
+use crate::core::{IncidentId, RunId, Timestamp};
 
 /// Heading of a plan nobody has decided on.
 #[must_use]
@@ -90,6 +90,7 @@ pub fn outcome(word: &str) -> String {
         "made_worse" => "made it worse",
         "failed" => "failed",
         "rejected" => "rejected",
+        "expired" => "nobody decided in time",
         "cancelled" => "cancelled",
         "stuck" => "stuck, a person must look",
         other => other,
@@ -107,7 +108,8 @@ pub fn note(radius: &str, undo: Option<&str>) -> String {
 /// How it is checked afterwards.
 #[must_use]
 pub fn verified_by(what: &str) -> String {
-    format!("verified by: {what}")
+    // A condition is told as text, not as code: nothing renders its ticks.
+    format!("verified by: {}", what.replace('`', ""))
 }
 
 /// Nothing checks it afterwards.
@@ -234,6 +236,12 @@ pub fn rejected_before(playbook: &str, run: RunId) -> String {
     format!("{playbook} matches again, but {run} was rejected; `run {playbook}` proposes it anyway")
 }
 
+/// Why a proposal is taken back when its incident is over.
+#[must_use]
+pub fn incident_over(incident: IncidentId) -> String {
+    format!("{incident} is over")
+}
+
 /// Something a run has to tell.
 #[must_use]
 pub fn notice(run: RunId, says: &str) -> String {
@@ -245,6 +253,12 @@ pub fn notice(run: RunId, says: &str) -> String {
 pub fn escalation(run: RunId, says: &str, leader: Option<&str>, team: &str) -> String {
     let whom = leader.map_or_else(|| format!("team {team}"), |leader| format!("@{leader}"));
     format!("{run} needs {whom}: {says}")
+}
+
+/// A run without an incident needs more people; nobody leads it.
+#[must_use]
+pub fn escalation_to_all(run: RunId, says: &str) -> String {
+    format!("{run} needs a person: {says}")
 }
 
 /// The value a trigger's `when` needs is missing.

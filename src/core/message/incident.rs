@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::duration::human;
-use crate::core::{IncidentId, RunId};
+use crate::core::{IncidentId, RunId, number};
 
 /// A person's id as people read it: `web:ana` → `ana`.
 #[must_use]
@@ -17,40 +17,6 @@ pub fn alert_words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// A number as people read it, with its unit: `93.5 %`, `620 ms`, `1.1 GB`.
-#[must_use]
-pub fn measured(value: f64, unit: Option<&str>) -> String {
-    let (value, unit) = match unit {
-        Some(bytes @ ("B" | "Bps" | "B/s")) if value.abs() >= 1024.0 => {
-            let steps = ["k", "M", "G", "T", "P"];
-            let mut step = 0;
-            let mut size = value / 1024.0;
-            while size.abs() >= 1024.0 && step + 1 < steps.len() {
-                size /= 1024.0;
-                step += 1;
-            }
-            (size, Some(format!("{}{bytes}", steps[step])))
-        }
-        other => (value, other.map(str::to_owned)),
-    };
-    let magnitude = value.abs();
-    let mut text = if magnitude >= 1e15 || (magnitude > 0.0 && magnitude < 1e-3) {
-        format!("{value:.2e}")
-    } else if magnitude >= 100.0 {
-        format!("{value:.0}")
-    } else {
-        let digits = if magnitude < 1.0 { 3 } else { 2 };
-        format!("{value:.digits$}")
-    };
-    if text.contains('.') && !text.contains('e') {
-        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
-    }
-    match unit {
-        Some(unit) => format!("{text} {unit}"),
-        None => text,
-    }
-}
-
 /// A count and its noun.
 #[must_use]
 pub fn count(number: u64, one: &str, many: &str) -> String {
@@ -59,12 +25,14 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 
 // --- the card's first line
 
-/// What, where, since when.
+/// What, where, since when. Of the other kinds of alerts that fire, the first two are named.
 #[must_use]
-pub fn title(place: &str, what: &str, others: usize, since: &str) -> String {
+pub fn title(place: &str, what: &str, others: &[String], since: &str) -> String {
     let others = match others {
-        0 => String::new(),
-        more => format!(" and {}", count(more as u64, "other kind of alert", "other kinds of alerts")),
+        [] => String::new(),
+        [one] => format!(" and {one}"),
+        [one, two] => format!(", {one} and {two}"),
+        [one, two, more @ ..] => format!(", {one}, {two} and {} more", more.len()),
     };
     if place.is_empty() {
         format!("{what}{others} since {since}")
@@ -125,10 +93,10 @@ pub fn came_back(times: u32) -> String {
 pub fn impact(journey: Option<&str>, cost_per_minute: Option<f64>) -> Option<String> {
     match (journey, cost_per_minute) {
         (Some(journey), Some(cost)) => {
-            Some(format!("Part of {journey}, ≈ {} per minute of outage.", measured(cost, None)))
+            Some(format!("Part of {journey}, ≈ {} per minute of outage.", number::human(cost, None)))
         }
         (Some(journey), None) => Some(format!("Part of {journey}.")),
-        (None, Some(cost)) => Some(format!("≈ {} per minute of outage.", measured(cost, None))),
+        (None, Some(cost)) => Some(format!("≈ {} per minute of outage.", number::human(cost, None))),
         (None, None) => None,
     }
 }
@@ -345,13 +313,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_carry_their_units_and_no_noise() {
-        assert_eq!(measured(93.5, Some("%")), "93.5 %");
-        assert_eq!(measured(620.0, Some("ms")), "620 ms");
-        assert_eq!(measured(1.1 * 1024.0 * 1024.0 * 1024.0, Some("B")), "1.1 GB");
-        assert_eq!(measured(12.0, None), "12");
-        assert_eq!(measured(0.25, None), "0.25");
-        assert_eq!(measured(0.0, Some("%")), "0 %");
-        assert_eq!(measured(100.0, Some("%")), "100 %");
+    fn a_title_names_two_more_kinds_and_counts_the_rest() {
+        let others: Vec<String> = ["B", "C", "D", "E"].map(str::to_owned).to_vec();
+        assert_eq!(title("shop", "A", &[], "14:02"), "shop: A since 14:02");
+        assert_eq!(title("shop", "A", &others[..1], "14:02"), "shop: A and B since 14:02");
+        assert_eq!(title("shop", "A", &others[..2], "14:02"), "shop: A, B and C since 14:02");
+        assert_eq!(title("shop", "A", &others, "14:02"), "shop: A, B, C and 2 more since 14:02");
     }
 }

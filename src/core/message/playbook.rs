@@ -33,6 +33,12 @@ pub fn skipped(condition: &str) -> String {
     format!("not needed: `{condition}` is false")
 }
 
+/// A condition that held when the change was proposed, and does not right before it.
+#[must_use]
+pub fn no_longer_needed(condition: &str) -> String {
+    format!("no longer needed: `{condition}` was true when it was proposed and is false now")
+}
+
 /// A task that pauses the run before it starts.
 #[must_use]
 pub fn pauses_before(task: &str) -> String {
@@ -148,7 +154,36 @@ pub fn end_failed(task: &str, note: &str) -> String {
 /// Cancelled.
 #[must_use]
 pub fn end_cancelled(by: &Actor) -> String {
-    format!("cancelled by {}", actor(by))
+    match by {
+        // Mayday cancels only what it takes back itself, and says why.
+        Actor::Mayday(why) => format!("Mayday took the proposal back: {why}"),
+        Actor::Person(_) | Actor::Impersonated { .. } => format!("cancelled by {}", actor(by)),
+    }
+}
+/// A proposal was taken back.
+#[must_use]
+pub fn withdrawn(run: RunId) -> String {
+    format!("{run} is taken back. Nothing it planned will be done.")
+}
+/// A proposal that can't be taken back by Mayday itself.
+#[must_use]
+pub fn has_begun(run: RunId) -> String {
+    not_now(run, "it has changed something or may have, so that a person must end it")
+}
+/// Nobody decided in time.
+#[must_use]
+pub fn end_expired() -> String {
+    "nobody approved it in time".to_owned()
+}
+/// A run whose records can't be read.
+#[must_use]
+pub fn end_unreadable(why: &str) -> String {
+    format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
+}
+/// A repetition nobody is asked for any more.
+#[must_use]
+pub fn not_repeated() -> String {
+    "Mayday was interrupted, and the run is to end, so that it is not started again".to_owned()
 }
 /// It took too long.
 #[must_use]
@@ -190,6 +225,16 @@ pub fn notice_success(run: RunId, task: &str, note: Option<&str>) -> String {
 pub fn notice_failure(run: RunId, task: &str, note: &str, goes_on: bool) -> String {
     let then = if goes_on { "the run goes on" } else { "the run ends" };
     format!("{run}: {task} failed: {note}; {then}")
+}
+/// An end that a person must look at.
+#[must_use]
+pub fn notice_end(playbook: &str, why: &str) -> String {
+    format!("{playbook} has ended: {why}")
+}
+/// A task of which nobody knows whether it happened.
+#[must_use]
+pub fn notice_doubt(task: &str, note: &str) -> String {
+    format!("{task}: {note}")
 }
 /// A call for more people.
 #[must_use]

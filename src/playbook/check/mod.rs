@@ -7,7 +7,7 @@ mod tests;
 mod values;
 
 pub use graph::Graph;
-pub use scope::reader;
+pub use scope::{reader, repeatable};
 pub use values::fits;
 
 use serde_json::Value;

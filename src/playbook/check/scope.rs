@@ -1,7 +1,7 @@
 //! Which names a condition or a text can see, and what is known about them.
 
 use super::super::diagnostic::Code;
-use super::super::model::{Playbook, Risk};
+use super::super::model::{Playbook, Risk, Task};
 use super::super::names::{ALERT_FIELDS, RUN_FIELDS, TASK_FIELDS};
 use super::super::tasks::{self, Gives};
 use crate::core::nearest::hint;
@@ -14,9 +14,13 @@ pub struct Scope<'a> {
 /// The read task that gives an output under this name, if it can be carried out again.
 pub fn reader(playbook: &Playbook, name: &str) -> Option<usize> {
     let task = playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(name))?;
-    let kind = playbook.tasks[task].kind.as_str();
-    let repeatable = !matches!(kind, "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
-    (repeatable && tasks::risk(&playbook.tasks[task]) == Risk::Read).then_some(task)
+    repeatable(&playbook.tasks[task]).then_some(task)
+}
+
+/// Whether a task only reads, so that carrying it out again changes and tells nothing.
+pub fn repeatable(task: &Task) -> bool {
+    let reads = !matches!(task.kind.as_str(), "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
+    reads && tasks::risk(task) == Risk::Read
 }
 
 impl<'a> Scope<'a> {

@@ -10,8 +10,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::commit::{Lost, Pending, commit};
+use super::effects::Held;
 use super::effects::{Came, Unplanned, Verification};
-use super::{Letter, Shared, journal, locked, render};
+use super::{Letter, Said, Shared, journal, locked, render, shard_of, stuck};
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::core::{BoxFuture, Timestamp};
@@ -21,6 +22,7 @@ use crate::playbook::notices;
 use crate::playbook::order;
 use crate::playbook::run::{Event, FailureKind, Limits, Next, Stage, Status, decide};
 use crate::playbook::view::Decided;
+use crate::store;
 
 /// What must hold afterwards gets this long where the playbook does not say.
 const VERIFY_WITHIN: Span = Span::from_secs(60);
@@ -29,12 +31,17 @@ const WAIT_WITHIN: Span = Span::from_secs(300);
 /// Time between readings where the playbook does not say.
 const VERIFY_EVERY: Span = Span::from_secs(2);
 
+/// Readings that an approved change depends on are taken anew right before it when they are older than this.
+const READINGS_HOLD: Duration = Duration::from_secs(30);
+
 /// Something this process was working on has come to an end.
 pub(super) enum Landed {
     /// A task's plan, with its rendered parameters.
     Planned(usize, Result<(Value, Planned), Unplanned>),
     /// The guards of an approved change, looked at again.
     Checked(usize, Result<(Value, Planned), Unplanned>),
+    /// A condition of an approved change no longer holds.
+    Unneeded(usize, String),
     /// An effect, or what was found out about one.
     Came(usize, Came),
     /// A verification of the task itself (a Verify, a Wait with `until`).
@@ -132,6 +139,14 @@ impl Driver {
                     return Some(Self::new(self.shared.clone(), status, self.book.clone(), self.live.clone()));
                 }
                 Ok(None) => return None,
+                Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
+                    let run = self.status.head.run;
+                    tracing::error!(%run, %error, "a run can't be read");
+                    match stuck::end(&self.shared, run, &error.to_string()).await {
+                        Ok(()) => return None,
+                        Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
+                    }
+                }
                 Err(error) => tracing::warn!(run = %self.status.head.run, %error, "a run can't be read"),
             }
         }
@@ -146,15 +161,14 @@ impl Driver {
                 mailbox.close();
                 while let Some(letter) = mailbox.recv().await {
                     let now = self.shared.parts.clock.now();
-                    let says = order::answer(&self.status, &letter.order, &letter.person, now).says;
-                    let _ = letter.reply.send(says);
+                    let _ = letter.reply.send(self.answer(&letter.said, now).says);
                 }
                 return Ok(());
             }
             if self.shared.stop.is_set() {
                 return self.finish().await;
             }
-            if !self.starting_or_landed() {
+            if !self.starting_or_landed()? {
                 self.wait(mailbox).await?;
             }
         }
@@ -215,10 +229,10 @@ impl Driver {
     }
 
     /// Whether something landed at once, so that there is no need to wait.
-    fn starting_or_landed(&mut self) -> bool {
+    fn starting_or_landed(&mut self) -> Result<bool, Lost> {
         match self.flights.next().now_or_never() {
-            Some(Some(landed)) => self.land(landed).is_ok(),
-            _ => false,
+            Some(Some(landed)) => self.land(landed).map(|()| true),
+            _ => Ok(false),
         }
     }
 
@@ -264,7 +278,7 @@ impl Driver {
 
     fn obey(&mut self, letter: Letter) -> Result<(), Lost> {
         let now = self.shared.parts.clock.now();
-        let answer = order::answer(&self.status, &letter.order, &letter.person, now);
+        let answer = self.answer(&letter.said, now);
         for event in answer.events {
             let event = self.with_verification(event, now);
             self.record(event, now)?;
@@ -272,6 +286,13 @@ impl Driver {
         self.pending.audit.extend(answer.audit);
         self.replies.push((letter.reply, answer.says));
         Ok(())
+    }
+
+    fn answer(&self, said: &Said, now: Timestamp) -> order::Answer {
+        match said {
+            Said::Order { order, person } => order::answer(&self.status, order, person, now),
+            Said::Withdraw { why } => order::withdraw(&self.status, why),
+        }
     }
 
     /// A person's "it happened" is followed by the task's verification like the action's own word.
@@ -289,7 +310,7 @@ impl Driver {
     pub(super) fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
         self.status.step(&event, now).map_err(|illegal| {
             tracing::error!(%illegal, "an event does not fit the run");
-            Lost::Store(crate::store::Error::Corrupt {
+            Lost::Store(store::Error::Corrupt {
                 key: journal::status_key(self.status.head.run),
                 why: illegal.to_string(),
             })
@@ -350,11 +371,43 @@ impl Driver {
         let kind = self.status.head.tasks[index].kind.clone();
         let action = self.shared.tools.registry.get(&kind).cloned();
         let (tools, context) = (self.shared.tools.clone(), self.context(index, now));
+        let stale = if self.status.tasks[index].stage == Stage::Pending { Vec::new() } else { self.stale(index, now) };
+        let (book, status) = (self.book.clone(), (!stale.is_empty()).then(|| self.status.clone()));
         self.flights.push(Box::pin(async move {
+            if let Some(status) = status {
+                match tools.no_longer(&book, &status, index, &stale, &context).await {
+                    Ok(None) => {}
+                    Ok(Some(condition)) => return Landed::Unneeded(index, condition),
+                    Err(why) => return land(index, Err((FailureKind::Broken, why))),
+                }
+            }
             let planned = tools.plan(action, context, &kind, parameters.clone()).await;
             land(index, planned.map(|planned| (parameters, planned)))
         }));
         Ok(())
+    }
+
+    /// The read tasks that the conditions of a task name and that were carried out too long ago to judge by.
+    fn stale(&self, index: usize, now: Timestamp) -> Vec<usize> {
+        let mut found = Vec::new();
+        for reference in self.book.conditions[index].iter().flat_map(|condition| condition.references()) {
+            let reader = match (reference.root.as_str(), reference.fields.first()) {
+                ("tasks", Some(task)) => self.status.index(task),
+                (variable, _) => {
+                    self.book.playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(variable))
+                }
+            };
+            // What was skipped, or never carried out, is not carried out now. A message is not sent twice, and no
+            // person is asked twice.
+            let Some(reader) = reader.filter(|reader| self.book.reads(*reader)) else { continue };
+            let old = self.status.tasks[reader]
+                .came_at
+                .is_some_and(|came| Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD));
+            if old && !found.contains(&reader) {
+                found.push(reader);
+            }
+        }
+        found
     }
 
     /// Performs the task's durable intent.
@@ -379,7 +432,12 @@ impl Driver {
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
         let tools = self.shared.tools.clone();
-        self.flights.push(Box::pin(async move { Landed::Came(index, tools.perform(action, context, intent).await) }));
+        let held = self.status.head.tasks[index].changes.then(|| Held {
+            store: self.shared.parts.store.clone(),
+            lease: self.shared.parts.leases.of(shard_of(self.status.head.run)).clone(),
+        });
+        let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
+        self.flights.push(Box::pin(performed));
     }
 
     fn settle(&mut self, index: usize) {

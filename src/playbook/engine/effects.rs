@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::render;
@@ -18,6 +18,9 @@ use crate::playbook::book::Book;
 use crate::playbook::faults::Faults;
 use crate::playbook::registry::Registry;
 use crate::playbook::run::{FailureKind, Status, capped, values};
+use crate::playbook::view::TaskState;
+use crate::store::{self, SharedStore};
+use crate::work::Lease;
 
 /// Looking at a live system before a change may take this long.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +60,22 @@ pub enum Came {
     Repeat,
     /// Nobody can tell.
     Doubt(String),
+    /// Another process has taken the shard over: nothing was done, and it is no longer this process's to do.
+    TakenOver,
+}
+
+/// What a change looks at last: whether this process still holds the run's shard.
+pub struct Held {
+    /// Where the lease stands.
+    pub store: SharedStore,
+    /// The lease as this process knows it.
+    pub lease: Lease,
+}
+
+impl Held {
+    async fn look(&self) -> Result<bool, store::Error> {
+        Ok(self.store.read(&self.lease.key).await?.is_some_and(|entry| entry.revision == self.lease.revision))
+    }
 }
 
 /// A failure before anything was started.
@@ -103,9 +122,23 @@ impl Tools {
         }
     }
 
-    /// Performs an intent that is durable. Bounded by its deadline.
-    pub async fn perform(&self, action: Arc<dyn Action>, mut context: Context, intent: Intent) -> Came {
+    /// Performs an intent that is durable. Bounded by its deadline. A change says by what right this process makes it
+    /// (`held`): the journal's fence stops the next commit of a process that was taken over, this one stops its effect.
+    pub async fn perform(
+        &self,
+        action: Arc<dyn Action>,
+        mut context: Context,
+        intent: Intent,
+        held: Option<Held>,
+    ) -> Came {
         let Ok(_slot) = self.slots.acquire().await else { return Came::Doubt("Mayday stops".to_owned()) };
+        if let Some(held) = held {
+            match held.look().await {
+                Ok(true) => {}
+                Ok(false) => return Came::TakenOver,
+                Err(error) => return Came::Failed(FailureKind::Transient, redacted(&error.to_string())),
+            }
+        }
         context.now = self.clock.now();
         let Ok(left) = Duration::try_from(intent.deadline.duration_since(context.now)) else {
             return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
@@ -262,6 +295,49 @@ impl Tools {
         }
     }
 
+    /// Reads again what the conditions of an approved change are about, and judges them by that. None: they hold.
+    /// Otherwise the condition that does not.
+    ///
+    /// # Errors
+    /// A sentence: a condition can't be evaluated on what is there now.
+    pub async fn no_longer(
+        &self,
+        book: &Book,
+        status: &Status,
+        index: usize,
+        readers: &[usize],
+        context: &Context,
+    ) -> Result<Option<String>, String> {
+        let mut seen = values(book, status);
+        let until = self.clock.now();
+        for reader in readers {
+            let task = &book.playbook.tasks[*reader];
+            let (state, note) = match self.read_again(book, status, *reader, context, until).await {
+                Ok(output) => {
+                    if let Some(variable) = &task.output_variable {
+                        seen[variable] = output;
+                    }
+                    (TaskState::Succeeded, None)
+                }
+                Err(why) => {
+                    // What can't be read must not be judged by what was read before.
+                    if let (Some(variable), Value::Object(map)) = (&task.output_variable, &mut seen) {
+                        map.remove(variable);
+                    }
+                    (TaskState::Failed, Some(why))
+                }
+            };
+            seen["tasks"][&task.id] = json!({"state": state, "note": note});
+        }
+        let mut no = None;
+        for condition in &book.conditions[index] {
+            if !condition.holds(&seen)? {
+                no = no.or_else(|| Some(condition.source().to_owned()));
+            }
+        }
+        Ok(no)
+    }
+
     async fn read_again(
         &self,
         book: &Book,
@@ -287,10 +363,10 @@ impl Tools {
             deadline,
             attempt: 1,
         };
-        match self.perform(action, context, intent).await {
+        match self.perform(action, context, intent, None).await {
             Came::Done(output) => Ok(output),
             Came::Failed(_, why) | Came::Doubt(why) | Came::Waits { why, .. } => Err(why),
-            Came::NotDone | Came::Repeat => Err("it could not be read".to_owned()),
+            Came::NotDone | Came::Repeat | Came::TakenOver => Err("it could not be read".to_owned()),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Unplanned};
-use crate::access::{Actor, Approved, AuditRecord};
+use crate::access::{Actor, Approved, AuditRecord, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
@@ -49,6 +49,13 @@ impl Driver {
             Landed::Checked(index, planned) => {
                 self.busy.remove(&index);
                 self.checked(index, planned, now)
+            }
+            Landed::Unneeded(index, condition) => {
+                self.busy.remove(&index);
+                if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
+                    return Ok(());
+                }
+                self.record(Event::Skipped { task: self.id(index), why: say::no_longer_needed(&condition) }, now)
             }
             Landed::Came(index, came) => {
                 self.busy.remove(&index);
@@ -124,16 +131,25 @@ impl Driver {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         }
-        let grant = &self.status.grants[grant];
-        let right = match Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes) {
-            Ok(frontier) if frontier.plan().covers(&task, &approved) => frontier.right().clone(),
-            Ok(_) | Err(_) => {
-                let difference = vec!["the approval does not cover it".to_owned()];
-                return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
-            }
+        let Some(right) = self.right(&task, &approved, grant) else {
+            let difference = vec!["the approval does not cover it".to_owned()];
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
         // The target that was approved, not the one worked out just now: exactly what people saw.
         let intent = self.intent(index, approved.planned.target.clone(), now);
+        self.audit(&task, index, &approved, &intent, right);
+        self.start(index, intent, now)
+    }
+
+    /// The right to make a planned change, worked out again from the votes.
+    fn right(&self, task: &str, approved: &TaskPlan, grant: usize) -> Option<Right> {
+        let grant = self.status.grants.get(grant)?;
+        let frontier = Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?;
+        frontier.plan().covers(task, approved).then(|| frontier.right().clone())
+    }
+
+    /// What is about to be performed goes into the audit in the commit that holds its intent.
+    fn audit(&mut self, task: &str, index: usize, approved: &TaskPlan, intent: &Intent, right: Right) {
         self.pending.audit.push(AuditRecord {
             actor: Actor::Mayday("playbook".to_owned()),
             action: "perform".to_owned(),
@@ -150,6 +166,26 @@ impl Driver {
             }),
             right: Some(right),
         });
+    }
+
+    /// An effect that may have happened and may be made again: a try like any other, counted and audited. Once the run is
+    /// to end, nothing starts any more, and a person says whether it happened.
+    fn repeat(&mut self, index: usize, now: Timestamp) -> Result<(), Lost> {
+        let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
+        intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+        if self.status.head.tasks[index].changes {
+            let task = self.id(index);
+            let ends =
+                self.status.cancelled.is_some() || self.status.rejected.is_some() || now >= self.status.head.deadline;
+            let plan = self.status.tasks[index].plan.clone().zip(self.status.tasks[index].grant);
+            let right = plan.and_then(|(plan, grant)| Some((self.right(&task, &plan, grant)?, plan)));
+            let Some((right, plan)) = right.filter(|_| !ends) else {
+                let why = say::in_doubt(&task, &say::not_repeated());
+                return self.record(Event::Doubted { task, why }, now);
+            };
+            intent.attempt += 1;
+            self.audit(&task, index, &plan, &intent, right);
+        }
         self.start(index, intent, now)
     }
 
@@ -165,11 +201,8 @@ impl Driver {
             Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
             Came::Failed(kind, why) => self.failed(index, kind, why, now),
             Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
-            Came::Repeat => {
-                let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
-                intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
-                self.start(index, intent, now)
-            }
+            Came::Repeat => self.repeat(index, now),
+            Came::TakenOver => Err(Lost::Lease),
             Came::Doubt(why) => {
                 let why = say::in_doubt(&task, &why);
                 self.record(Event::Doubted { task, why }, now)

@@ -16,6 +16,7 @@ mod journal;
 mod landing;
 mod propose;
 mod render;
+mod stuck;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,9 +97,16 @@ struct Live {
 
 /// An order on its way to a run.
 struct Letter {
-    order: Order,
-    person: Person,
+    said: Said,
     reply: oneshot::Sender<Decided>,
+}
+
+/// What a letter says.
+enum Said {
+    /// What a person wants.
+    Order { order: Order, person: Person },
+    /// Mayday takes its proposal back.
+    Withdraw { why: String },
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -142,7 +150,7 @@ impl Engine {
     /// Goes on with every run that has not ended.
     ///
     /// # Errors
-    /// The store's. A single run that can't be read is logged and left alone.
+    /// The store's. A run that can't be read ends as stuck, which lets go of what it holds and is told to people.
     pub async fn resume(&self) -> Result<usize, store::Error> {
         let mut range = Range::under(&Key::of(["run-open"]), 1_000);
         let mut found = 0;
@@ -152,6 +160,11 @@ impl Engine {
                 let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
                 match self.take_up(run).await {
                     Ok(()) => found += 1,
+                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                        tracing::error!(%run, %error, "a run can't go on; it ends as stuck");
+                        stuck::end(&self.0, run, &error.to_string()).await?;
+                    }
+                    Err(Error::Store(error)) => return Err(error),
                     Err(error) => tracing::error!(%run, %error, "a run can't go on"),
                 }
             }
@@ -250,6 +263,25 @@ impl Engine {
         }
     }
 
+    /// Tells a run's task something and waits for what it makes of it; the status of a run that has ended.
+    async fn say(&self, run: RunId, said: Said) -> Result<Result<Decided, Arc<Status>>, Error> {
+        if let Some(live) = self.live(run) {
+            let (reply, answer) = oneshot::channel();
+            if live.orders.send(Letter { said, reply }).await.is_ok()
+                && let Ok(decided) = answer.await
+            {
+                return Ok(Ok(decided));
+            }
+        }
+        // Nobody drives it: it has ended, or can't go on. Then nothing changes, and the answer says so.
+        let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
+        if status.ended.is_none() {
+            let why = format!("nobody drives {run} now; try again in a moment, or look at the log");
+            return Err(store::Error::Unavailable(why).into());
+        }
+        Ok(Err(status))
+    }
+
     async fn view_of(&self, status: &Status) -> RunView {
         let book = if status.ask.is_some() { self.book_of(status).await.ok() } else { None };
         status.view(book.as_deref())
@@ -277,22 +309,20 @@ impl Runs for Engine {
 
     fn order<'a>(&'a self, run: RunId, order: Order, person: &'a Person) -> BoxFuture<'a, Result<Decided, Error>> {
         Box::pin(async move {
-            if let Some(live) = self.live(run) {
-                let (reply, answer) = oneshot::channel();
-                let letter = Letter { order: order.clone(), person: person.clone(), reply };
-                if live.orders.send(letter).await.is_ok()
-                    && let Ok(decided) = answer.await
-                {
-                    return Ok(decided);
-                }
+            let said = Said::Order { order: order.clone(), person: person.clone() };
+            match self.say(run, said).await? {
+                Ok(decided) => Ok(decided),
+                Err(ended) => Ok(order::answer(&ended, &order, person, self.0.parts.clock.now()).says),
             }
-            // Nobody drives it: it has ended, or can't go on. Then the order changes nothing, and says so.
-            let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
-            if status.ended.is_none() {
-                let why = format!("nobody drives {run} now; try again in a moment, or look at the log");
-                return Err(store::Error::Unavailable(why).into());
+        })
+    }
+
+    fn withdraw(&self, run: RunId, why: String) -> BoxFuture<'_, Result<Decided, Error>> {
+        Box::pin(async move {
+            match self.say(run, Said::Withdraw { why: why.clone() }).await? {
+                Ok(decided) => Ok(decided),
+                Err(ended) => Ok(order::withdraw(&ended, &why).says),
             }
-            Ok(order::answer(&status, &order, person, self.0.parts.clock.now()).says)
         })
     }
 

@@ -31,8 +31,9 @@ pub struct Text {
 
 /// Which run a key of a request made, or a lock belongs to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Made {
-    run: RunId,
+pub struct Made {
+    /// Which.
+    pub run: RunId,
     at: Timestamp,
 }
 

@@ -340,7 +340,8 @@ fn outcome(book: &Book, status: &Status) -> (RunOutcome, String) {
         return (RunOutcome::Cancelled, say::end_cancelled(by));
     }
     if let Some(why) = &status.rejected {
-        return (RunOutcome::Rejected, why.clone());
+        let outcome = if status.expired { RunOutcome::Expired } else { RunOutcome::Rejected };
+        return (outcome, why.clone());
     }
     let changed: Vec<usize> = (0..status.tasks.len())
         .filter(|index| status.head.tasks[*index].changes && status.tasks[*index].output.is_some())

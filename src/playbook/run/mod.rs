@@ -15,5 +15,5 @@ pub use decide::{Busy, Limits, Next, decide};
 pub use event::{Ask, Event, FailureKind, Head, TaskHead};
 pub use outcome::{capped, retry_at};
 pub use plan::{Frontier, TaskPlan, difference, idempotency_key};
-pub use status::{Grant, Illegal, Stage, Status, TaskStatus, apply};
+pub use status::{End, Grant, Illegal, Stage, Status, TaskStatus, apply};
 pub use values::values;

@@ -37,6 +37,9 @@ pub struct Status {
     pub cancelled: Option<Actor>,
     /// Who rejected it and why; set too when nobody decided in time.
     pub rejected: Option<String>,
+    /// Whether nobody decided in time.
+    #[serde(default)]
+    pub expired: bool,
     /// Whether something has been changed, or may have been.
     pub touched: bool,
     /// How often people have started failed tasks again.
@@ -92,6 +95,9 @@ pub struct TaskStatus {
     pub failure: Option<FailureKind>,
     /// Whether something that must hold afterwards does.
     pub verified: Option<bool>,
+    /// When it gave its output, or failed: how old that reading is.
+    #[serde(default)]
+    pub came_at: Option<Timestamp>,
 }
 
 /// Where a task stands.
@@ -174,6 +180,7 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
             paused_before: Vec::new(),
             cancelled: None,
             rejected: None,
+            expired: false,
             touched: false,
             round: 0,
             ended: None,
@@ -202,6 +209,7 @@ impl TaskStatus {
             note: None,
             failure: None,
             verified: None,
+            came_at: None,
         }
     }
 }
@@ -246,6 +254,11 @@ impl Status {
     /// [`Illegal`]; the status is unchanged then.
     pub fn step(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         self.fold(event, at)?;
+        if let Event::Succeeded { task, .. } | Event::Failed { task, .. } = event
+            && let Some(index) = self.index(task)
+        {
+            self.tasks[index].came_at = Some(at);
+        }
         self.seq += 1;
         self.at = at;
         Ok(())
@@ -287,7 +300,8 @@ impl Status {
                 self.ask = None;
             }
             Event::Expired if self.ask.is_some() => {
-                self.rejected = Some("nobody approved it in time".to_owned());
+                self.rejected = Some(crate::core::message::playbook::end_expired());
+                self.expired = true;
                 self.ask = None;
             }
             Event::Paused { by, before } if self.paused.is_none() => {
@@ -383,6 +397,7 @@ impl Status {
             (Stage::Running, Event::Started { intent, .. })
                 if task.intent.as_ref().is_some_and(|before| before.idempotency_key == intent.idempotency_key) =>
             {
+                task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {
@@ -430,7 +445,8 @@ impl Status {
                     None => Stage::Failed,
                 };
             }
-            (Stage::Pending, Event::Skipped { why, .. }) => {
+            // An approved one too: what it was needed for may be over before it starts.
+            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Skipped { why, .. }) => {
                 task.note = Some(why.clone());
                 task.stage = Stage::Skipped;
             }
