@@ -316,7 +316,7 @@ impl Driver {
             })
         })?;
         self.pending.notices.extend(notices::after(&self.book, &self.status, &event));
-        self.pending.events.push((now, event));
+        self.pending.events.push(journal::Journaled { at: now, event });
         Ok(())
     }
 

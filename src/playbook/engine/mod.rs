@@ -18,7 +18,7 @@ mod propose;
 mod render;
 mod stuck;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub(in crate::playbook) struct Shared {
     live: Mutex<HashMap<RunId, Live>>,
     /// Playbooks by digest, as runs need them.
     books: Mutex<HashMap<String, Arc<Book>>>,
+    /// Digests of the playbooks whose text this process has made durable.
+    texts: Mutex<HashSet<String>>,
     /// The highest run number known; 0: look it up.
     last_run: AtomicU64,
     stop: Stop,
@@ -138,6 +140,7 @@ impl Engine {
             notices,
             live: Mutex::default(),
             books: Mutex::default(),
+            texts: Mutex::default(),
             last_run: AtomicU64::new(0),
             stop,
             stopper: Mutex::new(Some(stopper)),
@@ -160,7 +163,11 @@ impl Engine {
                 let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
                 match self.take_up(run).await {
                     Ok(()) => found += 1,
-                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                    // It is whole, and its writer may come back.
+                    Err(Error::Store(error @ store::Error::TooNew { .. })) => {
+                        tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
+                    }
+                    Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         tracing::error!(%run, %error, "a run can't go on; it ends as stuck");
                         stuck::end(&self.0, run, &error.to_string()).await?;
                     }
