@@ -33,7 +33,7 @@ use crate::incident::{self, Incidents};
 use crate::ops::delivery::Outbox;
 use crate::ops::health::{self, Ask, Check, Health, State};
 use crate::ops::telemetry::Telemetry;
-use crate::playbook::{Engine, Library, Parts, Registry, Runs};
+use crate::playbook::{Engine, Library, Parts, Registry, Runs, Versions};
 use crate::store::SharedStore;
 use crate::store::series::Series;
 use crate::work::{Leases, serve};
@@ -131,6 +131,14 @@ impl Bot {
             return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
         }
         let library = Arc::new(library);
+        let versions = Versions::new(
+            store.clone(),
+            clock.clone(),
+            audit.clone(),
+            library.clone(),
+            config.playbooks.folder.clone(),
+        );
+        versions.note().await?;
         let listen = free_port(config.http.listen);
         let actions = action::all(&action::Deps {
             catalog: catalog.clone(),
@@ -180,7 +188,7 @@ impl Bot {
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
                 runs: runs.clone(),
-                playbooks: library.clone(),
+                playbooks: Arc::new(versions.clone()),
                 logs,
                 metrics,
                 causes: heal.investigator(),
@@ -226,6 +234,7 @@ impl Bot {
         run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
         run(&mut tasks, "own eyes", watch.run(stop.clone()));
         run(&mut tasks, "the playbook engine", playbook::Service::new(engine).run(stop.clone()));
+        run(&mut tasks, "the versions of playbooks", versions.run(stop.clone()));
         run(&mut tasks, "the healing loop", heal.run(stop.clone()));
         run(&mut tasks, "the telemetry", telemetry.upkeep(stop));
         run(&mut tasks, "the listener", async move {

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, events};
 pub use propose::unsupported;
+pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 
 use super::book::Book;
