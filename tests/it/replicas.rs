@@ -57,7 +57,7 @@ impl Replica {
         // A second installation in the same process is refused, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let body = json!({ "alert_name": name, "service_name": service, "status": "firing", "severity": "Critical",
-            "timestamp": "2026-11-21T10:00:00Z" });
+            "timestamp": "2026-01-01T10:00:00Z" });
         let answer =
             reqwest::Client::new().post(format!("{}/webhook/alert", self.url)).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 200);
