@@ -332,10 +332,17 @@ async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
     let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
     let (path, options) = (config.data.join("store"), config.store.clone());
-    let store = tokio::task::spawn_blocking(move || store::open(&path, &options));
+    let store = async {
+        match &config.store.postgres {
+            Some(postgres) => store::postgres::open(postgres, &config.store).await,
+            None => tokio::task::spawn_blocking(move || store::open(&path, &options))
+                .await
+                .unwrap_or_else(|error| Err(store::Error::Unavailable(error.to_string()))),
+        }
+    };
     let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
     let series = tokio::task::spawn_blocking(move || Series::open(&path, options, clock));
-    let store = store.await.map_err(|error| wrong(std::io::Error::other(error)))??;
+    let store = store.await?;
     let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
     Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))? })
 }

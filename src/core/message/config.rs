@@ -190,6 +190,16 @@ pub fn link(link: &str, valid: &str) -> String {
     format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
 }
 
+/// A value outside its bounds.
+pub fn bounds(key: &str, why: &str) -> String {
+    format!("`{key}` {why}")
+}
+
+/// What is wrong, but keeps nobody from starting.
+pub fn warning(says: &str) -> String {
+    format!("warning: {says}")
+}
+
 /// A key that nothing carries out yet.
 pub fn not_yet(what: &str, key: &str) -> String {
     format!("{what} are not there yet: remove `{key}`")

@@ -15,5 +15,6 @@ pub mod incident;
 pub mod ops;
 pub mod playbook;
 pub mod playbook_versions;
+pub mod store;
 pub mod watch;
 pub mod web;
