@@ -8,9 +8,12 @@
 //! Four more traps, all closed here:
 //! * Pages over a quarter of a segment go to files in `blobs/` which sled never syncs. Values are cut into chunks so
 //!   that no page gets that large (`layout.rs`).
-//! * A segment whose pages were moved elsewhere is overwritten. A group that writes less than a segment
-//!   has at least one sync between the move and the overwriting. Known limit: a batch of a megabyte writes about three
-//!   times its size to the log, so one that large is not covered by this argument; intake commits 500 alerts at a time.
+//! * A segment whose pages were all moved elsewhere is overwritten, at the earliest when one more segment of log has been
+//!   written than the last move. So a group whose writing stays below a segment has at least one sync in between. What
+//!   sled writes for a group is more than the group's bytes: a page is written anew after ten changes. Segments are therefore
+//!   as large as sled has them and groups small ([`SEGMENT_BYTES`], [`MOST_BYTES`]); `tests/it/power_cut.rs` measures hard batches.
+//!   It is a measurement, not a bound: thousands of changes that each fill the last place of another page would write more.
+//!   A folder that was made with smaller segments is opened with those, and says in the log what that means.
 //! * What a group replaced is freed only if the writer asks sled's collector to run (`writer.rs`, `collect`).
 //! * Old segments are cleaned by sled's flush timer alone. It stays on for that, slowly, and no promise rests on it.
 //!
@@ -36,8 +39,13 @@ use crate::core::BoxFuture;
 use crate::core::duration::Span;
 use writer::{Request, Writer};
 
-/// Bytes of a segment, fixed by the data folder: changing it needs an export and an import.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a segment of a new data folder. An older folder keeps its own: sled can't change it.
+const SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+/// No batch and no group is larger, whatever the options say: what is written for it has to stay below a segment.
+/// Measured: 2 MiB of new values write 5 to 9 MB of log, 1,500 small changes all over full pages up to 12 MB.
+const MOST_BYTES: usize = SEGMENT_BYTES / 8;
+/// A smaller limit for batches would refuse what rooms write in one commit (a page of alerts, a card with its evidence).
+const LEAST_BATCH: usize = 16 * 1024;
 /// A scan reads so many entries before it lets the writer in between.
 const SCAN_AT_ONCE: usize = 256;
 
@@ -49,9 +57,9 @@ pub struct Options {
     pub cache_bytes: u64,
     /// At most so many commits wait for the writer; more wait at the door.
     pub queue: usize,
-    /// A group ends when it has so many bytes. At most half a segment of two MiB.
+    /// Commits that wait are written together up to so many bytes; at most 2 MiB.
     pub group_bytes: usize,
-    /// A larger batch is refused.
+    /// A larger batch is refused; at most 2 MiB, since one that large is written whole before the disk is asked to keep it.
     pub batch_bytes: usize,
     /// How often old segments are cleaned.
     pub clean_every: Span,
@@ -62,10 +70,23 @@ impl Default for Options {
         Self {
             cache_bytes: 8 * 1024 * 1024,
             queue: 1_024,
-            group_bytes: SEGMENT_BYTES / 2,
-            batch_bytes: 8 * 1024 * 1024,
+            group_bytes: MOST_BYTES / 2,
+            batch_bytes: MOST_BYTES,
             clean_every: Span::from_secs(5),
         }
+    }
+}
+
+impl Options {
+    /// What can't hold, with the option's name and what to write instead.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let range = |name, value: usize, least: usize| {
+            let says = || format!("must be between {least} and {MOST_BYTES} bytes, it is {value}");
+            (!(least..=MOST_BYTES).contains(&value)).then(|| (name, says()))
+        };
+        let batch = range("batch_bytes", self.batch_bytes, LEAST_BATCH);
+        [range("group_bytes", self.group_bytes, 1), batch].into_iter().flatten().collect()
     }
 }
 
@@ -88,7 +109,7 @@ pub fn open(path: &Path, options: &Options) -> Result<SharedStore, Error> {
         shared,
         requests: Some(requests),
         thread: Mutex::new(Some(thread)),
-        batch_bytes: options.batch_bytes,
+        batch_bytes: options.batch_bytes.min(MOST_BYTES),
     };
     Ok(Arc::new(open))
 }
