@@ -86,6 +86,9 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     listener(config, &mut sheet);
     users(config, &mut sheet);
     database(config, &mut sheet);
+    for (key, why) in config.store.problems() {
+        sheet.add(path!["store", key], Code::Bounds, message::option_problem(key, &why));
+    }
     for row in NOT_YET {
         let at = path![row.section, row.key];
         if written.at(at).is_some() {
@@ -112,7 +115,7 @@ fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
                 at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));
             }
         }
-        sheet.add(&at, Code::Bounds, message::watch_problem(&problem.path, &problem.why));
+        sheet.add(&at, Code::Bounds, message::option_problem(&problem.path, &problem.why));
     }
     let known = service_names(sheet.written);
     let mut unknown: Vec<(Vec<Step>, &str)> = Vec::new();

@@ -6,6 +6,7 @@
 //! * commits become durable in order: if one survives, all before it do;
 //! * `read` and `scan` see every acknowledged commit (they may see one whose sync is still under way; whoever acts on
 //!   what it read commits an intent first, and that commit is durable only if what was read is);
+//! * a batch of up to 2 MiB is taken (keys, values and a little for each write): a larger one is refused whole;
 //! * `watch` wakes after the commit is durable; wake-ups coalesce.
 //!
 //! Architecture Invariant: no room above knows which adapter it talks to.

@@ -205,8 +205,8 @@ pub fn not_yet(what: &str, key: &str) -> String {
     format!("{what} are not there yet: remove `{key}`")
 }
 
-/// What the watching room says about its options.
-pub fn watch_problem(path: &str, why: &str) -> String {
+/// What a room says about its options.
+pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
     format!("`{key}` {why}")
 }
