@@ -437,6 +437,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         state,
         note: None,
         output: None,
+        undo: false,
     };
     RunView {
         run: RunId::new(3),
@@ -456,6 +457,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
             task("restart", "Restart the service", "Service_Restart", TaskState::Pending),
         ],
         approval: None,
+        undoes: Vec::new(),
         journal: 9,
     }
 }

@@ -143,6 +143,34 @@ impl Condition {
         }
     }
 
+    /// How far the number that it compares with a limit is on the wrong side of it; below zero: on the right side. None if
+    /// it is not a comparison of one name with one number, or there is no number.
+    #[must_use]
+    pub fn distance(&self, values: &Value) -> Option<f64> {
+        let Expr::Call(call) = &self.program.expression().expr else { return None };
+        let [left, right] = call.args.as_slice() else { return None };
+        let number = |node: &IdedExpr| match &node.expr {
+            Expr::Literal(LiteralValue::Int(number)) => number.inner().to_string().parse::<f64>().ok(),
+            Expr::Literal(LiteralValue::Double(number)) => Some(*number.inner()),
+            _ => None,
+        };
+        let named = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(_) | Expr::Select(_));
+        let (limit, flipped) = match (number(left), number(right)) {
+            (None, Some(limit)) if named(left) => (limit, false),
+            (Some(limit), None) if named(right) => (limit, true),
+            _ => return None,
+        };
+        let below = match call.func_name.as_str() {
+            operators::LESS | operators::LESS_EQUALS => !flipped,
+            operators::GREATER | operators::GREATER_EQUALS => flipped,
+            _ => return None,
+        };
+        let reference = self.references.first()?;
+        let found = reference.fields.iter().try_fold(values.get(&reference.root)?, |value, field| value.get(field))?;
+        let found = found.as_f64()?;
+        Some(if below { found - limit } else { limit - found })
+    }
+
     /// The first words of the names it uses, each once.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.references.iter().enumerate().filter_map(|(index, reference)| {

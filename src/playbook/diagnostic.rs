@@ -72,6 +72,10 @@ pub enum Code {
     PB027,
     /// Two playbooks with one id.
     PB028,
+    /// A way to undo a task that can't work.
+    PB029,
+    /// A task that only undoes another has something that such a task can't have.
+    PB030,
 }
 
 impl fmt::Display for Code {

@@ -191,7 +191,8 @@ pub struct Task {
     /// Who must approve it, where that differs from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
-    /// How it is undone: `inverse`, `none` or the id of a task.
+    /// How it is undone when the run fails or is cancelled after it: `inverse` (by the action itself), `none`, or the id
+    /// of a task that then runs, and only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<String>,
     /// What must hold after it.
@@ -203,6 +204,31 @@ pub struct Task {
     /// For an API_Call that changes something: how risky it is, where `disruptive` is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+}
+
+/// How a task is undone when its run unwinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undo<'a> {
+    /// By the action's own inverse.
+    Inverse,
+    /// By a task of this id, which is not part of the order.
+    Task(&'a str),
+}
+
+impl Task {
+    /// How it is undone, if it says so. `verify: {otherwise: rollback}` alone means the action's own inverse.
+    #[must_use]
+    pub fn undone_by(&self) -> Option<Undo<'_>> {
+        match self.rollback.as_deref() {
+            Some("inverse") => Some(Undo::Inverse),
+            Some("none") => None,
+            Some(task) => Some(Undo::Task(task)),
+            None => {
+                let asked = self.verify.as_ref().is_some_and(|verify| verify.otherwise == Otherwise::Rollback);
+                asked.then_some(Undo::Inverse)
+            }
+        }
+    }
 }
 
 /// After success.
@@ -326,7 +352,7 @@ pub enum Otherwise {
     Fail,
     /// The run is aborted and more people are called.
     Escalate,
-    /// What was done is undone.
+    /// The run is aborted, and everything done so far that says how it is undone is undone, the newest first.
     Rollback,
 }
 
@@ -360,7 +386,7 @@ const fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// State per task: `succeeded`, `failed`, `skipped`, `pending`.
+    /// State per task: `succeeded`, `failed`, `skipped`, `pending`, `rolled_back` …
     #[serde(default)]
     pub tasks: BTreeMap<String, String>,
     /// Texts that must stand in what people are told.

@@ -153,7 +153,7 @@ const TEST: &[Field] = &[
             may(
                 "tasks",
                 Shape::Map(
-                    &Shape::Word(&["succeeded", "failed", "skipped", "pending", "waiting", "in_doubt"]),
+                    &Shape::Word(&["succeeded", "failed", "skipped", "pending", "waiting", "in_doubt", "rolled_back"]),
                     MAX_TASKS,
                 ),
             ),

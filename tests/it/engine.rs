@@ -7,12 +7,11 @@ use mayday::access::{Actor, PersonId, Role};
 use mayday::core::Clock as _;
 use mayday::core::duration::Span;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
-use mayday::playbook::{Error, Faults, Notice, NoticeKind, Proposed, QueuedNotices, RunState, Runs as _, TaskState};
+use mayday::playbook::{Error, Faults, NoticeKind, Proposed, RunState, Runs as _, TaskState};
 use mayday::store::{Batch, Key, Range};
-use mayday::work::{Queue, Shard};
 use serde_json::json;
 
-use super::engine_world::{Act, World, person};
+use super::engine_world::{Act, World, notices, person};
 
 const RESTART: &str = "
 playbook_id: PB-Restart
@@ -24,15 +23,6 @@ tasks:
   - {id: check, type: Verify, depends_on: [restart], parameters: {condition: up.value == 1, within: 20s}, on_failure: escalate_with_notification}
   - {id: tell, type: Notification, depends_on: [check], parameters: {message: '{{ params.service }} {{ up.value }}'}}
 ";
-
-async fn notices(world: &World) -> Vec<Notice> {
-    let queue: Queue<Notice> = Queue::new(QueuedNotices::QUEUE, world.store.clone(), world.clock());
-    let mut all = Vec::new();
-    for shard in Shard::all() {
-        all.extend(queue.due(shard, 100).await.unwrap().into_iter().map(|item| item.record));
-    }
-    all
-}
 
 #[tokio::test]
 async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verified() {

@@ -167,3 +167,40 @@ fn hostile_files_get_an_answer_and_not_a_crash() {
     let found = Book::read("a.yaml", b"playbook_id: \xff\n").unwrap_err();
     assert!(found[0].to_string().starts_with("a.yaml:1:14: PB001: this byte is not UTF-8"), "{}", found[0]);
 }
+
+#[test]
+fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: look, type: Metric_Query, parameters: {{expr: up}}, rollback: inverse, output_variable: up}}
+  - {{id: restart, type: Service_Restart, parameters: {{service: a}}, rollback: inverse}}
+  - {{id: clean, type: Disk_Cleanup, depends_on: [look], parameters: {{service: a}}, verify: {{condition: up.value < 1, otherwise: rollback}}}}
+  - {{id: shift, type: Traffic_Shift, depends_on: [look], parameters: {{service: a, to: b, percent: 1}}, rollback: none, verify: {{condition: up.value < 1, otherwise: rollback}}}}
+  - {{id: run, type: Run_Command, parameters: {{program: a}}, rollback: undo, output_variable: ran}}
+  - {{id: more, type: Run_Command, parameters: {{program: a}}, rollback: undo}}
+  - {{id: odd, type: Run_Command, parameters: {{program: a}}, rollback: unod}}
+  - {{id: self, type: Run_Command, parameters: {{program: a}}, rollback: self}}
+  - {{id: undo, type: Run_Command, depends_on: [look], conditions: ['true'], pause: true, on_failure: continue, parameters: {{program: '{{{{ ran.exit_code }}}}'}}}}
+  - {{id: last, type: Wait, depends_on: [undo], parameters: {{for: 1s}}}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:4:70: PB029: `look` changes nothing, so there is nothing to undo; remove it",
+        "PB029: a Service_Restart has no inverse of its own; name a task that undoes it",
+        "PB029: a Disk_Cleanup has no inverse of its own",
+        "PB029: `otherwise: rollback` undoes this task too; `rollback: none` contradicts it",
+        "PB029: `undo` already undoes `run`",
+        "PB010: `rollback` is `inverse`, `none` or the id of a task, not `unod`; did you mean `undo`?",
+        "PB029: `self` can't undo itself",
+        "PB030: `undo` runs only to undo `run`, so it can't have `depends_on`; remove it",
+        "PB030: `undo` runs only to undo `run`, so it can't have `conditions`; remove it",
+        "PB030: `undo` runs only to undo `run`, so it can't have `pause`; remove it",
+        "PB030: `undo` undoes `run`: when that fails a person is needed; remove `on_failure`",
+        "PB030: `undo` runs only to undo `run`, so nothing can wait for it; remove the dependency",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+    // It sees the output of what it undoes.
+    assert!(!found.contains("PB018"), "{found}");
+}

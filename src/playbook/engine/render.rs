@@ -14,7 +14,7 @@ use crate::playbook::text::{self, Use};
 /// # Errors
 /// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
 pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
-    let task = &book.playbook.tasks[index];
+    let task = &book.playbook.tasks[status.declared(index)];
     let seen = values(book, status);
     let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
         Some(Takes::These(declared)) => *declared,

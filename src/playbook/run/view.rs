@@ -1,6 +1,7 @@
 //! How others see a run.
 
 use super::status::{Stage, Status, TaskStatus};
+use super::unwind::undoable;
 use crate::playbook::book::Book;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
@@ -14,6 +15,7 @@ pub(super) const fn task_state(task: &TaskStatus) -> TaskState {
         Stage::Succeeded => TaskState::Succeeded,
         Stage::Failed => TaskState::Failed,
         Stage::Skipped => TaskState::Skipped,
+        Stage::RolledBack => TaskState::RolledBack,
     }
 }
 
@@ -22,13 +24,19 @@ impl Status {
     #[must_use]
     pub fn view(&self, book: Option<&Book>) -> RunView {
         let head = &self.head;
-        let tasks = head.tasks.iter().zip(&self.tasks).map(|(head, task)| TaskView {
+        // A task that only undoes another is of no interest as long as nothing is undone.
+        let shown = head.tasks.iter().zip(&self.tasks).enumerate();
+        let shown = shown.filter(|(index, (head, _))| {
+            !head.part.is_undo() || self.unwinding.as_ref().is_some_and(|steps| steps.contains(index))
+        });
+        let tasks = shown.map(|(_, (head, task))| TaskView {
             id: head.id.clone(),
             name: head.name.clone(),
             kind: head.kind.clone(),
             state: task_state(task),
             note: task.note.clone(),
             output: task.output.clone(),
+            undo: head.part.is_undo(),
         });
         RunView {
             run: head.run,
@@ -46,7 +54,16 @@ impl Status {
             tasks: tasks.collect(),
             approval: self.approval(book),
             journal: self.seq,
+            undoes: book.map(|book| self.undoes(book)).unwrap_or_default(),
         }
+    }
+
+    /// What would be undone if the run ended now, by name.
+    fn undoes(&self, book: &Book) -> Vec<String> {
+        if self.ended.is_some() || self.unwinding.is_some() {
+            return Vec::new();
+        }
+        undoable(book, self).into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
     }
 
     fn why(&self) -> Option<String> {
@@ -58,7 +75,8 @@ impl Status {
                 .then(|| task.note.as_ref().map(|note| format!("{}: {note}", head.name)))
                 .flatten()
         });
-        waiting.or_else(|| self.paused.as_ref().map(crate::core::message::playbook::paused_by))
+        let unwinding = || self.unwinding.as_ref().map(|_| say_unwinding(self));
+        waiting.or_else(|| self.paused.as_ref().map(crate::core::message::playbook::paused_by)).or_else(unwinding)
     }
 
     fn approval(&self, book: Option<&Book>) -> Option<ApprovalView> {
@@ -79,6 +97,14 @@ impl Status {
             verified_by: book.and_then(|book| verified_by(book, &ask.tasks)),
         })
     }
+}
+
+/// What a run that unwinds is doing: the step that is not undone yet.
+fn say_unwinding(status: &Status) -> String {
+    let steps = status.unwinding.iter().flatten();
+    let next = steps.copied().find(|step| status.tasks[*step].stage != Stage::Succeeded);
+    let name = next.map_or("", |step| status.head.tasks[step].name.as_str());
+    crate::core::message::playbook::unwinds(name)
 }
 
 /// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
