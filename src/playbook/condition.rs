@@ -130,17 +130,36 @@ impl Condition {
     }
 
     fn holds_here(&self, values: &Value) -> Result<bool, String> {
+        match self.run(values)? {
+            Cel::Bool(holds) => Ok(holds),
+            other => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
+        }
+    }
+
+    fn run(&self, values: &Value) -> Result<Cel, String> {
         let mut context = Context::default();
         for root in self.roots() {
             if let Some(value) = values.get(root) {
                 context.add_variable_from_value(root, to_cel(value));
             }
         }
-        match self.program.execute(&context) {
-            Ok(Cel::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
-            Err(error) => Err(format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string()))),
-        }
+        self.program
+            .execute(&context)
+            .map_err(|error| format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string())))
+    }
+
+    /// The list that it gives with these values.
+    ///
+    /// # Errors
+    /// A sentence: it can't be evaluated, or gives no list.
+    pub fn list(&self, values: &Value) -> Result<Vec<Value>, String> {
+        let cannot = || Err(format!("`{}` can't be evaluated", self.source));
+        on_own_stack(|| match self.run(values) {
+            Ok(Cel::List(items)) => Ok(items.iter().map(from_cel).collect()),
+            Ok(other) => Err(format!("`{}` gives {}, not a list", self.source, other.type_of())),
+            Err(why) => Err(why),
+        })
+        .unwrap_or_else(cannot)
     }
 
     /// How far the number that it compares with a limit is on the wrong side of it; below zero: on the right side. None if
@@ -228,6 +247,22 @@ fn to_cel(value: &Value) -> Cel {
                 map.iter().map(|(key, value)| (Key::from(key.clone()), to_cel(value))).collect();
             Cel::Map(Map { map: Arc::new(map) })
         }
+    }
+}
+
+/// A value as CEL gives it, as JSON: a whole double as a whole number. What JSON does not have becomes its text.
+fn from_cel(value: &Cel) -> Value {
+    match value {
+        Cel::Null => Value::Null,
+        Cel::Bool(value) => Value::Bool(*value),
+        Cel::Int(number) => Value::from(*number),
+        Cel::UInt(number) => Value::from(*number),
+        Cel::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Value::from(*number as i64),
+        Cel::Float(number) => Value::from(*number),
+        Cel::String(text) => Value::String(text.to_string()),
+        Cel::List(items) => Value::Array(items.iter().map(from_cel).collect()),
+        Cel::Map(map) => Value::Object(map.map.iter().map(|(key, value)| (key.to_string(), from_cel(value))).collect()),
+        other => Value::String(short(&format!("{other:?}"))),
     }
 }
 

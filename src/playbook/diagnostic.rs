@@ -76,6 +76,8 @@ pub enum Code {
     PB029,
     /// A task that only undoes another has something that such a task can't have.
     PB030,
+    /// A `for_each` that can't work.
+    PB031,
 }
 
 impl fmt::Display for Code {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::model::{OnSuccess, Otherwise};
-use super::run::{Event, FailureKind, Stage, Status};
+use super::run::{Event, FailureKind, Part, Stage, Status};
 use super::view::RunOutcome;
 use crate::core::message::playbook as say;
 use crate::core::{IncidentId, RunId, SharedClock};
@@ -67,7 +67,9 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
         says,
     };
     let mut notices = Vec::new();
-    if task.stage == Stage::Succeeded && !undo && declared.on_success == OnSuccess::SendNotification {
+    // What can be said once for all items is: when the last is over.
+    let item = matches!(status.part(index), Part::Item { .. });
+    if task.stage == Stage::Succeeded && !undo && !item && declared.on_success == OnSuccess::SendNotification {
         notices.push(notice(NoticeKind::Success, say::notice_success(run, name, task.note.as_deref())));
     }
     if task.stage == Stage::InDoubt {
@@ -75,7 +77,7 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
     }
     if task.stage == Stage::Failed && undo {
         notices.push(notice(NoticeKind::Escalation, say::notice_not_undone(run, name, note)));
-    } else if task.stage == Stage::Failed {
+    } else if task.stage == Stage::Failed && !(item && declared.on_failure.continues()) {
         let otherwise = declared.verify.as_ref().map_or(Otherwise::Fail, |verify| verify.otherwise);
         let unverified = task.failure.is_some_and(FailureKind::is_unverified) && otherwise != Otherwise::Fail;
         if declared.on_failure.notifies() {

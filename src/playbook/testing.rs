@@ -15,7 +15,7 @@ use super::options::{Approvals, Options};
 use super::parameters;
 use super::run::{
     Busy, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskHead, TaskPlan, apply, decide, retry,
-    retry_at, values,
+    retry_at, values_for,
 };
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::{RunId, Timestamp};
@@ -264,6 +264,9 @@ impl<'a> Simulation<'a> {
 
     /// The next output given for a task; the last one stays.
     fn given(&mut self, task: &str) -> Option<Value> {
+        // An item's own output, else the next one that is given for its task.
+        let whole = task.split_once('[').map_or(task, |(task, _)| task);
+        let task = if self.test.given.contains_key(task) { task } else { whole };
         match self.test.given.get(task)? {
             Value::Array(readings) => {
                 let used = self.used.entry(task.to_owned()).or_default();
@@ -280,7 +283,7 @@ impl<'a> Simulation<'a> {
         let book = self.book;
         let none = (Measured::Not, String::new());
         let Some(condition) = book.verify[self.status.declared(index)].as_ref() else { return none };
-        let before = values(book, &self.status);
+        let before = values_for(book, &self.status, index);
         let mut after = before.clone();
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| Some((root.to_owned(), book.reader(root)?))).collect();
@@ -290,7 +293,7 @@ impl<'a> Simulation<'a> {
         });
         let mut last = String::new();
         for _ in 0..most.max().unwrap_or(1).max(1) {
-            let mut seen = values(book, &self.status);
+            let mut seen = values_for(book, &self.status, index);
             for (name, reader) in &readers {
                 let task = self.id(*reader);
                 match self.given(&task) {

@@ -445,7 +445,7 @@ tasks: [{id: w, type: Wait, parameters: {for: 5m}}]
 
 #[tokio::test]
 async fn wrong_requests_are_refused_with_what_to_do() {
-    let later = "{playbook_id: PB-Each, name: a, tasks: [{id: a, type: API_Call, action: GET /x, for_each: [1, 2]}]}";
+    let later = "{playbook_id: PB-Sub, name: a, tasks: [{id: a, type: Sub_Playbook, parameters: {playbook: PB-X}}]}";
     let world = World::of(&[RESTART, later]);
     let engine = world.engine(Faults::none()).await;
     let mut request = world.request("PB-Restrat", "1");
@@ -461,8 +461,10 @@ async fn wrong_requests_are_refused_with_what_to_do() {
     assert!(
         matches!(engine.propose(request).await, Err(Error::BadParameters(says)) if says.contains("did you mean `service`"))
     );
-    let each = engine.propose(world.request("PB-Each", "2")).await;
-    assert!(matches!(each, Err(Error::NotHere(says)) if says.contains("`for_each` is not available here yet")));
+    let sub = engine.propose(world.request("PB-Sub", "2")).await;
+    assert!(
+        matches!(sub, Err(Error::NotHere(says)) if says.contains("`type: Sub_Playbook` is not available here yet"))
+    );
 }
 
 #[tokio::test]

@@ -70,6 +70,40 @@ tests:
     assert_eq!(failures(text), Vec::<String>::new());
 }
 
+#[test]
+fn a_test_of_a_playbook_gives_outputs_item_by_item() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: find, type: API_Call, action: GET /hosts, output_variable: found}
+  - id: clean
+    type: Run_Command
+    depends_on: [find]
+    for_each: {in: 'found.hosts.filter(h, h != \"c\")', concurrency: 2}
+    parameters: {program: clean, args: ['{{ item }}']}
+    on_failure: continue
+    output_variable: cleaned
+    rollback: unclean
+  - {id: unclean, type: Run_Command, parameters: {program: unclean, args: ['{{ item }}', '{{ cleaned.exit_code }}']}}
+  - {id: tell, type: Notification, depends_on: [clean], parameters: {message: '{{ cleaned|length }} hosts, {{ tasks.clean.note }}'}}
+tests:
+  - name: all
+    given: {find: {hosts: [a, b, c]}, clean: {exit_code: 0}}
+    expect: {tasks: {clean: succeeded, 'clean[1]': succeeded}, messages: ['2 hosts, 2 items'], outcome: no_effect}
+  - name: one fails
+    given: {find: {hosts: [a, b, c]}, clean: {exit_code: 0}, 'clean[1]': {fails: full}}
+    expect: {tasks: {clean: failed, 'clean[0]': succeeded, 'clean[1]': failed}, messages: ['1 of 2 items failed']}
+  - name: none
+    given: {find: {hosts: []}}
+    expect: {tasks: {clean: succeeded}, messages: ['0 hosts, the list is empty']}
+  - name: no list
+    given: {find: {hosts: 3}}
+    expect: {tasks: {clean: failed}}
+";
+    assert_eq!(failures(text), Vec::<String>::new());
+}
+
 /// Pieces that playbooks are made of, put together wrongly more often than rightly.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![

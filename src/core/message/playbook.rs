@@ -170,6 +170,42 @@ pub fn end_with_undone(why: &str, undone: &[&str], stays: &[&str]) -> String {
 pub fn end_not_undone(task: &str, note: &str) -> String {
     format!("{task} could not be undone: {note}; look at the system, `retry` tries to undo it again")
 }
+/// A step of one item of a list.
+#[must_use]
+pub fn item_of(task: &str, item: &str) -> String {
+    format!("{task}: {item}")
+}
+/// A step that undoes one item.
+#[must_use]
+pub fn undo_item(undo: &str, item: &str) -> String {
+    format!("{undo} ({item})")
+}
+/// A change for each item of a list that only the run knows.
+#[must_use]
+pub fn for_each_later(task: &str) -> String {
+    format!("`{task}` is planned once for each item, when the list is known")
+}
+/// A list that is too long.
+#[must_use]
+pub fn too_many_items(items: usize, most: usize) -> String {
+    format!("the list has {items} items, at most {most} are allowed; narrow it")
+}
+/// All items are over.
+#[must_use]
+pub fn items_done(items: usize, failed: usize, skipped: usize) -> String {
+    let mut note = match items {
+        0 => "the list is empty, there was nothing to do".to_owned(),
+        1 => "1 item".to_owned(),
+        _ => format!("{items} items"),
+    };
+    if failed > 0 {
+        note = format!("{failed} of {note} failed");
+    }
+    if skipped > 0 {
+        note = format!("{note}, {skipped} no longer needed");
+    }
+    note
+}
 /// A step that undoes a task.
 #[must_use]
 pub fn undo_of(task: &str) -> String {

@@ -1,5 +1,6 @@
 //! What a playbook means: order, names, types, texts and conditions, checked before anything runs.
 
+mod each;
 mod graph;
 mod rollback;
 mod scope;
@@ -28,6 +29,8 @@ pub struct Compiled {
     pub graph: Graph,
     /// Conditions of each task.
     pub conditions: Vec<Vec<Condition>>,
+    /// The list of each `for_each` that is worked out.
+    pub each: Vec<Option<Condition>>,
     /// `verify.condition` of each task, or the condition of a Verify or Wait task.
     pub verify: Vec<Option<Condition>>,
     /// `when` of each trigger.
@@ -242,17 +245,15 @@ impl Checker<'_> {
             .filter_map(|(number, words)| self.condition(&format!("{path}.conditions[{number}]"), words, before, None))
             .collect();
         compiled.conditions.push(conditions);
+        compiled.each.push(self.for_each(task, path, before));
+        self.scope.item = self.playbook.item_of(task);
         self.action_line(task, path, before);
         if let Some(task_type) = task_type {
             self.parameters(task, task_type, path, before);
         }
         compiled.verify.push(self.verification(index, task, path, before));
+        self.scope.item = None;
         self.limits(task, path);
-        if let Some(Value::String(each)) = &task.for_each {
-            self.condition(&format!("{path}.for_each"), each, before, None);
-        } else if task.for_each.as_ref().is_some_and(|each| !each.is_array()) {
-            self.add(&format!("{path}.for_each"), Code::PB005, "`for_each` must be a list, or CEL that gives one");
-        }
         self.rollback(index, task, path);
     }
 
@@ -459,7 +460,7 @@ impl Checker<'_> {
                 .map(|id| (id, "given"))
                 .chain(test.expect.tasks.keys().map(|id| (id, "expect.tasks")));
             for (id, wher) in named {
-                if !ids.contains(&id.as_str()) && !self.is_undo(id) {
+                if !ids.contains(&id.as_str()) && !self.is_undo(id) && !self.is_item(id) {
                     let near = hint(id, ids.iter().copied());
                     self.add(&format!("{path}.{wher}.{id}"), Code::PB024, format!("there is no task `{id}`{near}"));
                 }

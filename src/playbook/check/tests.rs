@@ -204,3 +204,43 @@ fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
     // It sees the output of what it undoes.
     assert!(!found.contains("PB018"), "{found}");
 }
+
+#[test]
+fn a_list_must_be_one_and_its_items_are_seen_only_where_they_are() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: Run_Command, for_each: 7, parameters: {{program: p}}}}
+  - {{id: b, type: Run_Command, for_each: [], parameters: {{program: p}}}}
+  - {{id: c, type: Run_Command, for_each: ['{{{{ params.x }}}}'], parameters: {{program: p}}}}
+  - {{id: d, type: Run_Command, for_each: {{in: [1], concurrency: 0, most: 2}}, parameters: {{program: p}}}}
+  - {{id: e, type: Run_Command, for_each: 'hosts <', parameters: {{program: p}}}}
+  - {{id: f, type: Run_Command, for_each: nobody.hosts, conditions: [item.ok], parameters: {{program: '{{{{ item.x }}}}'}}}}
+  - {{id: g, type: Verify, for_each: [1], parameters: {{condition: 'true'}}}}
+  - {{id: h, type: Metric_Query, for_each: [up], parameters: {{expr: '{{{{ item }}}}'}}, output_variable: metrics}}
+  - {{id: i, type: Notification, depends_on: [h], parameters: {{message: '{{{{ metrics.value }}}} {{{{ item }}}}'}}}}
+  - {{id: j, type: Run_Command, for_each: {{concurrency: 2}}, parameters: {{program: p}}}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:4:42: PB005: `for_each` must be a list, or CEL that gives one",
+        "a.yaml:5:42: PB031: the list is empty",
+        "PB031: items of a list are taken as they are; write the list as CEL",
+        "PB023: `concurrency` must be a whole number from 1 to 100, not 0",
+        "PB003: `for_each` has no key `most`",
+        "PB016: `hosts <` is not a condition",
+        "PB017: nothing declares `nobody`",
+        "PB017: `item` is there only in a task with `for_each`, and there not in its `conditions`",
+        "PB031: a Verify waits once, not for each item",
+        "PB019: `metrics` is a list, one output for each item; write `metrics[0].value`",
+        "PB004: `for_each` needs `in:`",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+    let many: Vec<String> = (0..101).map(|item| item.to_string()).collect();
+    let text = format!(
+        "{HEAD}tasks: [{{id: a, type: Run_Command, for_each: [{}], parameters: {{program: p}}}}]",
+        many.join(", ")
+    );
+    assert!(mistakes(&text).join("").contains("PB023: `for_each` has 101 entries, at most 100 are allowed"));
+}

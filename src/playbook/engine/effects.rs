@@ -18,7 +18,7 @@ use crate::playbook::book::Book;
 use crate::playbook::faults::Faults;
 use crate::playbook::measure::worse;
 use crate::playbook::registry::Registry;
-use crate::playbook::run::{FailureKind, Status, capped, values};
+use crate::playbook::run::{FailureKind, Status, capped, values_for};
 use crate::playbook::view::TaskState;
 use crate::store::{self, SharedStore};
 use crate::work::Lease;
@@ -249,7 +249,7 @@ impl Tools {
         };
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
-        let before = values(book, status);
+        let before = values_for(book, status, index);
         let mut seen = before.clone();
         loop {
             let mut readings = Map::new();
@@ -313,7 +313,7 @@ impl Tools {
         readers: &[usize],
         context: &Context,
     ) -> Result<Option<String>, String> {
-        let mut seen = values(book, status);
+        let mut seen = values_for(book, status, index);
         let until = self.clock.now();
         for reader in readers {
             let task = &book.playbook.tasks[*reader];

@@ -9,7 +9,6 @@ use crate::access::{Actor, Approved, AuditRecord, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::model::Undo;
 use crate::playbook::run::{
     Event, FailureKind, Part, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops,
 };
@@ -158,13 +157,7 @@ impl Driver {
 
     /// How the playbook says that a change is undone, for the people who approve it.
     fn undone_by(&self, index: usize) -> Option<String> {
-        match self.declared(index).undone_by()? {
-            Undo::Inverse => Some(say::undo_by_inverse()),
-            Undo::Task(task) => {
-                let by = self.status.index(task).map_or(task, |by| self.status.head.tasks[by].name.as_str());
-                Some(say::undo_by_task(by))
-            }
-        }
+        crate::playbook::authoring::undone_by(&self.book, self.declared(index))
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved
@@ -184,7 +177,7 @@ impl Driver {
     fn right(&self, index: usize) -> Option<Right> {
         let index = match self.status.part(index) {
             Part::Undo { of, .. } => of,
-            Part::Forward => index,
+            Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => index,
         };
         let (task, approved) = (&self.status.head.tasks[index].id, self.status.tasks[index].plan.as_ref()?);
         let grant = self.status.grants.get(self.status.tasks[index].grant?)?;

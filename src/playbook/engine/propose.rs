@@ -69,8 +69,6 @@ pub fn unsupported(book: &Book) -> Option<String> {
     book.playbook.tasks.iter().find_map(|task| {
         let what = if task.kind == "Sub_Playbook" {
             "type: Sub_Playbook"
-        } else if task.for_each.is_some() {
-            "for_each"
         } else {
             return None;
         };

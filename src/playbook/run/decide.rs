@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::ending;
-use super::event::{Ask, Event, FailureKind};
+use super::event::{Ask, Event, FailureKind, Part};
 use super::plan::Frontier;
 use super::status::{Stage, Status};
 use super::values::values;
@@ -81,7 +81,7 @@ impl Decision<'_> {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    fn declared(&self, index: usize) -> &Task {
+    pub(super) fn declared(&self, index: usize) -> &Task {
         &self.book.playbook.tasks[self.status.declared(index)]
     }
 
@@ -101,6 +101,10 @@ impl Decision<'_> {
             return;
         }
         self.wake_at(self.status.head.deadline);
+        if let Some(joined) = self.joined() {
+            self.next.push(Next::Record(joined));
+            return;
+        }
         if self.status.paused.is_none() {
             self.start_what_is_ready();
             self.ask_when_reads_are_done();
@@ -137,6 +141,7 @@ impl Decision<'_> {
                 | Stage::Approved
                 | Stage::Again { .. }
                 | Stage::InDoubt
+                | Stage::Spread
                 | Stage::Succeeded
                 | Stage::Failed
                 | Stage::Skipped
@@ -159,9 +164,14 @@ impl Decision<'_> {
                         continue;
                     }
                     None if self.declared(index).pause
+                        && !matches!(self.status.part(index), Part::Item { .. })
                         && !self.status.paused_before.contains(&self.declared(index).id) =>
                     {
                         pauses.get_or_insert(index);
+                        continue;
+                    }
+                    None if self.status.part(index) == Part::Each => {
+                        self.next.push(Next::Record(self.spread(index)));
                         continue;
                     }
                     None => Next::Prepare(index),
@@ -184,11 +194,19 @@ impl Decision<'_> {
                 | Stage::Waits { .. }
                 | Stage::Verifying { .. }
                 | Stage::InDoubt
+                | Stage::Spread
                 | Stage::Succeeded
                 | Stage::Failed
                 | Stage::Skipped
                 | Stage::RolledBack => continue,
             };
+            let plans_only = matches!(next, Next::Prepare(_)) && self.status.head.tasks[index].changes;
+            if let Part::Item { of, .. } = self.status.part(index)
+                && !plans_only
+                && !self.has_room(of)
+            {
+                continue;
+            }
             if free > 0 {
                 free -= 1;
                 self.next.push(next);
@@ -206,6 +224,9 @@ impl Decision<'_> {
 
     /// A task is ready when everything it depends on is done, skipped, or failed in a way that lets the run go on.
     fn is_ready(&self, index: usize) -> bool {
+        if let Part::Item { of, .. } = self.status.part(index) {
+            return self.status.tasks[of].stage == Stage::Spread;
+        }
         self.book.graph.before[self.status.declared(index)].iter().all(|before| {
             match self.status.tasks[*before].stage {
                 Stage::Succeeded | Stage::Skipped => true,
@@ -218,13 +239,18 @@ impl Decision<'_> {
                 | Stage::Again { .. }
                 | Stage::Verifying { .. }
                 | Stage::InDoubt
-                | Stage::RolledBack => false,
+                | Stage::RolledBack
+                | Stage::Spread => false,
             }
         })
     }
 
     /// What the conditions make of a task: skipped, failed because one can't be evaluated, or nothing.
     fn condition(&self, index: usize) -> Option<Event> {
+        // Asked once, before the list is worked out.
+        if matches!(self.status.part(index), Part::Item { .. }) {
+            return None;
+        }
         let conditions = &self.book.conditions[self.status.declared(index)];
         if conditions.is_empty() {
             return None;
@@ -296,7 +322,7 @@ impl Decision<'_> {
             &self.status.head,
             indexes.iter().filter_map(|index| {
                 let plan = self.status.tasks[*index].plan.as_ref()?;
-                Some((self.declared(*index).id.as_str(), plan))
+                Some((self.status.head.tasks[*index].id.as_str(), plan))
             }),
         );
         let proposer = match &self.status.head.by {
@@ -306,7 +332,7 @@ impl Decision<'_> {
         };
         Ask {
             request: Request::new(frontier.plan_hash(), proposer, policy, self.now),
-            tasks: indexes.iter().map(|index| self.declared(*index).id.clone()).collect(),
+            tasks: indexes.iter().map(|index| self.status.head.tasks[*index].id.clone()).collect(),
             frontier,
             difference: self.status.moved.clone(),
         }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::decide::aborts;
-use super::event::FailureKind;
+use super::event::{FailureKind, Part};
 use super::status::{Stage, Status};
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
@@ -38,7 +38,8 @@ pub(super) fn of(book: &Book, status: &Status, overdue: bool) -> (RunOutcome, St
 
 /// Whether a step of the playbook's order changed something.
 fn changed(status: &Status, index: usize) -> bool {
-    status.head.tasks[index].changes && !status.part(index).is_undo() && status.tasks[index].output.is_some()
+    let works = !status.part(index).is_undo() && status.part(index) != Part::Each;
+    status.head.tasks[index].changes && works && status.tasks[index].output.is_some()
 }
 
 fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {

@@ -70,6 +70,20 @@ pub enum Part {
     /// A task of the playbook's order.
     #[default]
     Forward,
+    /// A task of the order that is done once for each item; its items' steps do the work.
+    Each,
+    /// One item of such a task.
+    Item {
+        /// The task's index.
+        of: usize,
+        /// Which item, from 0.
+        number: usize,
+    },
+    /// Says how the items of a task are undone; never runs itself.
+    Template {
+        /// The task's index.
+        of: usize,
+    },
     /// Undoes another step (`of`: its index), and only runs when the run unwinds.
     Undo {
         /// What it undoes.
@@ -85,10 +99,10 @@ impl Part {
     pub const fn is_forward(&self) -> bool {
         matches!(self, Self::Forward)
     }
-    /// Whether it undoes something.
+    /// Whether it undoes something, and has no place in the order.
     #[must_use]
     pub const fn is_undo(&self) -> bool {
-        matches!(self, Self::Undo { .. })
+        matches!(self, Self::Undo { .. } | Self::Template { .. })
     }
 }
 
@@ -98,7 +112,12 @@ impl TaskHead {
     pub fn of(playbook: &Playbook) -> Vec<Self> {
         let undoes = |task: &Task| {
             let of = playbook.tasks.iter().position(|other| other.undone_by() == Some(Undo::Task(&task.id)));
-            of.map_or(Part::Forward, |of| Part::Undo { of, inverse: false })
+            match of {
+                Some(of) if playbook.tasks[of].for_each.is_some() => Part::Template { of },
+                Some(of) => Part::Undo { of, inverse: false },
+                None if task.for_each.is_some() => Part::Each,
+                None => Part::Forward,
+            }
         };
         let head = |task: &Task| Self {
             id: task.id.clone(),
@@ -240,6 +259,24 @@ pub enum Event {
         /// In words.
         note: String,
     },
+    /// The list of a `for_each` task is known: a step for each item.
+    Spread {
+        /// Which task.
+        task: String,
+        /// The items.
+        items: Vec<Value>,
+    },
+    /// All items of a task are over.
+    Joined {
+        /// Which task.
+        task: String,
+        /// What they gave, in their order; null where there is nothing.
+        output: Value,
+        /// How many failed: with any, the task has.
+        failed: usize,
+        /// In words.
+        note: String,
+    },
     /// It did not work.
     Failed {
         /// Which task.
@@ -326,6 +363,8 @@ impl Event {
             Self::Waits { .. } => "waits",
             Self::Succeeded { .. } => "succeeded",
             Self::Verified { .. } => "verified",
+            Self::Spread { .. } => "spread",
+            Self::Joined { .. } => "joined",
             Self::Failed { .. } => "failed",
             Self::Skipped { .. } => "skipped",
             Self::Doubted { .. } => "doubted",
@@ -349,6 +388,8 @@ impl Event {
             | Self::Waits { task, .. }
             | Self::Succeeded { task, .. }
             | Self::Verified { task, .. }
+            | Self::Spread { task, .. }
+            | Self::Joined { task, .. }
             | Self::Failed { task, .. }
             | Self::Skipped { task, .. }
             | Self::Doubted { task, .. }

@@ -104,6 +104,9 @@ pub struct TaskStatus {
     /// The number of the event by which it has happened, or may have: what is undone first was done last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<u64>,
+    /// The item it is for, in a step of a `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
 }
 
 /// Where a task stands.
@@ -135,6 +138,8 @@ pub enum Stage {
     },
     /// Not known whether it happened; a person must say.
     InDoubt,
+    /// Its items are known; their steps do the work.
+    Spread,
     /// Done.
     Succeeded,
     /// Failed for good.
@@ -220,6 +225,7 @@ impl TaskStatus {
             verified: None,
             came_at: None,
             done: None,
+            item: None,
         }
     }
 }
@@ -349,9 +355,10 @@ impl Status {
             }
             Event::Retried { .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
                 self.round += 1;
-                for task in self.tasks.iter_mut().filter(|task| task.stage == Stage::Failed) {
-                    // What may have happened before may still have to be undone.
-                    *task = TaskStatus { done: task.done, ..TaskStatus::new() };
+                for index in 0..self.tasks.len() {
+                    if self.tasks[index].stage == Stage::Failed {
+                        self.again(index);
+                    }
                 }
             }
             Event::Ended { outcome, why } if !self.tasks.iter().any(|task| task.stage == Stage::Running) => {
@@ -375,6 +382,8 @@ impl Status {
             | Event::Waits { .. }
             | Event::Succeeded { .. }
             | Event::Verified { .. }
+            | Event::Spread { .. }
+            | Event::Joined { .. }
             | Event::Failed { .. }
             | Event::Skipped { .. }
             | Event::Doubted { .. }
@@ -409,16 +418,30 @@ impl Status {
         let stage = self.tasks[index].stage;
         let undo = match self.part(index) {
             Part::Undo { of, .. } => Some(of),
-            Part::Forward => None,
+            Part::Template { .. } => return Err(self.illegal(event)),
+            Part::Forward | Part::Each | Part::Item { .. } => None,
         };
         // What only undoes something moves while the run unwinds, and nothing else but what has begun before.
-        let starts = matches!(event, Event::Planned { .. } | Event::Started { .. } | Event::Skipped { .. });
+        let starts = matches!(
+            event,
+            Event::Planned { .. } | Event::Started { .. } | Event::Skipped { .. } | Event::Spread { .. }
+        );
         if starts && undo.is_some() != self.unwinding.is_some() && stage != Stage::Running {
             return Err(self.illegal(event));
         }
+        // A task with items does nothing itself.
+        let each = self.part(index) == Part::Each;
         let (seq, grant) = (self.seq, undo.and_then(|of| self.tasks[of].grant));
         let task = &mut self.tasks[index];
         match (stage, event) {
+            (Stage::Pending, Event::Spread { items, .. }) if each => self.spread(index, items),
+            (Stage::Spread, Event::Joined { output, failed, note, .. }) => {
+                task.output = Some(output.clone());
+                task.note = Some(note.clone());
+                task.failure = (*failed > 0).then_some(FailureKind::Permanent);
+                task.stage = if *failed > 0 { Stage::Failed } else { Stage::Succeeded };
+            }
+            (_, Event::Planned { .. } | Event::Started { .. }) if each => return Err(self.illegal(event)),
             // The right to undo a change is the one by which it was made.
             (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Planned { plan, .. })
                 if changes && undo.is_some() =>

@@ -6,6 +6,7 @@
 //! known whether something happened. An undo that fails ends the run as stuck; a person's `retry` tries it again.
 
 use super::decide::{Decision, Next};
+use super::each::item_id;
 use super::ending;
 use super::event::{Event, Part, TaskHead};
 use super::status::{Stage, Status, TaskStatus};
@@ -50,6 +51,22 @@ impl Status {
         let mut steps = Vec::new();
         for task in undo {
             let of = self.index(task)?;
+            if let Part::Item { of: group, number } = self.part(of)
+                && let Some(template) = self.template(group)
+            {
+                let head = self.head.tasks[template].clone();
+                let item = self.head.tasks[of].name.clone();
+                steps.push(self.head.tasks.len());
+                self.head.tasks.push(TaskHead {
+                    id: item_id(&head.id, number),
+                    name: say::undo_item(&head.name, &item),
+                    part: Part::Undo { of, inverse: false },
+                    declared: Some(template),
+                    ..head
+                });
+                self.tasks.push(TaskStatus::new());
+                continue;
+            }
             let by =
                 |(_, head): &(usize, &TaskHead)| matches!(head.part, Part::Undo { of: undoes, .. } if undoes == of);
             if let Some((step, _)) = self.head.tasks.iter().enumerate().find(by) {
@@ -79,6 +96,21 @@ impl Status {
     pub(super) fn undone(&mut self, of: usize) {
         self.tasks[of].stage = Stage::RolledBack;
         self.tasks[of].note = Some(say::undone());
+        if let Part::Item { of: group, .. } = self.part(of) {
+            let left = self
+                .items(group)
+                .any(|item| self.tasks[item].done.is_some() && self.tasks[item].stage != Stage::RolledBack);
+            if !left {
+                self.tasks[group].stage = Stage::RolledBack;
+                self.tasks[group].note = Some(say::undone());
+            }
+        }
+    }
+
+    /// The task that says how the items of another are undone.
+    fn template(&self, group: usize) -> Option<usize> {
+        let says = |head: &TaskHead| matches!(head.part, Part::Template { of } if of == group);
+        self.head.tasks.iter().position(says)
     }
 
     /// The undo that failed for good.
@@ -146,7 +178,7 @@ impl Decision<'_> {
                 let note = self.status.tasks[step].note.clone().unwrap_or_default();
                 let of = match self.status.part(step) {
                     Part::Undo { of, .. } => of,
-                    Part::Forward => step,
+                    _ => step,
                 };
                 let why = say::end_not_undone(&self.status.head.tasks[of].name, &note);
                 self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
@@ -159,6 +191,7 @@ impl Decision<'_> {
             | Stage::Running
             | Stage::Verifying { .. }
             | Stage::InDoubt
+            | Stage::Spread
             | Stage::Succeeded
             | Stage::Skipped
             | Stage::RolledBack => {}

@@ -1,13 +1,20 @@
 //! How others see a run.
 
-use super::status::{Stage, Status, TaskStatus};
+use super::status::{Stage, Status};
 use super::unwind::undoable;
 use crate::playbook::book::Book;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
 /// A task's state in the design's words.
-pub(super) const fn task_state(task: &TaskStatus) -> TaskState {
-    match task.stage {
+pub(super) fn task_state(status: &Status, index: usize) -> TaskState {
+    match status.tasks[index].stage {
+        // As its items are: what has failed or runs is said first.
+        Stage::Spread => {
+            let states: Vec<TaskState> = status.items(index).map(|item| task_state(status, item)).collect();
+            let order = [TaskState::InDoubt, TaskState::Failed, TaskState::Running, TaskState::Waiting];
+            let first = order.into_iter().find(|state| states.contains(state));
+            first.unwrap_or(TaskState::Waiting)
+        }
         Stage::Pending | Stage::Approved => TaskState::Pending,
         Stage::Planned | Stage::Waits { .. } | Stage::Again { .. } => TaskState::Waiting,
         Stage::Running | Stage::Verifying { .. } => TaskState::Running,
@@ -29,11 +36,11 @@ impl Status {
         let shown = shown.filter(|(index, (head, _))| {
             !head.part.is_undo() || self.unwinding.as_ref().is_some_and(|steps| steps.contains(index))
         });
-        let tasks = shown.map(|(_, (head, task))| TaskView {
+        let tasks = shown.map(|(index, (head, task))| TaskView {
             id: head.id.clone(),
             name: head.name.clone(),
             kind: head.kind.clone(),
-            state: task_state(task),
+            state: task_state(self, index),
             note: task.note.clone(),
             output: task.output.clone(),
             undo: head.part.is_undo(),
@@ -94,7 +101,7 @@ impl Status {
             approvers: ask.request.policy.approvers.clone(),
             expires: ask.request.expires,
             difference: ask.difference.clone(),
-            verified_by: book.and_then(|book| verified_by(book, &ask.tasks)),
+            verified_by: book.and_then(|book| self.verified_by(book, &ask.tasks)),
         })
     }
 }
@@ -107,16 +114,17 @@ fn say_unwinding(status: &Status) -> String {
     crate::core::message::playbook::unwinds(name)
 }
 
-/// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
-fn verified_by(book: &Book, tasks: &[String]) -> Option<String> {
-    let index = |id: &String| book.playbook.tasks.iter().position(|task| task.id == *id);
-    let changed: Vec<usize> = tasks.iter().filter_map(index).collect();
-    let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
-    let after = || {
-        book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
-            let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
-            (task.kind == "Verify" && follows).then(|| book.verify[number].as_ref()).flatten()
-        })
-    };
-    own.or_else(after).map(|condition| condition.source().to_owned())
+impl Status {
+    /// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
+    fn verified_by(&self, book: &Book, tasks: &[String]) -> Option<String> {
+        let changed: Vec<usize> = tasks.iter().filter_map(|id| Some(self.declared(self.index(id)?))).collect();
+        let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
+        let after = || {
+            book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
+                let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
+                (task.kind == "Verify" && follows).then(|| book.verify[number].as_ref()).flatten()
+            })
+        };
+        own.or_else(after).map(|condition| condition.source().to_owned())
+    }
 }
