@@ -15,7 +15,9 @@ use crate::playbook::text::{self, Use};
 /// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
 pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
     let task = &book.playbook.tasks[status.declared(index)];
-    let seen = values_for(book, status, index);
+    // All of a run's outputs are copied for a template; most tasks have none.
+    let templated = task.action.iter().any(|line| line.contains('{')) || task.parameters.values().any(has_template);
+    let seen = if templated { values_for(book, status, index) } else { Value::Null };
     let written = task.for_each.as_ref().is_some_and(|each| each.list().is_some());
     let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
         Some(Takes::These(declared)) => *declared,
@@ -40,6 +42,15 @@ pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, S
             Ok(json!({"action": line, "parameters": rendered}))
         }
         None => Ok(Value::Object(rendered)),
+    }
+}
+
+fn has_template(value: &Value) -> bool {
+    match value {
+        Value::String(words) => words.contains('{'),
+        Value::Array(items) => items.iter().any(has_template),
+        Value::Object(map) => map.values().any(has_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person:
     let run = ended.head.run;
     let book = engine.book_of(ended).await?;
     let begun = std::time::Instant::now();
-    while engine.live(run).is_some() && begun.elapsed() < LET_GO {
+    while engine.mailbox(run).is_some() && begun.elapsed() < LET_GO {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut status = (**ended).clone();
@@ -40,7 +40,7 @@ pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person:
             key: super::journal::status_key(run),
             why: illegal.to_string(),
         })?;
-        pending.events.push((now, event));
+        pending.events.push(super::journal::Journaled { at: now, event });
     }
     pending.audit.extend(answer.audit);
     let mut batch = Batch::new();
