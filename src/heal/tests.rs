@@ -470,6 +470,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         state,
         note: None,
         output: None,
+        undo: false,
     };
     RunView {
         run: RunId::new(3),
@@ -489,6 +490,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
             task("restart", "Restart the service", "Service_Restart", TaskState::Pending),
         ],
         approval: None,
+        undoes: Vec::new(),
         journal: 9,
     }
 }

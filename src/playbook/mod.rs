@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod faults;
 pub mod library;
+pub mod measure;
 pub mod model;
 mod names;
 pub mod notices;

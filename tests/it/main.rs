@@ -13,6 +13,8 @@ mod deploy;
 mod diagnose;
 mod engine;
 mod engine_crash;
+mod engine_each;
+mod engine_rollback;
 mod engine_world;
 mod heal_loop;
 mod http;
