@@ -212,6 +212,8 @@ fn hang() -> World {
 async fn the_service_that_hangs_is_blamed_and_not_the_one_that_waits_for_it() {
     for subject in ["order-service", "gateway", "inventory-service"] {
         let explained = hang().explain(subject).await;
+        let others = (subject != "inventory-service").then_some("inventory-service");
+        assert_eq!(explained.cause.as_deref(), others, "the cause of {subject}");
         let first = &explained.findings[0];
         assert_eq!(
             (first.component.as_str(), first.kind),
@@ -261,6 +263,28 @@ async fn a_process_that_ended_is_the_cause_and_its_signal_is_said() {
         first.says,
         "order-service: process order-service ended with signal 9 (SIGKILL) at 14:02:15 UTC; gateway waits for it"
     );
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_process_that_ended_are_cited_even_when_it_said_them_before() {
+    let mut world = World::well();
+    let exit = Exit { code: Some(101), signal: None, ordered: false, at: ago(45) };
+    world.process("order-service").state = State::Exited { exit: exit.clone() };
+    world.process("order-service").last_exit = Some(exit);
+    // It crashed with the same words yesterday, so the line is nothing new; the last ones come before the alert's start.
+    for before in [600, 46] {
+        world.lines("order-service", [(before, "FATAL", "thread main panicked: index out of range".to_owned())]);
+    }
+    let explained = world.explain("order-service").await;
+    let words = explained.evidence.iter().find(|piece| piece.says.contains("before process order-service ended"));
+    let words = words.expect("last words");
+    assert_eq!(
+        words.says,
+        "order-service: the last log line before process order-service ended, an error, at 14:02:14 UTC"
+    );
+    assert!(words.samples[0].as_data().contains("index out of range"), "{words:?}");
+    assert!(explained.findings[0].evidence.contains(&words.id), "the finding cites it");
+    assert!(explained.findings[0].says.contains("ended with"), "{:?}", explained.findings[0]);
 }
 
 #[tokio::test]

@@ -21,18 +21,24 @@ use crate::store::{self, Batch};
 use crate::work::{Handler as _, Queued, Shard};
 
 #[derive(Default)]
-struct World {
-    incidents: Mutex<HashMap<IncidentId, Incident>>,
-    proposed: Mutex<Vec<ProposeRequest>>,
+pub(crate) struct World {
+    pub(crate) incidents: Mutex<HashMap<IncidentId, Incident>>,
+    pub(crate) proposed: Mutex<Vec<ProposeRequest>>,
     runs: Mutex<HashMap<RunId, RunView>>,
     withdrawn: Mutex<Vec<(RunId, String)>>,
     refuse: Mutex<Option<String>>,
-    explained: Mutex<Option<Explained>>,
+    pub(crate) explained: Mutex<Option<Explained>>,
 }
 
 impl Incidents for World {
     fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>> {
         Box::pin(async move { Ok(self.incidents.lock().unwrap().get(&id).cloned()) })
+    }
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>> {
+        Box::pin(async move {
+            let all = self.incidents.lock().unwrap();
+            Ok(all.values().filter(|one| !one.phase.is_over()).take(limit).cloned().collect())
+        })
     }
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {
         Box::pin(async move { Ok(Some(alert(id))) })
@@ -168,16 +174,16 @@ pub(crate) fn explained(says: &str) -> Explained {
     Explained { findings: vec![finding], evidence: vec![evidence], ..Explained::default() }
 }
 
-struct Bench {
-    world: Arc<World>,
+pub(crate) struct Bench {
+    pub(crate) world: Arc<World>,
     deps: Deps,
     leases: Arc<Leases>,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     shard: Shard,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Arc::new(World::default());
         world.incidents.lock().unwrap().insert(SEVEN, incident());
         let clock = ManualClock::at(at(2));
@@ -195,7 +201,7 @@ impl Bench {
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
     }
 
-    async fn signal(&self, signal: Signal) {
+    pub(crate) async fn signal(&self, signal: Signal) {
         let queue = signal_queue(&self.deps.store, &self.deps.clock);
         let mut batch = Batch::new();
         queue.push(&mut batch, self.shard, &signal).unwrap();
@@ -206,23 +212,28 @@ impl Bench {
         assert!(queue.due(self.shard, 10).await.unwrap().is_empty());
     }
 
-    async fn investigations(&self) -> Vec<Queued<Investigate>> {
+    pub(crate) async fn investigations(&self) -> Vec<Queued<Investigate>> {
         investigate_queue(&self.deps.store, &self.deps.clock).due(self.shard, 10).await.unwrap()
     }
 
-    async fn investigate(&self, deadline: Duration) {
+    pub(crate) async fn investigate(&self, deadline: Duration) {
         let options = Options { search_deadline: Span(deadline), ..Options::default() };
         let investigator = Investigator::new(self.deps.clone(), &options);
         investigator.handle(self.leases.of(self.shard), self.investigations().await).await.unwrap();
     }
 
-    async fn inbox(&self) -> Vec<Input> {
-        let items = inbox(&self.deps.store, &self.deps.clock).due(self.shard, 10).await.unwrap();
+    pub(crate) async fn inbox(&self) -> Vec<Input> {
+        self.inbox_of(&incident()).await
+    }
+
+    pub(crate) async fn inbox_of(&self, incident: &Incident) -> Vec<Input> {
+        let shard = Shard::of(&incident.group_key);
+        let items = inbox(&self.deps.store, &self.deps.clock).due(shard, 10).await.unwrap();
         items.into_iter().map(|item| item.record).collect()
     }
 }
 
-fn opened(alert: &str) -> Signal {
+pub(crate) fn opened(alert: &str) -> Signal {
     Signal::Opened { incident: SEVEN, alert: AlertId(alert.to_owned()) }
 }
 

@@ -324,6 +324,7 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
                 path: "/incidents/INC-7/evidence/E1".to_owned(),
             }],
         }],
+        cause: None,
     };
     play.change(4, found, &Known::default());
     play.change(4, Change::Run(brief(1, "waiting", false)), &Known::default());
@@ -332,6 +333,51 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
     play.change(6, Change::Run(brief(2, "fixed", true)), &Known::default());
     play.alerts(7, &[resolved("a"), resolved("b")]);
     show("resolved", &play.card(60 * 24));
+}
+
+#[test]
+fn a_consequence_says_whose_it_is_and_asks_for_nothing() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.change(2, Change::Run(brief(1, "waiting", false)), &Known::default());
+    let cause = Related { incident: IncidentId::new(3), service: "inventory-service".to_owned() };
+    let folded = play.change(3, Change::SuffersFrom(Some(cause.clone())), &Known::default());
+    assert!(matches!(folded.signals[..], [Signal::Folded { .. }]));
+    assert!(says(folded)[0].starts_with("Suffers from INC-3 inventory-service"), "{:?}", says(folded));
+    let again = play.change(3, Change::SuffersFrom(Some(cause)), &Known::default());
+    assert!(!again.changed && again.moments.is_empty(), "said once");
+    play.change(3, Change::Run(brief(2, "cancelled", true)), &Known::default());
+    let card = play.card(3);
+    assert_eq!(card.plan, None, "the proposal that was taken back");
+    let subtitle = card.subtitle.unwrap();
+    assert!(subtitle.starts_with("Suffers from INC-3 inventory-service. CPU is busy"), "{subtitle}");
+    let alone = play.change(4, Change::SuffersFrom(None), &Known::default());
+    assert!(matches!(alone.signals[..], [Signal::Opened { .. }]), "what fits is proposed then");
+    assert!(play.card(4).plan.is_some());
+    play.change(5, Change::SuffersFrom(Some(play.incident.related())), &Known::default());
+    play.alerts(6, &[resolved("a")]);
+    assert_eq!(play.incident.phase, Phase::Resolved, "it ends by its own alerts");
+}
+
+#[test]
+fn a_cause_lists_who_suffers_from_it_until_its_next_episode() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    let gateway = Related { incident: IncidentId::new(9), service: "gateway".to_owned() };
+    for _ in 0..2 {
+        play.change(3, Change::Sufferer { other: gateway.clone(), suffers: true }, &Known::default());
+    }
+    let listed = |card: &crate::chat::Card| {
+        let lines = card.sections.iter().flat_map(|section| &section.lines);
+        lines.filter(|line| line.lead.as_deref() == Some("Suffer from it:")).map(|line| line.text.clone()).next()
+    };
+    assert_eq!(listed(&play.card(3)).as_deref(), Some("gateway (INC-9)"));
+    play.change(4, Change::Sufferer { other: gateway.clone(), suffers: false }, &Known::default());
+    assert_eq!(listed(&play.card(4)), None);
+    play.change(4, Change::Sufferer { other: gateway, suffers: true }, &Known::default());
+    play.alerts(5, &[resolved("a")]);
+    play.alerts(6, &[AlertSeen { start: at(6), ..firing("b") }]);
+    assert_eq!(listed(&play.card(6)), None);
 }
 
 #[test]

@@ -242,6 +242,12 @@ pub fn incident_over(incident: IncidentId) -> String {
     format!("{incident} is over")
 }
 
+/// Why a proposal is taken back when its incident is another one's consequence.
+#[must_use]
+pub fn suffers_from(incident: IncidentId, cause: IncidentId) -> String {
+    format!("{incident} suffers from {cause}, what helps is proposed there")
+}
+
 /// Something a run has to tell.
 #[must_use]
 pub fn notice(run: RunId, says: &str) -> String {

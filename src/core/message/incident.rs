@@ -133,7 +133,50 @@ pub const HOST: &str = "Host";
 /// Label of the team's fact.
 pub const TEAM: &str = "Team";
 
+/// First words of a card whose cause has an incident of its own.
+#[must_use]
+pub fn suffers_from(cause: IncidentId, service: &str, over: bool) -> String {
+    format!("{} from {cause} {service}", if over { "Suffered" } else { "Suffers" })
+}
+
+/// Bold beginning of who suffers.
+#[must_use]
+pub const fn suffer_lead(over: bool) -> &'static str {
+    if over { "Suffered from it:" } else { "Suffer from it:" }
+}
+
+/// Who suffers: each service with its incident.
+#[must_use]
+pub fn sufferers(others: &[(&str, IncidentId)]) -> String {
+    let one = |(service, id): &(&str, IncidentId)| format!("{service} ({id})");
+    others.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 // --- the timeline
+
+/// Its cause has an incident of its own.
+#[must_use]
+pub fn folded_into(cause: IncidentId, service: &str) -> String {
+    format!("Suffers from {cause} {service}: what helps there helps here, so nothing is proposed here.")
+}
+
+/// What was seen as its cause no longer is.
+#[must_use]
+pub fn stands_alone(cause: IncidentId) -> String {
+    format!("No longer seen as a consequence of {cause}.")
+}
+
+/// Another incident suffers from this one.
+#[must_use]
+pub fn suffers(other: IncidentId, service: &str) -> String {
+    format!("{other} {service} suffers from this.")
+}
+
+/// It no longer does.
+#[must_use]
+pub fn no_longer_suffers(other: IncidentId, service: &str) -> String {
+    format!("{other} {service} is no longer seen as a consequence of this.")
+}
 
 /// The first moment.
 #[must_use]
