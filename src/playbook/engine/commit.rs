@@ -2,20 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
-use super::journal::{Journaled, event_key, open_key, status_key, wants_snapshot};
+use super::journal::{Journaled, Together, event_key, open_key, status_key, wants_snapshot};
 use super::{Shared, shard_of};
 use crate::access::AuditRecord;
-use crate::core::Timestamp;
 use crate::playbook::RunChanged;
 use crate::playbook::notices::Notice;
-use crate::playbook::run::{Event, Status};
+use crate::playbook::run::Status;
 use crate::store::{self, Batch};
 
 /// What one commit writes.
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Events, in order.
-    pub events: Vec<(Timestamp, Event)>,
+    pub events: Vec<Journaled>,
     /// Things to tell.
     pub notices: Vec<Notice>,
     /// Things to audit.
@@ -81,11 +80,8 @@ fn batch(shared: &Shared, status: &Status, pending: &Pending, first: u64) -> Res
     let mut batch = Batch::new();
     shared.parts.leases.of(shard).guard(&mut batch);
     batch.require_absent(event_key(head.run, first));
-    for (seq, (at, event)) in (first..).zip(&pending.events) {
-        batch.put(event_key(head.run, seq), &Journaled { at: *at, event: event.clone() })?;
-    }
-    let events: Vec<Event> = pending.events.iter().map(|(_, event)| event.clone()).collect();
-    if wants_snapshot(&events, first) {
+    batch.put(event_key(head.run, first), &Together(pending.events.clone()))?;
+    if wants_snapshot(&pending.events, first) {
         batch.put(status_key(head.run), status)?;
     }
     if status.ended.is_some() {
@@ -97,7 +93,10 @@ fn batch(shared: &Shared, status: &Status, pending: &Pending, first: u64) -> Res
     for notice in &pending.notices {
         shared.notices.tell(&mut batch, shard, notice)?;
     }
-    shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
+    // Only an incident's card shows how a run stands.
+    if head.incident.is_some() {
+        shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
+    }
     Ok(batch)
 }
 

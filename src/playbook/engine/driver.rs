@@ -1,7 +1,7 @@
 //! One open run: decide, commit, perform, wait; until it has ended.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -51,15 +51,9 @@ pub(super) enum Landed {
 }
 
 /// Drives a run until it has ended or this process must let go of it.
-pub async fn drive(
-    shared: Arc<Shared>,
-    status: Status,
-    book: Arc<Book>,
-    mut mailbox: mpsc::Receiver<Letter>,
-    live: Arc<Mutex<Arc<Status>>>,
-) {
+pub async fn drive(shared: Arc<Shared>, status: Status, book: Arc<Book>, mut mailbox: mpsc::Receiver<Letter>) {
     let run = status.head.run;
-    let mut driver = Driver::new(shared.clone(), status, book, live);
+    let mut driver = Driver::new(shared.clone(), status, book);
     let mut pause = Duration::from_millis(100);
     loop {
         match driver.go(&mut mailbox).await {
@@ -91,7 +85,6 @@ pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) status: Status,
     pub(super) book: Arc<Book>,
-    live: Arc<Mutex<Arc<Status>>>,
     limits: Limits,
     pub(super) busy: HashSet<usize>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
@@ -103,7 +96,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    fn new(shared: Arc<Shared>, status: Status, book: Arc<Book>, live: Arc<Mutex<Arc<Status>>>) -> Self {
+    fn new(shared: Arc<Shared>, status: Status, book: Arc<Book>) -> Self {
         let options = &shared.parts.options;
         let limits = Limits {
             approvals: options.approvals,
@@ -115,7 +108,6 @@ impl Driver {
             shared,
             status,
             book,
-            live,
             limits,
             busy: HashSet::new(),
             flights: FuturesUnordered::new(),
@@ -136,7 +128,7 @@ impl Driver {
             *pause = (*pause * 2).min(Duration::from_secs(5));
             match journal::load(&self.shared.parts.store, self.status.head.run).await {
                 Ok(Some(status)) => {
-                    return Some(Self::new(self.shared.clone(), status, self.book.clone(), self.live.clone()));
+                    return Some(Self::new(self.shared.clone(), status, self.book.clone()));
                 }
                 Ok(None) => return None,
                 Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
@@ -217,7 +209,6 @@ impl Driver {
         if !self.pending.is_empty() {
             commit(&self.shared, &self.status, &self.pending).await?;
             self.pending = Pending::default();
-            *locked(&self.live) = Arc::new(self.status.clone());
         }
         for (reply, says) in self.replies.drain(..) {
             let _ = reply.send(says);
@@ -316,7 +307,7 @@ impl Driver {
             })
         })?;
         self.pending.notices.extend(notices::after(&self.book, &self.status, &event));
-        self.pending.events.push((now, event));
+        self.pending.events.push(journal::Journaled { at: now, event });
         Ok(())
     }
 

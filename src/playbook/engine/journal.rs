@@ -1,7 +1,8 @@
-//! A run's journal in the store: one record per event, and now and then the status folded from them.
+//! A run's journal in the store: one record per commit, and now and then the status folded from them.
 //!
-//! `run-event/<n>/<seq>` is the truth. `run/<n>` is the status as of some event, rewritten when the run's own state changes
-//! and every sixteenth event: reading a run folds what came after it. So a step costs one record, not a whole status.
+//! `run-event/<n>/<seq>` is the truth: the events of one commit, under the number of the first. `run/<n>` is the status as of some event, rewritten when the run's own state changes
+//! and every sixteenth event: reading a run folds what came after it. So a step costs one small record (the outcome of one task and the
+//! intent of the next are decided together), not a whole status.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,19 @@ pub struct Journaled {
     pub event: Event,
 }
 
-impl Record for Journaled {}
+/// The events of one commit, in order: one record, since the store's price is per key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Together(pub Vec<Journaled>);
+
+impl Record for Together {
+    const VERSION: u32 = 2;
+
+    fn upgrade(_: u32, value: serde_json::Value) -> Result<serde_json::Value, String> {
+        // Before, each event was a record of its own.
+        Ok(serde_json::Value::Array(vec![value]))
+    }
+}
 impl Record for Status {}
 
 /// Where a run's folded status stands.
@@ -30,7 +43,7 @@ pub fn status_key(run: RunId) -> Key {
     Key::of(["run", &run.key()])
 }
 
-/// Where an event stands; the first is 0.
+/// Where the events of a commit stand, by the number of the first of them; a run's first is 0.
 pub fn event_key(run: RunId, seq: u64) -> Key {
     Key::of(["run-event", &run.key(), &format!("{seq:010}")])
 }
@@ -41,9 +54,9 @@ pub fn open_key(run: RunId) -> Key {
 }
 
 /// Whether the status is worth writing after these events.
-pub fn wants_snapshot(events: &[Event], before: u64) -> bool {
+pub fn wants_snapshot(events: &[Journaled], before: u64) -> bool {
     let after = before + events.len() as u64;
-    before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY || events.iter().any(|event| event.task().is_none())
+    before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY || events.iter().any(|journaled| journaled.event.task().is_none())
 }
 
 /// A run as the journal has it.
@@ -61,9 +74,10 @@ pub async fn load(store: &SharedStore, run: RunId) -> Result<Option<Status>, sto
         range.from = event_key(run, status.seq);
         let events = store.scan(&range).await?;
         for entry in &events {
-            let journaled: Journaled = entry.decode()?;
-            status = apply(&journaled.event, journaled.at, Some(status))
-                .map_err(|illegal| store::Error::Corrupt { key: entry.key.clone(), why: illegal.to_string() })?;
+            for journaled in entry.decode::<Together>()?.0 {
+                status = apply(&journaled.event, journaled.at, Some(status))
+                    .map_err(|illegal| store::Error::Corrupt { key: entry.key.clone(), why: illegal.to_string() })?;
+            }
         }
         if events.len() < 500 {
             return Ok(Some(status));
@@ -77,5 +91,9 @@ pub async fn load(store: &SharedStore, run: RunId) -> Result<Option<Status>, sto
 /// The store's.
 pub async fn events(store: &SharedStore, run: RunId) -> Result<Vec<Journaled>, store::Error> {
     let range = Range::under(&Key::of(["run-event", &run.key()]), 100_000);
-    store.scan(&range).await?.iter().map(store::Entry::decode).collect()
+    let mut events = Vec::new();
+    for entry in store.scan(&range).await? {
+        events.extend(entry.decode::<Together>()?.0);
+    }
+    Ok(events)
 }

@@ -18,7 +18,7 @@ mod propose;
 mod render;
 mod stuck;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,10 +74,12 @@ pub(in crate::playbook) struct Shared {
     tools: effects::Tools,
     notices: Arc<dyn Notices>,
     changed: Queue<RunChanged>,
-    /// Held to look a run up, never across a commit.
-    live: Mutex<HashMap<RunId, Live>>,
+    /// The mailboxes of the runs that tasks of this process drive. Held to look a run up, never across a commit.
+    live: Mutex<HashMap<RunId, mpsc::Sender<Letter>>>,
     /// Playbooks by digest, as runs need them.
     books: Mutex<HashMap<String, Arc<Book>>>,
+    /// Digests of the playbooks whose text this process has made durable.
+    texts: Mutex<HashSet<String>>,
     /// The highest run number known; 0: look it up.
     last_run: AtomicU64,
     stop: Stop,
@@ -85,14 +87,6 @@ pub(in crate::playbook) struct Shared {
     crashed: AtomicBool,
     /// Woken when a run's task ends.
     ended: Notify,
-}
-
-/// A run that a task of this process drives.
-#[derive(Clone)]
-struct Live {
-    orders: mpsc::Sender<Letter>,
-    /// The status as it is durable.
-    status: Arc<Mutex<Arc<Status>>>,
 }
 
 /// An order on its way to a run.
@@ -138,6 +132,7 @@ impl Engine {
             notices,
             live: Mutex::default(),
             books: Mutex::default(),
+            texts: Mutex::default(),
             last_run: AtomicU64::new(0),
             stop,
             stopper: Mutex::new(Some(stopper)),
@@ -160,7 +155,11 @@ impl Engine {
                 let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
                 match self.take_up(run).await {
                     Ok(()) => found += 1,
-                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                    // It is whole, and its writer may come back.
+                    Err(Error::Store(error @ store::Error::TooNew { .. })) => {
+                        tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
+                    }
+                    Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         tracing::error!(%run, %error, "a run can't go on; it ends as stuck");
                         stuck::end(&self.0, run, &error.to_string()).await?;
                     }
@@ -216,19 +215,18 @@ impl Engine {
     fn spawn(&self, status: Status, book: Arc<Book>) {
         let run = status.head.run;
         let (orders, mailbox) = mpsc::channel(32);
-        let live = Live { orders, status: Arc::new(Mutex::new(Arc::new(status.clone()))) };
         {
             let mut runs = locked(&self.0.live);
             if runs.contains_key(&run) || status.ended.is_some() {
                 return;
             }
-            runs.insert(run, live.clone());
+            runs.insert(run, orders);
             metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
         }
-        tokio::spawn(driver::drive(self.0.clone(), status, book, mailbox, live.status));
+        tokio::spawn(driver::drive(self.0.clone(), status, book, mailbox));
     }
 
-    fn live(&self, run: RunId) -> Option<Live> {
+    fn mailbox(&self, run: RunId) -> Option<mpsc::Sender<Letter>> {
         locked(&self.0.live).get(&run).cloned()
     }
 
@@ -265,9 +263,9 @@ impl Engine {
 
     /// Tells a run's task something and waits for what it makes of it; the status of a run that has ended.
     async fn say(&self, run: RunId, said: Said) -> Result<Result<Decided, Arc<Status>>, Error> {
-        if let Some(live) = self.live(run) {
+        if let Some(mailbox) = self.mailbox(run) {
             let (reply, answer) = oneshot::channel();
-            if live.orders.send(Letter { said, reply }).await.is_ok()
+            if mailbox.send(Letter { said, reply }).await.is_ok()
                 && let Ok(decided) = answer.await
             {
                 return Ok(Ok(decided));
@@ -288,9 +286,6 @@ impl Engine {
     }
 
     async fn status_of(&self, run: RunId) -> Result<Option<Arc<Status>>, Error> {
-        if let Some(live) = self.live(run) {
-            return Ok(Some(locked(&live.status).clone()));
-        }
         Ok(journal::load(&self.0.parts.store, run).await?.map(Arc::new))
     }
 }
@@ -328,8 +323,7 @@ impl Runs for Engine {
 
     fn get(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunView>, Error>> {
         Box::pin(async move {
-            // From the journal, not from the memory of the run's task: whoever was woken by a commit must see it, and
-            // the task's memory follows only after the commit has returned.
+            // Always from the journal: whoever was woken by a commit must see it, and what is shown is what is durable.
             match journal::load(&self.0.parts.store, run).await? {
                 Some(status) => Ok(Some(self.view_of(&status).await)),
                 None => Ok(None),

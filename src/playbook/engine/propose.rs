@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::journal::{Journaled, event_key, open_key, status_key};
+use super::journal::{Journaled, Together, event_key, open_key, status_key};
 use super::{Engine, locked, shard_of};
 use crate::access::{Actor, AuditRecord};
 use crate::alert::Alert;
@@ -162,18 +162,27 @@ async fn first_commit(
     shared.parts.leases.of(shard_of(run)).guard(&mut batch);
     batch.require_absent(made.clone()).require_absent(event_key(run, 0)).require_absent(status_key(run));
     batch.put(made.clone(), &record)?;
-    batch.put(event_key(run, 0), &Journaled { at: now, event })?;
+    batch.put(event_key(run, 0), &Together(vec![Journaled { at: now, event }]))?;
     batch.put(status_key(run), &status)?;
     batch.put(open_key(run), &record)?;
-    batch.put(text_key(&playbook.playbook_id, &book.digest), &Text { text: book.text.clone() })?;
+    // The text is the digest's, so it never changes: once it is durable it need not be written again.
+    let known = locked(&shared.texts).contains(&book.digest);
+    if !known {
+        batch.put(text_key(&playbook.playbook_id, &book.digest), &Text { text: book.text.clone() })?;
+    }
     if let Some(lock) = &guards.lock {
         batch.put(lock_key(lock), &record)?;
     }
     if let Some(recent) = guards.recent {
         batch.put(recent.child(&format!("{:013}-{}", now.as_millisecond().max(0), run.key())), &record)?;
     }
-    shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
+    if request.incident.is_some() {
+        shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
+    }
     commit(engine, batch, request, &book.playbook.playbook_id, run).await?;
+    if !known {
+        locked(&shared.texts).insert(book.digest.clone());
+    }
     metrics::counter!("mayday_playbook_runs_proposed_total").increment(1);
     engine.spawn(status, book.clone());
     Ok(run)

@@ -15,7 +15,9 @@ use crate::playbook::text::{self, Use};
 /// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
 pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
     let task = &book.playbook.tasks[index];
-    let seen = values(book, status);
+    // All of a run's outputs are copied for a template; most tasks have none.
+    let templated = task.action.iter().any(|line| line.contains('{')) || task.parameters.values().any(has_template);
+    let seen = if templated { values(book, status) } else { Value::Null };
     let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
         Some(Takes::These(declared)) => *declared,
         Some(Takes::Anything) | None => &[],
@@ -39,6 +41,15 @@ pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, S
             Ok(json!({"action": line, "parameters": rendered}))
         }
         None => Ok(Value::Object(rendered)),
+    }
+}
+
+fn has_template(value: &Value) -> bool {
+    match value {
+        Value::String(words) => words.contains('{'),
+        Value::Array(items) => items.iter().any(has_template),
+        Value::Object(map) => map.values().any(has_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A run whose records can't be read, or whose playbook is gone: it ends as stuck in one commit, which lets go of what the
 //! run holds and tells people. What stands in its journal stays there, for whoever looks.
 
-use super::journal::{Journaled, event_key, open_key, status_key};
+use super::journal::{Journaled, Together, event_key, open_key, status_key};
 use super::propose::Made;
 use super::{Shared, shard_of};
 use crate::core::RunId;
@@ -33,7 +33,7 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
         let seq = last(store, run).await?.map_or(status.seq, |last| last + 1).max(status.seq);
         let event = Event::Ended { outcome: RunOutcome::Stuck, why: why.clone() };
         batch.require_absent(event_key(run, seq));
-        batch.put(event_key(run, seq), &Journaled { at: now, event })?;
+        batch.put(event_key(run, seq), &Together(vec![Journaled { at: now, event }]))?;
         // Past all that can't be folded, so that the run can be looked at from now on.
         status.seq = seq + 1;
         status.at = now;
@@ -44,7 +44,9 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
         playbook = status.head.playbook;
     }
     shared.notices.tell(&mut batch, shard, &notices::ended(run, incident, playbook, &why))?;
-    shared.changed.push(&mut batch, shard, &RunChanged { run, incident })?;
+    if incident.is_some() {
+        shared.changed.push(&mut batch, shard, &RunChanged { run, incident })?;
+    }
     store.commit(batch).await?;
     metrics::counter!("mayday_runs_ended_total", "outcome" => "stuck").increment(1);
     Ok(())
@@ -59,16 +61,18 @@ async fn readable(store: &SharedStore, run: RunId) -> Result<Option<Status>, sto
     }
     let mut status = None;
     for entry in store.scan(&Range::under(&Key::of(["run-event", &run.key()]), 10_000)).await? {
-        let Ok(journaled) = entry.decode::<Journaled>() else { break };
-        match apply(&journaled.event, journaled.at, status.clone()) {
-            Ok(next) => status = Some(next),
-            Err(_) => break,
+        let Ok(together) = entry.decode::<Together>() else { break };
+        for journaled in together.0 {
+            match apply(&journaled.event, journaled.at, status.clone()) {
+                Ok(next) => status = Some(next),
+                Err(_) => return Ok(status),
+            }
         }
     }
     Ok(status)
 }
 
-/// The number of the newest event.
+/// The number under which the newest events stand.
 async fn last(store: &SharedStore, run: RunId) -> Result<Option<u64>, store::Error> {
     let newest = store.scan(&Range::under(&Key::of(["run-event", &run.key()]), 1).backward()).await?;
     Ok(newest.first().and_then(|entry| entry.key.last().parse().ok()))
