@@ -18,7 +18,7 @@ use crate::heal::{Explained, Investigator};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
 use crate::playbook::library::Library;
-use crate::playbook::model::{Parameter, Task, Trigger};
+use crate::playbook::model::{Parameter, Playbook, Task, Trigger};
 use crate::playbook::{Book, parameters, tasks};
 use crate::store::Batch;
 
@@ -147,6 +147,7 @@ fn brief(book: &Book) -> PlaybookBrief {
         kind: word(&parameter.kind),
         default: parameter.default.as_ref().map(plain),
         says: parameter.description.clone().unwrap_or_default(),
+        names_service: names_service(playbook, name),
     };
     let task = |task: &Task| TaskBrief {
         id: task.id.clone(),
@@ -163,6 +164,16 @@ fn brief(book: &Book) -> PlaybookBrief {
         parameters: playbook.parameters.iter().map(parameter).collect(),
         tasks: playbook.tasks.iter().map(task).collect(),
     }
+}
+
+/// Whether a task takes this parameter as its service.
+fn names_service(playbook: &Playbook, parameter: &str) -> bool {
+    let takes = |task: &Task| {
+        let words = task.parameters.get("service").and_then(Value::as_str)?.trim();
+        let inner = words.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        Some(inner.strip_prefix("params.")? == parameter)
+    };
+    playbook.tasks.iter().any(|task| takes(task) == Some(true))
 }
 
 /// An enum's word as playbooks write it.

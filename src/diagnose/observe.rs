@@ -246,7 +246,8 @@ impl Eye<'_> {
         let telling = lines.iter().rfind(|line| line.level.as_deref().is_some_and(is_error));
         let at = telling.map_or(last.at, |line| line.at);
         let says = say::last_words(self.service, process, lines.len(), telling.is_some(), at);
-        let samples = lines.iter().map(|line| Tainted::new(text::capped(line.text.as_data(), 400))).collect();
+        // The newest first: it is most likely the reason.
+        let samples = lines.iter().rev().map(|line| Tainted::new(text::capped(line.text.as_data(), 400))).collect();
         let query = format!("last lines of {}", self.service);
         let outcome = Outcome::Data { rows: total, truncated: page.truncated };
         let evidence = self.evidence("own logs", &query, outcome, says.clone(), samples);

@@ -467,6 +467,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
             task("restart", "Restart the service", "Service_Restart", TaskState::Pending),
         ],
         approval: None,
+        approved_by: Vec::new(),
         journal: 9,
     }
 }
@@ -516,6 +517,23 @@ fn a_proposal_says_what_changes_how_it_is_undone_and_who_must_approve_until_when
 }
 
 #[test]
+fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
+    let mut view = waiting();
+    view.tasks[1].state = TaskState::Waiting;
+    view.tasks[0].state = TaskState::Failed;
+    let words = |view: &RunView| -> Vec<String> {
+        brief(view, "orders").plan.steps.into_iter().map(|step| step.state).collect()
+    };
+    view.tasks[0].note = Some("no answer in time".to_owned());
+    assert_eq!(words(&view), ["no answer", "needs approval"]);
+    view.tasks[0].note = Some("HTTP 404".to_owned());
+    assert_eq!(words(&view)[0], "failed");
+    view.approval = None;
+    view.state = RunState::Ended;
+    assert_eq!(words(&view)[1], "not run");
+}
+
+#[test]
 fn a_plan_that_is_asked_again_shows_what_moved() {
     let mut view = waiting();
     let approval = view.approval.as_mut().unwrap();
@@ -532,7 +550,10 @@ fn a_plan_that_is_asked_again_shows_what_moved() {
 #[test]
 fn an_ended_run_says_what_it_came_to_and_how_long_it_took_and_offers_nothing_to_press() {
     let plan = brief(&view(RunState::Ended, Some(RunOutcome::Fixed)), "orders").plan;
-    assert_eq!(plan.heading, "Fixed and verified: restart a hung service");
+    assert_eq!(plan.heading, "Fixed and verified: restart a hung service", "no service is known");
+    let mut of_service = view(RunState::Ended, Some(RunOutcome::Fixed));
+    of_service.parameters.insert("service".to_owned(), serde_json::json!("order-service"));
+    assert_eq!(brief(&of_service, "orders").plan.heading, "Fixed and verified: restart order-service");
     assert_eq!(plan.footer.as_deref(), Some("order-service answers again. Took 41 s."));
     assert!(plan.buttons.is_empty() && plan.diff.is_empty());
     assert_eq!(plan.steps.len(), 2);

@@ -490,8 +490,21 @@ fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
         return;
     }
     let moved = before.is_none_or(|at| incident.runs[at].state != brief.state);
-    let (run, state) = (brief.run, brief.state.clone());
-    let says = say::run_moved(run, &brief.playbook, &state);
+    let (run, state, playbook) = (brief.run, brief.state.clone(), brief.playbook.clone());
+    let waits = brief.plan.buttons.iter().any(|button| button.command.starts_with("approve "));
+    let says = if waits {
+        say::run_waits(run, &brief.playbook)
+    } else {
+        say::run_moved(
+            run,
+            &brief.playbook,
+            &state,
+            brief.why.as_deref().filter(|_| brief.ended && brief.state != "fixed"),
+        )
+    };
+    // Each approval is told once, as its person's own word, and before what came of it.
+    let told = before.map_or(0, |at| incident.runs[at].approved_by.len());
+    let approvals: Vec<_> = brief.approved_by.iter().skip(told).cloned().collect();
     let fixed = brief.ended && state == "fixed";
     match before {
         Some(at) => incident.runs[at] = brief,
@@ -503,6 +516,10 @@ fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
         incident.runs.remove(oldest);
     }
     outcome.changed = true;
+    for person in approvals {
+        let says = say::run_approved(run, &playbook, &person.0);
+        outcome.moment(now, Actor::Person(person), says);
+    }
     if moved {
         outcome.moment(now, Actor::Mayday("playbook".to_owned()), says);
     }

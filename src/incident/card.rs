@@ -8,6 +8,7 @@ use super::{Incident, Kind, Phase, RunBrief};
 use crate::analysis::{EvidenceId, Finding};
 use crate::catalog;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
+use crate::core::message::diagnose::is_consequence;
 use crate::core::message::incident as say;
 use crate::core::redact::redact;
 use crate::core::text::capped;
@@ -162,7 +163,16 @@ fn sections(incident: &Incident) -> Vec<Section> {
     let mut lines = Vec::new();
     let most = if incident.is_folded() { 1 } else { FINDINGS };
     for (index, finding) in incident.findings.iter().take(most).enumerate() {
-        let lead = if index == 0 { say::LIKELY_CAUSE } else { say::ALSO_POSSIBLE };
+        let consequence = index > 0 && is_consequence(&finding.says);
+        // Who has a card of its own is listed below.
+        if consequence && incident.known.relations.sufferers.iter().any(|one| one.service == finding.component) {
+            continue;
+        }
+        let lead = match index {
+            0 => say::LIKELY_CAUSE,
+            _ if consequence => say::CONSEQUENCE,
+            _ => say::ALSO_POSSIBLE,
+        };
         lines.push(Line {
             lead: Some(lead.to_owned()),
             text: shown(&finding.says, FINDING),

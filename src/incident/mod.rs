@@ -181,6 +181,12 @@ pub struct RunBrief {
     pub version: u64,
     /// How the card shows it.
     pub plan: PlanBox,
+    /// Who has approved so far, in the order they did.
+    #[serde(default)]
+    pub approved_by: Vec<PersonId>,
+    /// Why it ended as it did: who rejected it, what failed.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// Everything that changes an incident.

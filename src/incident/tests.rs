@@ -249,7 +249,16 @@ fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {
         },
     };
     let (run, playbook) = (RunId::new(3), "PB-Restart".to_owned());
-    Box::new(RunBrief { run, playbook, state: state.to_owned(), ended, version, plan })
+    Box::new(RunBrief {
+        run,
+        playbook,
+        state: state.to_owned(),
+        ended,
+        version,
+        plan,
+        approved_by: Vec::new(),
+        why: None,
+    })
 }
 
 #[test]
@@ -267,6 +276,28 @@ fn a_run_that_fixed_it_mitigates_and_an_older_brief_changes_nothing() {
     assert_eq!(play.incident.phase, Phase::Mitigated);
     play.alerts(6, &[AlertSeen { start: at(6), ..firing("c") }]);
     assert_eq!(play.incident.phase, Phase::Reopened);
+}
+
+#[test]
+fn the_timeline_names_who_approved_and_why_a_run_ended() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    let told = |play: &mut Play, brief: Box<RunBrief>| {
+        let outcome = play.change(3, Change::Run(brief), &Known::default());
+        outcome.moments.iter().map(|moment| (moment.by.clone(), moment.says.clone())).collect::<Vec<_>>()
+    };
+    let waits = told(&mut play, brief(1, "proposed", false));
+    assert_eq!(waits[0].1, "RUN-3 (PB-Restart): its plan waits for an approval.");
+    let by_ana = |version, state, ended| {
+        Box::new(RunBrief { approved_by: vec![PersonId("web:ana".to_owned())], ..*brief(version, state, ended) })
+    };
+    let approved = told(&mut play, by_ana(2, "running", true));
+    assert_eq!(approved[0], (ana(), "RUN-3 (PB-Restart): approved by ana.".to_owned()));
+    let mut ended = by_ana(3, "rejected", true);
+    ended.why = Some("ana rejected it: not now".to_owned());
+    let ended = told(&mut play, ended);
+    assert_eq!(ended.len(), 1, "an approval is told once");
+    assert_eq!(ended[0].1, "RUN-3 (PB-Restart): rejected: ana rejected it: not now.");
 }
 
 #[test]

@@ -333,7 +333,7 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     assert!(card.plan.is_some_and(|plan| plan.buttons.is_empty()), "nothing is left to press");
 
     let timeline = bot.say(Role::Viewer, "timeline").await.text;
-    for part in ["RUN-1", "fixed", "hangs since"] {
+    for part in ["RUN-1", "fixed", "hangs since", "ana: RUN-1 (PB-Service-Restart): approved by ana."] {
         assert!(timeline.contains(part), "{part} is missing in {timeline}");
     }
     let why = bot.say(Role::Viewer, "why").await.text;
@@ -342,6 +342,9 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     let audit = Audit::new(bot.store.clone(), SystemClock::shared()).list(None, 50).await.unwrap();
     let actions: Vec<&str> = audit.records.iter().map(|record| record.action.as_str()).collect();
     assert!(actions.contains(&"approve"), "{actions:?}");
+    let approved = audit.records.iter().find(|record| record.action == "approve").unwrap();
+    assert_eq!(approved.actor, Some(mayday::access::Actor::Person(PersonId("web:ana".to_owned()))));
+    assert_eq!(approved.subject, "RUN-1");
     bot.engine.stop().await;
 }
 
@@ -393,16 +396,20 @@ async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
 async fn one_fault_is_one_card_that_asks_and_the_others_say_whose_consequence_they_are() {
     let bot = Bot::start(sick(), Memory::shared()).await;
     bot.alert_of("gateway", Status::Firing).await;
-    let folded = |card: &Card| card.subtitle.as_deref().is_some_and(|text| text.starts_with("Suffers from INC-2 order-service"));
-    bot.card_of("INC-1", "a card with a plan, as long as the cause has none", |card| approve_button(card).is_some()).await;
+    let folded =
+        |card: &Card| card.subtitle.as_deref().is_some_and(|text| text.starts_with("Suffers from INC-2 order-service"));
+    bot.card_of("INC-1", "a card with a plan, as long as the cause has none", |card| approve_button(card).is_some())
+        .await;
     bot.alert_of("order-service", Status::Firing).await;
-    let gateway = bot.card_of("INC-1", "folded, without its proposal", |card| folded(card) && card.plan.is_none()).await;
+    let gateway =
+        bot.card_of("INC-1", "folded, without its proposal", |card| folded(card) && card.plan.is_none()).await;
     assert!(gateway.title.starts_with("gateway: Service Down since "), "{}", gateway.title);
     let listed = |card: &Card| {
         let lines = || card.sections.iter().flat_map(|section| &section.lines);
         lines().any(|line| line.lead.as_deref() == Some("Suffer from it:") && line.text == "gateway (INC-1)")
     };
-    let cause = bot.card_of("INC-2", "the one card that asks", |card| approve_button(card).is_some() && listed(card)).await;
+    let cause =
+        bot.card_of("INC-2", "the one card that asks", |card| approve_button(card).is_some() && listed(card)).await;
     assert!(!folded(&cause));
     assert!(bot.say(Role::Viewer, "incidents").await.text.contains("suffers from INC-2"));
     // Its own record and timeline stay, and it ends by its own alert.

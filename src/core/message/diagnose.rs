@@ -161,6 +161,12 @@ pub fn suffers(service: &str, from: &str, symptom: &str) -> String {
     format!("{service}: suffers from {from}; {symptom}")
 }
 
+/// Whether a conclusion says that a service suffers from another: a consequence, no other explanation.
+#[must_use]
+pub fn is_consequence(says: &str) -> bool {
+    says.split_once(": ").is_some_and(|(_, rest)| rest.starts_with("suffers from "))
+}
+
 /// A source did not answer in time.
 #[must_use]
 pub fn too_slow(service: &str, source: &str) -> String {

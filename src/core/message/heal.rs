@@ -158,6 +158,22 @@ pub fn valid_until(at: Timestamp) -> String {
     format!("Valid until {} UTC.", at.strftime("%H:%M"))
 }
 
+/// A step that a person must allow.
+pub const NEEDS_APPROVAL: &str = "needs approval";
+/// A step that a person must answer.
+pub const NEEDS_ANSWER: &str = "needs an answer";
+/// A question to a service that nobody answered: that is a finding, not a failure of the run.
+pub const NO_ANSWER: &str = "no answer";
+/// A step of an ended run that was never begun.
+pub const NOT_RUN: &str = "not run";
+
+/// Whether a call's error says that nobody answered, as `action::api_call` words it.
+#[must_use]
+pub fn is_silence(note: &str) -> bool {
+    let note = note.to_lowercase();
+    ["no answer", "refused", "timed out", "unreachable"].iter().any(|words| note.contains(words))
+}
+
 /// Label of the reject button.
 #[must_use]
 pub fn reject() -> String {

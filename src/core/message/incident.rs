@@ -105,6 +105,8 @@ pub fn impact(journey: Option<&str>, cost_per_minute: Option<f64>) -> Option<Str
 pub const LIKELY_CAUSE: &str = "Likely cause:";
 /// Bold beginning of the others.
 pub const ALSO_POSSIBLE: &str = "Also possible:";
+/// Bold beginning of what follows from the first.
+pub const CONSEQUENCE: &str = "Consequence:";
 /// While nothing is found yet.
 pub const LOOKING: &str = "Looking for the cause in metrics, logs and processes.";
 /// When the search came to nothing.
@@ -227,10 +229,24 @@ pub fn mitigated(run: RunId) -> String {
     format!("Mitigated: {run} fixed it; alerts may still be ending.")
 }
 
-/// A run moved.
+/// A run moved; when it has ended, why so.
 #[must_use]
-pub fn run_moved(run: RunId, playbook: &str, state: &str) -> String {
-    format!("{run} ({playbook}): {}.", state.replace('_', " "))
+pub fn run_moved(run: RunId, playbook: &str, state: &str, why: Option<&str>) -> String {
+    let why = why.map(str::trim).filter(|why| !why.is_empty());
+    let why = why.map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
+    format!("{run} ({playbook}): {}{why}.", state.replace('_', " "))
+}
+
+/// A run's plan waits for people.
+#[must_use]
+pub fn run_waits(run: RunId, playbook: &str) -> String {
+    format!("{run} ({playbook}): its plan waits for an approval.")
+}
+
+/// A person approved a run's plan.
+#[must_use]
+pub fn run_approved(run: RunId, playbook: &str, who: &str) -> String {
+    format!("{run} ({playbook}): approved by {}.", person(who))
 }
 
 /// Diagnosis has a first or another conclusion.

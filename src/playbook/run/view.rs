@@ -45,8 +45,14 @@ impl Status {
             parameters: head.parameters.clone(),
             tasks: tasks.collect(),
             approval: self.approval(book),
+            approved_by: self.approved_by(),
             journal: self.seq,
         }
+    }
+
+    fn approved_by(&self) -> Vec<crate::access::PersonId> {
+        let votes = self.grants.iter().flat_map(|grant| &grant.votes).chain(&self.votes);
+        votes.map(|vote| vote.by.clone()).collect()
     }
 
     fn why(&self) -> Option<String> {
