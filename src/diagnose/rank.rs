@@ -113,12 +113,25 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Ranked {
     verdicts.sort_by(|one, other| {
         other.score.total_cmp(&one.score).then(one.onset.cmp(&other.onset)).then(one.service.cmp(&other.service))
     });
+    about_the_subject(&mut verdicts, &roots, scope);
     verdicts.truncate(FINDINGS);
     let subject = scope.services.first().map(|service| service.name.as_str());
     let cause = subject.map(|subject| (subject, roots.final_of(subject)));
     let cause = cause.filter(|(subject, root)| root != subject).map(|(_, root)| root);
     let cause = cause.filter(|root| verdicts.first().is_some_and(|first| first.service == *root));
     Ranked { verdicts, cause }
+}
+
+/// What explains the subject comes first. Once that is known, a fault next door that can't reach the subject, because
+/// nothing it calls is faulty and it suffers from something else, is another incident's finding and not this one's.
+fn about_the_subject(verdicts: &mut Vec<Verdict>, roots: &Roots<'_>, scope: &Scope) {
+    let Some(subject) = scope.services.first().map(|service| service.name.as_str()) else { return };
+    let root = roots.final_of(subject);
+    let Some(at) = verdicts.iter().position(|verdict| verdict.service == root) else { return };
+    let first = verdicts.remove(at);
+    let below = scope.below(subject);
+    verdicts.retain(|verdict| below.contains(&verdict.service) || roots.final_of(&verdict.service) == root);
+    verdicts.insert(0, first);
 }
 
 /// The clue that names the fault: a cause if one weighs at least two thirds of the best.

@@ -306,6 +306,34 @@ async fn a_disk_that_fills_up_is_the_cause_of_the_errors_it_makes() {
 }
 
 #[tokio::test]
+async fn a_fault_next_door_is_not_the_finding_of_an_incident_it_can_not_reach() {
+    let shop: Vec<crate::catalog::Service> = serde_json::from_value(serde_json::json!([
+        {"name": "gateway", "team": "shop", "depends_on": ["order-service", "payment"], "base_url": "http://gateway", "health_path": "/health"},
+        {"name": "order-service", "team": "shop", "depends_on": ["inventory-service"], "base_url": "http://order-service", "health_path": "/health"},
+        {"name": "inventory-service", "team": "shop", "base_url": "http://inventory-service", "health_path": "/health"},
+        {"name": "payment", "team": "shop", "base_url": "http://payment", "health_path": "/health"},
+    ]))
+    .unwrap();
+    let catalog = Arc::new(Catalog::new(shop).unwrap());
+    let world = || {
+        let mut world = hang();
+        world.gauge("payment", "disk_usage", |at| if at <= 60 { 97.0 } else { 40.0 + (at % 5) as f64 });
+        world
+    };
+    let components = |explained: &Explained| -> Vec<String> {
+        explained.findings.iter().map(|finding| finding.component.clone()).collect()
+    };
+    let payment = world().explain_among(catalog.clone(), "payment").await;
+    assert_eq!(components(&payment)[0], "payment", "{:?}", payment.findings);
+    assert!(!components(&payment).contains(&"inventory-service".to_owned()), "{:?}", payment.findings);
+    assert_eq!(payment.cause, None);
+    let inventory = world().explain_among(catalog, "inventory-service").await;
+    assert_eq!(components(&inventory)[0], "inventory-service");
+    assert!(!components(&inventory).contains(&"payment".to_owned()), "{:?}", inventory.findings);
+    assert!(inventory.facts.iter().all(|fact| !fact.name.contains("payment")), "{:?}", inventory.facts);
+}
+
+#[tokio::test]
 async fn when_all_is_well_nobody_is_blamed() {
     let explained = World::well().explain("order-service").await;
     assert_eq!(explained.findings, []);

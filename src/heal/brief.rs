@@ -148,10 +148,18 @@ fn steps(view: &RunView) -> Vec<Step> {
         .map(|task| Step {
             name: capped(&task.name, LABEL),
             state: step_word(view, task).to_owned(),
-            // A condition is told as text: nothing renders its ticks.
-            note: task.note.as_deref().map(|note| capped(&note.replace('`', ""), NOTE)),
+            note: note(view, task),
         })
         .collect()
+}
+
+/// What is to say beside the step's word.
+fn note(view: &RunView, task: &TaskView) -> Option<String> {
+    // A condition is told as text: nothing renders its ticks.
+    let note = task.note.as_deref()?.replace('`', "");
+    // That nobody answered is said by the word.
+    let said = step_word(view, task) == say::NO_ANSWER && note.starts_with(say::NO_ANSWER);
+    (!said).then(|| capped(&note, NOTE))
 }
 
 /// A task's state as a step of the run: what it waits for, and whether a failed question was simply not answered.

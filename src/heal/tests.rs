@@ -526,6 +526,7 @@ fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
     };
     view.tasks[0].note = Some("no answer in time".to_owned());
     assert_eq!(words(&view), ["no answer", "needs approval"]);
+    assert_eq!(brief(&view, "orders").plan.steps[0].note, None, "said once");
     view.tasks[0].note = Some("HTTP 404".to_owned());
     assert_eq!(words(&view)[0], "failed");
     view.approval = None;
@@ -583,4 +584,22 @@ fn a_plan_of_many_lines_is_cut_and_says_so() {
     let plan = brief(&view, "orders").plan;
     assert_eq!(plan.diff.len(), 24);
     assert_eq!(plan.diff[23], "… and 39 more");
+}
+
+#[test]
+fn files_of_a_folder_that_is_named_are_told_by_their_names() {
+    let mut view = waiting();
+    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
+    planned.changes = vec![Change {
+        field: "files in /var/log/orders".to_owned(),
+        before: "2 files".to_owned(),
+        after: "removed".to_owned(),
+    }];
+    planned.details =
+        ["/var/log/orders/a.log  1 MiB", "/var/log/orders/b.log  2 MiB", "and 4 more"].map(str::to_owned).into();
+    let diff = brief(&view, "orders").plan.diff;
+    assert_eq!(diff[1..], ["  a.log  1 MiB", "  b.log  2 MiB", "  and 4 more"]);
+    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
+    planned.details[1] = "/srv/b.log  2 MiB".to_owned();
+    assert_eq!(brief(&view, "orders").plan.diff[1], "  /var/log/orders/a.log  1 MiB", "two folders stay told apart");
 }

@@ -149,7 +149,13 @@ fn facts(incident: &Incident) -> Vec<Fact> {
     });
     // What was measured for the finding knows what is normal, so it goes first; what is measured of the cause stands there.
     let measured = incident.known.facts.iter().filter(|_| !incident.is_folded());
-    let mut facts: Vec<Fact> = measured.cloned().chain(from_alerts).collect();
+    let mut facts: Vec<Fact> = measured.cloned().collect();
+    // The same number once: with what is normal, if that is known.
+    for fact in from_alerts {
+        if !(alone && facts.iter().any(|known| known.value == fact.value)) {
+            facts.push(fact);
+        }
+    }
     let host = incident.known.host.as_data();
     if !host.is_empty() && !incident.service.as_data().is_empty() {
         facts.push(plain(say::HOST, shown(host, IN_TITLE)));
