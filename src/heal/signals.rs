@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Deps, Investigate, JOINED_PAUSE, Options, fold, inbox, investigate_queue, signal_queue};
 use crate::access::Actor;
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Status};
 use crate::core::message::heal as say;
 use crate::core::{BoxFuture, IncidentId, RunId, Tainted};
 use crate::incident::{Act, Incident, Input, Phase, Signal};
@@ -124,6 +124,9 @@ impl Signals {
         opened: bool,
     ) -> Result<Option<String>, store::Error> {
         let Some(alert) = self.deps.incidents.alert(alert).await? else { return Ok(None) };
+        if !opened && alert.status == Status::Resolved {
+            return Ok(None);
+        }
         let playbook = match self.deps.triggers.best(&alert) {
             Ok(chosen) => chosen.playbook,
             // Said once per incident, not for every alert that joins.

@@ -14,6 +14,9 @@ use crate::core::{IncidentId, Timestamp};
 /// So many that suffer are remembered; the rest is on their own cards.
 const SUFFERERS: usize = 20;
 
+/// When it stands alone again, so many alerts before the newest are looked at for what fits them.
+const OTHERS: usize = 4;
+
 /// Another incident, and the service that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
@@ -57,7 +60,9 @@ pub(super) fn suffers_from(outcome: &mut Outcome, cause: Option<Related>, now: T
     }
     let id = incident.id;
     let before = std::mem::replace(&mut incident.known.relations.suffers_from, cause);
-    let (open, newest) = (!incident.phase.is_over(), incident.latest_alerts.last().cloned());
+    let open = !incident.phase.is_over();
+    let mut newest = incident.latest_alerts.iter().rev().cloned();
+    let (newest, others) = (newest.next(), newest.take(OTHERS).collect::<Vec<_>>());
     let says = match (&incident.known.relations.suffers_from, before) {
         (Some(cause), _) => say::folded_into(cause.incident, &cause.service),
         (None, Some(cause)) => say::stands_alone(cause.incident),
@@ -69,6 +74,7 @@ pub(super) fn suffers_from(outcome: &mut Outcome, cause: Option<Related>, now: T
     } else if let Some(alert) = newest.filter(|_| open) {
         // Its own incident again: it is looked at, and what fits is proposed, as if it had just opened.
         outcome.signals.push(Signal::Opened { incident: id, alert });
+        outcome.signals.extend(others.into_iter().map(|alert| Signal::Joined { incident: id, alert }));
     }
     outcome.moment(now, group::mayday(), says);
 }

@@ -369,7 +369,7 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
 #[test]
 fn a_consequence_says_whose_it_is_and_asks_for_nothing() {
     let mut play = Play::new();
-    play.alerts(2, &[firing("a")]);
+    play.alerts(2, &[firing("a"), firing("b")]);
     play.change(2, Change::Run(brief(1, "waiting", false)), &Known::default());
     let cause = Related { incident: IncidentId::new(3), service: "inventory-service".to_owned() };
     let folded = play.change(3, Change::SuffersFrom(Some(cause.clone())), &Known::default());
@@ -383,10 +383,11 @@ fn a_consequence_says_whose_it_is_and_asks_for_nothing() {
     let subtitle = card.subtitle.unwrap();
     assert!(subtitle.starts_with("Suffers from INC-3 inventory-service. CPU is busy"), "{subtitle}");
     let alone = play.change(4, Change::SuffersFrom(None), &Known::default());
-    assert!(matches!(alone.signals[..], [Signal::Opened { .. }]), "what fits is proposed then");
+    let all = matches!(&alone.signals[..], [Signal::Opened { alert: b, .. }, Signal::Joined { alert: a, .. }] if b.0 == "b" && a.0 == "a");
+    assert!(all, "what fits any of its alerts is proposed then: {:?}", alone.signals);
     assert!(play.card(4).plan.is_some());
     play.change(5, Change::SuffersFrom(Some(play.incident.related())), &Known::default());
-    play.alerts(6, &[resolved("a")]);
+    play.alerts(6, &[resolved("a"), resolved("b")]);
     assert_eq!(play.incident.phase, Phase::Resolved, "it ends by its own alerts");
 }
 
