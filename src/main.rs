@@ -68,7 +68,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let asked = stop::asked()?;
     let valid = config.access.link_valid;
     let bot = Bot::start(config, None).await?;
-    say(&message::ready(bot.url()));
+    say(&message::ready(bot.url(), bot.local_url()));
     if !bot.has_passwords() {
         say(&message::link(&bot.sign_in_link().await?, &valid.to_string()));
     }

@@ -125,7 +125,13 @@ impl Desk {
                     "error": "grammar", "what": error.what, "near": error.near,
                     "at": [error.at.start, error.at.end], "usage": error.usage,
                 });
-                return ("none", Ok(Reply { ok: false, text: error.to_string(), card: None, data }));
+                let mut text = error.to_string();
+                let usage = error.usage.as_deref().unwrap_or_default();
+                // Nobody was named: whom to name is what the speaker does not know.
+                if usage.starts_with("assign") && error.at.is_empty() {
+                    text = format!("{text}\n{}", assign::people(&self.deps));
+                }
+                return ("none", Ok(Reply { ok: false, text, card: None, data }));
             }
         };
         let verb = command.verb();

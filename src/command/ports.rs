@@ -96,6 +96,8 @@ pub struct ParameterBrief {
     pub default: Option<String>,
     /// What it is.
     pub says: String,
+    /// Whether its value names a service: a task takes it as one.
+    pub names_service: bool,
 }
 
 /// A task of a playbook.

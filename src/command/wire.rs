@@ -17,7 +17,7 @@ use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::{Explained, Investigator};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
-use crate::playbook::model::{Parameter, Task, Trigger};
+use crate::playbook::model::{Parameter, Playbook, Task, Trigger};
 use crate::playbook::versions::{self, History, Version, Versions};
 use crate::playbook::{Book, parameters, tasks};
 use crate::store::Batch;
@@ -158,7 +158,7 @@ impl Playbooks for Versions {
 }
 
 /// A playbook as people read it.
-fn brief(book: &Book) -> PlaybookBrief {
+pub(super) fn brief(book: &Book) -> PlaybookBrief {
     let playbook = &book.playbook;
     let trigger = |trigger: &Trigger| {
         let (service, severity) = (trigger.service_name.as_deref(), trigger.severity.as_deref());
@@ -169,6 +169,7 @@ fn brief(book: &Book) -> PlaybookBrief {
         kind: word(&parameter.kind),
         default: parameter.default.as_ref().map(plain),
         says: parameter.description.clone().unwrap_or_default(),
+        names_service: names_service(playbook, name),
     };
     let task = |task: &Task| TaskBrief {
         id: task.id.clone(),
@@ -185,6 +186,16 @@ fn brief(book: &Book) -> PlaybookBrief {
         parameters: playbook.parameters.iter().map(parameter).collect(),
         tasks: playbook.tasks.iter().map(task).collect(),
     }
+}
+
+/// Whether a task takes this parameter as its service.
+fn names_service(playbook: &Playbook, parameter: &str) -> bool {
+    let takes = |task: &Task| {
+        let words = task.parameters.get("service").and_then(Value::as_str)?.trim();
+        let inner = words.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        Some(inner.strip_prefix("params.")? == parameter)
+    };
+    playbook.tasks.iter().any(|task| takes(task) == Some(true))
 }
 
 /// An enum's word as playbooks write it.

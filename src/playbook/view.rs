@@ -84,6 +84,9 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What waits for approval now.
     pub approval: Option<ApprovalView>,
+    /// Who has approved so far, in the order they did.
+    #[serde(default)]
+    pub approved_by: Vec<PersonId>,
     /// Number of journal events so far: grows with every change.
     pub journal: u64,
     /// Names of the tasks that would be undone if the run failed or were cancelled now, the newest first.

@@ -91,6 +91,7 @@ pub enum Error {
 /// A bot that runs.
 pub struct Bot {
     url: String,
+    local_url: String,
     data: PathBuf,
     sessions: Sessions,
     has_passwords: bool,
@@ -227,6 +228,7 @@ impl Bot {
         let (loops, stop) = Stopper::new();
         let mut tasks = JoinSet::new();
         let url = listener.url();
+        let local_url = format!("http://{}", listener.local_addr());
         let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog, config.incidents);
         let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
         let outbox = Outbox::new(delivery, store.clone(), clock.clone());
@@ -246,6 +248,7 @@ impl Bot {
         tracing::info!(url, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "ready");
         Ok(Self {
             url,
+            local_url,
             data: config.data,
             sessions,
             has_passwords: persons.have_passwords(),
@@ -262,6 +265,12 @@ impl Bot {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it listens on this machine.
+    #[must_use]
+    pub fn local_url(&self) -> &str {
+        &self.local_url
     }
 
     /// From the call to ready.
