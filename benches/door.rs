@@ -3,6 +3,8 @@
 //! * start to ready, and resident memory when idle;
 //! * webhook to card in the web channel, at 100 alerts/s for `MAYDAY_BENCH_SECONDS` (20), each alert an incident of its own;
 //! * durable alerts accepted a second: batches of 100 over 8 connections, 100,000 series, for as long;
+//! * how the time for N stored alerts grows with N (1,000, 10,000 … as far as it went): the slope of its logarithm;
+//! * acknowledging one incident each by its command, with all that stored;
 //! * start to ready with what is then stored; `MAYDAY_BENCH_STORED` (0) alerts are stored first, 1,000,000 for the goal.
 //!
 //! Beside them, in the same run, what the disk's write-and-fdatasync takes. `MAYDAY_BENCH_DIR` names a folder on the disk
@@ -22,6 +24,8 @@ const RATE: u64 = 100;
 const CONNECTIONS: usize = 8;
 const BATCH: u64 = 100;
 const SERIES: u64 = 100_000;
+/// Services that alert, so incidents that are open.
+const SERVICES: u64 = 500;
 
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -48,6 +52,7 @@ fn main() {
     let left = runtime.block_on(bot.folded());
     println!("… and all folded into incidents after      {:>8.1} s more", left.as_secs_f64());
     println!("resident then                            {:>10.1} MB", bot.resident_mb());
+    runtime.block_on(acknowledge(&bot, &other, total));
     bot.kill();
     let bot = Bot::start(&other);
     println!("start to ready with {total} alerts, after SIGKILL {:>6.3} s", bot.took.as_secs_f64());
@@ -248,14 +253,45 @@ async fn cards(bot: &Bot, seconds: u64) {
     );
 }
 
+/// One command after the other, as `mayday say "ack INC-7"` sends it.
+async fn acknowledge(bot: &Bot, folder: &Path, stored: u64) {
+    let file = std::fs::read_to_string(folder.join("data").join("admin-token")).expect("the token file");
+    let token = file.lines().next().expect("a token").to_owned();
+    let client = client();
+    let mut took = Vec::new();
+    for incident in 1..=SERVICES {
+        let began = Instant::now();
+        let line = serde_json::json!({ "text": format!("ack INC-{incident}") });
+        let sent = client.post(format!("{}/api/v1/say", bot.url)).bearer_auth(&token).json(&line).send();
+        let answer: serde_json::Value = sent.await.expect("answered").json().await.expect("json");
+        assert_eq!(answer["ok"], true, "{answer}");
+        took.push(began.elapsed());
+    }
+    took.sort();
+    let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    println!("acknowledging with {stored} alerts stored, {} times  p50 {p50:?}, p99 {p99:?}", took.len());
+}
+
+/// The slope of log(time) over log(alerts), by least squares: 1 is a flat cost per alert.
+fn slope(points: &[(u64, Duration)]) -> f64 {
+    let logs: Vec<(f64, f64)> = points.iter().map(|(n, took)| ((*n as f64).ln(), took.as_secs_f64().ln())).collect();
+    let mean = |pick: fn(&(f64, f64)) -> f64| logs.iter().map(pick).sum::<f64>() / logs.len() as f64;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let up: f64 = logs.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    up / logs.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
+}
+
 /// Alertmanager's batches from eight connections; a 503 is waited out and sent again, as Alertmanager does.
 async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
     let next = Arc::new(AtomicU64::new(0));
     let busy = Arc::new(AtomicU64::new(0));
+    let durable = Arc::new(AtomicU64::new(0));
+    let points: Arc<Mutex<Vec<(u64, Duration)>>> = Arc::default();
     let began = Instant::now();
     let mut senders = Vec::new();
     for _ in 0..CONNECTIONS {
         let (next, busy, url) = (next.clone(), busy.clone(), format!("{}/webhook/alertmanager", bot.url));
+        let (durable, points) = (durable.clone(), points.clone());
         senders.push(tokio::spawn(async move {
             let client = reqwest::Client::builder().pool_max_idle_per_host(1).build().expect("a client");
             let mut done = 0;
@@ -275,6 +311,10 @@ async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
                     break;
                 }
                 done += BATCH;
+                let all = durable.fetch_add(BATCH, Ordering::Relaxed) + BATCH;
+                if all >= 1_000 && all.ilog10() != (all - BATCH).ilog10() {
+                    points.lock().expect("lock").push((all, began.elapsed()));
+                }
             }
             done
         }));
@@ -289,6 +329,10 @@ async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
         began.elapsed(),
         busy.load(Ordering::Relaxed)
     );
+    let points = points.lock().expect("lock");
+    if points.len() > 1 {
+        println!("time for 1,000, 10,000 … alerts {points:?}: slope {:.2}", slope(&points));
+    }
     total
 }
 
@@ -302,7 +346,7 @@ fn body(batch: u64) -> String {
             serde_json::json!({
                 "status": "firing", "startsAt": start.to_string(), "endsAt": "0001-01-01T00:00:00Z",
                 "fingerprint": format!("{series:016x}"),
-                "labels": {"alertname": "Bench", "severity": "warning", "service": format!("service-{}", series % 50),
+                "labels": {"alertname": "Bench", "severity": "warning", "service": format!("service-{}", series % SERVICES),
                            "instance": format!("10.0.{}.{}:9100", series / 250 % 250, series % 250)},
                 "annotations": {"summary": "synthetic", "value": "97.5"},
                 "generatorURL": "http://prometheus.example.com/graph",

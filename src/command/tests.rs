@@ -17,6 +17,7 @@ use crate::heal::Explained;
 use crate::heal::tests::{SEVEN, alert, at, explained, incident, view, waiting};
 use crate::incident::{Act, Incident, Moment, Phase};
 use crate::ops::health::{Part, Report, State};
+use crate::playbook::versions::{History, Pin, Version};
 use crate::playbook::view::{Decided, Order, RunOutcome};
 use crate::playbook::{self, ProposeRequest, Proposed, RunState, RunView};
 use crate::source::{LogLine, LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
@@ -97,6 +98,27 @@ impl Runs for World {
 }
 
 impl Playbooks for World {
+    fn history<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<History, No>> {
+        let version = |number| Version {
+            number,
+            digest: format!("d{number}"),
+            shown: format!("1.{number}"),
+            file: "own.yaml".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let pin =
+            Pin { number: 1, digest: "d1".to_owned(), by: Actor::Mayday("ana".to_owned()), at: Timestamp::UNIX_EPOCH };
+        Box::pin(async move { Ok(History { versions: vec![version(1), version(2)], pin: Some(pin) }) })
+    }
+    fn diff<'a>(&'a self, _: &'a str, from: u32, to: u32) -> BoxFuture<'a, Result<String, No>> {
+        Box::pin(async move { Ok(format!("- {from}\n+ {to}\n")) })
+    }
+    fn choose<'a>(&'a self, id: &'a str, version: Option<u32>, _: Actor) -> BoxFuture<'a, Result<Version, No>> {
+        Box::pin(async move {
+            let mut versions = Playbooks::history(self, id).await?.versions;
+            Ok(versions.remove(version.map_or(1, |version| version as usize - 1)))
+        })
+    }
     fn all(&self) -> Vec<PlaybookBrief> {
         vec![PlaybookBrief {
             id: "PB-Restart".to_owned(),
@@ -274,6 +296,21 @@ async fn help_shows_what_this_person_may_do_and_refusals_name_the_role() {
 }
 
 #[tokio::test]
+async fn versions_are_read_by_everybody_and_chosen_by_admins() {
+    let (desk, _) = desk();
+    let say = |role, text: &'static str| desk.say(inbound(person("vic", role), text));
+    let history = say(Role::Viewer, "playbooks PB-Restart history").await;
+    assert!(history.text.contains("1.1") && history.text.contains("in force"), "{}", history.text);
+    assert_eq!(history.data["versions"].as_array().unwrap().len(), 2);
+    let changed = say(Role::Viewer, "playbooks PB-Restart diff").await.text;
+    assert_eq!(changed, "PB-Restart: version 1 → 2\n- 1\n+ 2\n");
+    let refused = say(Role::Approver, "playbooks PB-Restart use 1").await;
+    assert!(!refused.ok && refused.text.contains("the role admin"), "{}", refused.text);
+    let chosen = say(Role::Admin, "playbooks PB-Restart use 1").await;
+    assert!(chosen.ok && chosen.text.contains("version 1 is in force now"), "{}", chosen.text);
+}
+
+#[tokio::test]
 async fn a_change_is_audited_before_it_is_done_with_who_acted_as_whom() {
     let (desk, world) = desk();
     let mut said = inbound(person("ana", Role::Approver), "ack INC-7");
@@ -386,7 +423,7 @@ async fn a_parameter_that_names_no_service_is_refused_at_the_door() {
     let (library, mistakes) = crate::playbook::Library::load(None);
     assert!(mistakes.is_empty());
     for id in ["PB-Service-Restart", "PB-Disk-Cleanup"] {
-        let shipped = Playbooks::find(&library, id).unwrap();
+        let shipped = wire::brief(&library.get(id).unwrap());
         let services = shipped.parameters.iter().filter(|parameter| parameter.names_service);
         assert_eq!(services.map(|parameter| parameter.name.as_str()).collect::<Vec<_>>(), ["service"], "{id}");
     }

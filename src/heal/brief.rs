@@ -120,6 +120,10 @@ fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option
     } else if let Some(why) = &view.why {
         sentences.push(sentence(why));
     }
+    // What a cancellation takes back is said before anyone cancels.
+    if approval.is_none() && !view.undoes.is_empty() {
+        sentences.push(say::undoes(&view.undoes));
+    }
     if let Some(ended) = view.ended_at {
         let took = Duration::try_from(ended.duration_since(view.proposed_at)).unwrap_or_default();
         sentences.push(sentence(&say::took(took)));
@@ -202,19 +206,25 @@ fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<B
     let mut buttons: Vec<Button> = view.tasks.iter().flat_map(|task| questions(view, task)).collect();
     let plain = |label, order: &str| button(label, format!("{order} {run}"), ButtonStyle::Plain, None);
     // What has ended stays ended: a new run is a new proposal.
-    if view.state != RunState::Ended && view.tasks.iter().any(|task| task.state == TaskState::Failed) {
+    // But an undo that failed leaves the system as nobody wants it, so that it may be tried again.
+    let failed = view.tasks.iter().any(|task| task.state == TaskState::Failed);
+    let unwinds = view.state == RunState::RollingBack;
+    if view.undo_failed() {
+        buttons.push(button(say::undo_again(), format!("retry {run}"), ButtonStyle::Primary, None));
+    } else if view.state != RunState::Ended && !unwinds && failed {
         buttons.push(plain(say::retry(), "retry"));
     }
     match view.state {
         RunState::Running | RunState::Waiting => {
             buttons.push(plain(say::pause(), "pause"));
-            buttons.push(plain(say::cancel(), "cancel"));
+            buttons.push(plain(say::cancel_and_undo(&view.undoes), "cancel"));
         }
         RunState::Paused => {
             buttons.push(plain(say::resume(), "resume"));
-            buttons.push(plain(say::cancel(), "cancel"));
+            buttons.push(plain(say::cancel_and_undo(&view.undoes), "cancel"));
         }
-        RunState::Proposed | RunState::RollingBack | RunState::Ended => {}
+        RunState::RollingBack => buttons.push(plain(say::pause(), "pause")),
+        RunState::Proposed | RunState::Ended => {}
     }
     buttons
 }

@@ -55,8 +55,11 @@ impl Triggers for World {
 }
 
 impl Explains for World {
-    fn explain<'a>(&'a self, _: &'a Incident) -> BoxFuture<'a, Explained> {
+    fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained> {
         Box::pin(async move {
+            if incident.id == EIGHT {
+                return explained("it answers at once");
+            }
             let known = self.explained.lock().unwrap().clone();
             match known {
                 Some(explained) => explained,
@@ -122,6 +125,8 @@ pub(crate) fn alert(id: &AlertId) -> Alert {
 }
 
 pub(crate) const SEVEN: IncidentId = IncidentId::new(7);
+/// Its cause is found at once, whatever the others wait for.
+const EIGHT: IncidentId = IncidentId::new(8);
 
 pub(crate) fn incident() -> Incident {
     Incident {
@@ -352,6 +357,34 @@ async fn why_is_answered_within_the_deadline_even_when_no_search_is_free() {
 }
 
 #[tokio::test]
+async fn a_search_that_takes_long_holds_up_no_other_shards_search() {
+    let bench = Bench::new().await;
+    let other = Incident { id: EIGHT, group_key: "service_name=payment-gateway".to_owned(), ..incident() };
+    let shard = Shard::of(&other.group_key);
+    assert_ne!(shard, bench.shard);
+    bench.world.incidents.lock().unwrap().insert(EIGHT, other);
+    let options = Options { search_deadline: Span::from_secs(60), ..Options::default() };
+    let service = Service::new(bench.deps.clone(), options, bench.leases.clone());
+    let (_stopper, stop) = crate::core::stop::Stopper::new();
+    let loops = tokio::spawn(service.run(stop));
+    let queue = investigate_queue(&bench.deps.store, &bench.deps.clock);
+    for (shard, incident) in [(bench.shard, SEVEN), (shard, EIGHT)] {
+        let mut batch = Batch::new();
+        queue.push(&mut batch, shard, &Investigate { incident, again: false }).unwrap();
+        bench.deps.store.commit(batch).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let found = async {
+        while inbox(&bench.deps.store, &bench.deps.clock).due(shard, 10).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), found).await.expect("INC-8 waits for the search of INC-7");
+    assert!(bench.inbox().await.is_empty(), "INC-7 is still being searched");
+    loops.abort();
+}
+
+#[tokio::test]
 async fn a_match_that_may_not_run_now_and_a_trigger_without_its_value_are_said_once() {
     let bench = Bench::new().await;
     *bench.world.refuse.lock().unwrap() = Some("it ran 3 min ago, cooldown 10 min".to_owned());
@@ -463,6 +496,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         state,
         note: None,
         output: None,
+        undo: false,
     };
     RunView {
         run: RunId::new(3),
@@ -482,6 +516,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
             task("restart", "Restart the service", "Service_Restart", TaskState::Pending),
         ],
         approval: None,
+        undoes: Vec::new(),
         approved_by: Vec::new(),
         journal: 9,
     }

@@ -24,6 +24,7 @@ mod keys;
 mod links;
 mod loaded;
 mod options;
+mod refusals;
 mod series;
 mod service;
 mod set_aside;

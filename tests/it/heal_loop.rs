@@ -24,7 +24,7 @@ use mayday::incident::{self, Incident, Incidents, Intake};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::{Health, QUEUES, QueuesCheck, StoreCheck};
 use mayday::playbook::action::{Change, Context, Error, Perform};
-use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle};
+use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle, Versions};
 use mayday::source::{LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
 use mayday::store::SharedStore;
 use mayday::store::memory::Memory;
@@ -200,7 +200,7 @@ impl Bot {
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents, catalog: catalog.clone() }),
                 runs: Arc::new(engine.clone()),
-                playbooks: library,
+                playbooks: Arc::new(Versions::new(store.clone(), clock.clone(), audit.clone(), library, None)),
                 logs: Arc::new(Seer),
                 metrics: Arc::new(Seer),
                 causes: heal.investigator(),

@@ -194,13 +194,23 @@ pub fn link(link: &str, valid: &str) -> String {
     format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
 }
 
+/// A value outside its bounds.
+pub fn bounds(key: &str, why: &str) -> String {
+    format!("`{key}` {why}")
+}
+
+/// What is wrong, but keeps nobody from starting.
+pub fn warning(says: &str) -> String {
+    format!("warning: {says}")
+}
+
 /// A key that nothing carries out yet.
 pub fn not_yet(what: &str, key: &str) -> String {
     format!("{what} are not there yet: remove `{key}`")
 }
 
-/// What the watching room says about its options.
-pub fn watch_problem(path: &str, why: &str) -> String {
+/// What a room says about its options.
+pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
     format!("`{key}` {why}")
 }

@@ -204,6 +204,24 @@ pub fn cancel() -> String {
     "End the run".to_owned()
 }
 
+/// Label of the cancel button of a run that has done something it can undo.
+#[must_use]
+pub fn cancel_and_undo(undoes: &[String]) -> String {
+    if undoes.is_empty() { cancel() } else { "Cancel and undo".to_owned() }
+}
+
+/// What cancelling, or a failure, would take back.
+#[must_use]
+pub fn undoes(tasks: &[String]) -> String {
+    format!("Cancelling it, or a failure, would undo: {}.", tasks.join(", "))
+}
+
+/// Label of the button that tries a failed undo again.
+#[must_use]
+pub fn undo_again() -> String {
+    "Try to undo it again".to_owned()
+}
+
 /// Label of the retry button.
 #[must_use]
 pub fn retry() -> String {
