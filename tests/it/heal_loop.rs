@@ -180,6 +180,7 @@ impl Bot {
                 runs: Arc::new(engine.clone()),
                 triggers: library.clone(),
                 explains: Arc::new(Seer),
+                catalog: catalog.clone(),
                 channel: mayday::chat::ChannelId::web("incidents"),
             },
             heal::Options::default(),

@@ -178,6 +178,7 @@ impl Bot {
                 runs: runs.clone(),
                 triggers: library.clone(),
                 explains: Arc::new(diagnosis),
+                catalog: catalog.clone(),
                 channel: crate::chat::ChannelId::web(config.incidents.default_channel.clone()),
             },
             config.heal.clone(),

@@ -214,3 +214,16 @@ pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
     format!("`{key}` {why}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_proxy_both_addresses_are_said() {
+        let local = "http://127.0.0.1:7007";
+        assert_eq!(ready(local, local), "Mayday listens on http://127.0.0.1:7007");
+        let both = ready("https://mayday.example.com", local);
+        assert_eq!(both, "Mayday listens on http://127.0.0.1:7007, people open https://mayday.example.com");
+    }
+}
