@@ -1,5 +1,7 @@
-//! Operations: what keeps Mayday itself going: the delivery of posts, its health part by part, its own telemetry.
+//! Operations: what keeps Mayday itself going: the delivery of posts, its health part by part, its own telemetry, and
+//! the auditor that looks afterwards whether all of it happened.
 
+pub mod auditor;
 pub mod delivery;
 pub mod health;
 pub mod telemetry;

@@ -5,6 +5,7 @@
 mod access;
 mod action;
 mod audit;
+mod auditor;
 mod browser;
 mod browser_driver;
 mod cli;

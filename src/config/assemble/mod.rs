@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 
 use super::Config;
+use crate::access::audit::checkpoint;
 use crate::access::token_file::TokenFile;
 use crate::access::{Audit, Persons, Sessions};
 use crate::catalog::Catalog;
@@ -30,6 +31,7 @@ use crate::diagnose::{self, Diagnosis, HttpHealth};
 use crate::http::doors::{DemoPanel, Doors};
 use crate::http::wire::{People, Stored};
 use crate::incident::{self, Incidents};
+use crate::ops::auditor::Auditor;
 use crate::ops::delivery::Outbox;
 use crate::ops::health::{self, Ask, Check, Health, State};
 use crate::ops::telemetry::Telemetry;
@@ -118,10 +120,21 @@ impl Bot {
         let persons = Arc::new(Persons::new(&config.access)?);
         let sessions = Sessions::new(store.clone(), clock.clone(), persons.clone(), config.access.clone())?;
         let audit = Audit::new(store.clone(), clock.clone());
+        let checkpoints = config.access.checkpoints.clone();
+        let key_path = checkpoints.key_path.clone().unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME));
+        let signer = crate::access::audit::Signer::open(&key_path)?;
+        let signing = checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints);
         let incidents = Incidents::new(store.clone(), clock.clone());
         let intake = incident::Intake::new(store.clone(), clock.clone(), catalog.clone(), config.incidents.clone());
 
         let sink = Arc::new(ports::OwnAlerts(intake.clone()));
+        let auditor = Auditor::new(
+            store.clone(),
+            clock.clone(),
+            Arc::new(incidents.clone()),
+            sink.clone(),
+            config.auditor.clone(),
+        );
         let (watch, eyes) = watch::Service::new(config.watch.clone(), store.clone(), series, sink, clock.clone())?;
         let logs: Arc<dyn source::Logs> = Arc::new(eyes.logs.clone());
         let metrics: Arc<dyn source::Metrics> = Arc::new(eyes.metrics.clone());
@@ -227,6 +240,8 @@ impl Bot {
         run(&mut tasks, "own eyes", watch.run(stop.clone()));
         run(&mut tasks, "the playbook engine", playbook::Service::new(engine).run(stop.clone()));
         run(&mut tasks, "the healing loop", heal.run(stop.clone()));
+        run(&mut tasks, "the audit's checkpoints", signing.run(stop.clone()));
+        run(&mut tasks, "the auditor", auditor.run(stop.clone()));
         run(&mut tasks, "the telemetry", telemetry.upkeep(stop));
         run(&mut tasks, "the listener", async move {
             if let Err(error) = listener.run(listener_stop).await {

@@ -20,7 +20,11 @@ impl AlertSink for OwnAlerts {
     }
 }
 
-/// What the API shows, and beside it the audit chain's verification as the item `verify`.
+/// Signed checkpoints in one answer.
+const CHECKPOINTS: usize = 50;
+
+/// What the API shows, and beside it the audit chain's verification as the item `verify`, and a page of its signed
+/// checkpoints as the item `checkpoints-after-<number>`.
 pub struct Read {
     /// What is in the store.
     pub stored: Stored,
@@ -39,10 +43,16 @@ impl Reads for Read {
     }
 
     fn item<'a>(&'a self, collection: Collection, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        if collection != Collection::Audit || id != "verify" {
+        let after = id.strip_prefix("checkpoints-after-").and_then(|number| number.parse::<u64>().ok());
+        if collection != Collection::Audit || id != "verify" && after.is_none() {
             return self.stored.item(collection, id);
         }
         Box::pin(async move {
+            if let Some(after) = after {
+                let page = audit::checkpoint::list(&self.store, after, CHECKPOINTS).await;
+                let page = page.map_err(|error| ReadError::Failed(error.to_string()))?;
+                return Ok(Some(serde_json::json!({ "items": page })));
+            }
             let report = audit::verify(&self.store, &[]).await.map_err(|error| ReadError::Failed(error.to_string()))?;
             serde_json::to_value(report).map(Some).map_err(|error| ReadError::Failed(error.to_string()))
         })
