@@ -69,6 +69,9 @@ pub struct Config {
     /// How posts reach their chat.
     #[serde(default)]
     pub delivery: crate::chat::outbox::Options,
+    /// Playbooks and jobs at set times.
+    #[serde(default)]
+    pub schedules: Vec<crate::ops::schedule::Options>,
     /// Who looks afterwards whether what should have happened did.
     #[serde(default)]
     pub auditor: crate::ops::auditor::Options,

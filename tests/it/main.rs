@@ -24,6 +24,7 @@ mod layering;
 mod playbook;
 mod power_cut;
 mod samples;
+mod schedule;
 mod shop;
 mod store_conformance;
 mod store_full;

@@ -166,7 +166,7 @@ impl Service {
     }
 
     /// Makes one whenever it is time, and a last one at the end.
-    pub async fn run(self, stop: Stop) {
+    pub async fn run(self: std::sync::Arc<Self>, stop: Stop) {
         loop {
             if let Err(error) = self.make(self.every).await {
                 tracing::warn!(%error, "the audit's ends can't be signed now");

@@ -1,13 +1,18 @@
 //! Traits of lower rooms, carried out by rooms that stand beside or below each other and so can't know each other.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::access::audit;
+use crate::access::audit::{self, checkpoint};
 use crate::alert::Alert;
+use crate::core::duration::Span;
 use crate::core::{BoxFuture, IncidentId};
 use crate::http::doors::{Collection, Listing, ReadError, Reads};
 use crate::http::wire::Stored;
 use crate::incident::{Incident, Intake, Moment};
+use crate::ops::auditor::Auditor;
+use crate::ops::schedule::{self, Job, Jobs};
 use crate::store::SharedStore;
 use crate::watch::AlertSink;
 
@@ -69,4 +74,24 @@ impl Reads for Read {
     fn timeline(&self, id: IncidentId) -> BoxFuture<'_, Result<Vec<Moment>, ReadError>> {
         self.stored.timeline(id)
     }
+}
+
+/// The jobs that schedules may name; their names stand in `schedule::JOBS`.
+pub fn jobs(signing: Arc<checkpoint::Service>, auditor: Arc<Auditor>) -> Jobs {
+    let sign: Job = Arc::new(move || {
+        let signing = signing.clone();
+        Box::pin(async move {
+            let made = signing.make(Span::from_secs(0)).await.map_err(|error| error.to_string())?;
+            Ok(made.map_or_else(|| "nothing new to sign".to_owned(), |signed| format!("checkpoint {}", signed.number)))
+        })
+    });
+    let look: Job = Arc::new(move || {
+        let auditor = auditor.clone();
+        Box::pin(async move {
+            let findings = auditor.look().await.map_err(|error| error.to_string())?;
+            auditor.tell(&findings).await.map_err(|error| error.to_string())?;
+            Ok(format!("{} findings", findings.len()))
+        })
+    });
+    schedule::JOBS.iter().copied().zip([sign, look]).collect()
 }

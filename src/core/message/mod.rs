@@ -14,5 +14,6 @@ pub mod heal;
 pub mod incident;
 pub mod ops;
 pub mod playbook;
+pub mod schedule;
 pub mod watch;
 pub mod web;

@@ -100,7 +100,7 @@ impl Auditor {
     }
 
     /// Looks again and again until asked to stop.
-    pub async fn run(self, stop: Stop) {
+    pub async fn run(self: Arc<Self>, stop: Stop) {
         loop {
             tokio::select! {
                 () = stop.wait() => return,
