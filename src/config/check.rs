@@ -86,6 +86,7 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     listener(config, &mut sheet);
     users(config, &mut sheet);
     schedules(config, &mut sheet);
+    database(config, &mut sheet);
     for (key, why) in config.store.problems() {
         sheet.add(path!["store", key], Code::Bounds, message::option_problem(key, &why));
     }
@@ -200,6 +201,19 @@ fn schedules(config: &Config, sheet: &mut Sheet<'_>) {
         }
         for (key, why) in schedule.problems() {
             sheet.add(path!["schedules", row, key], Code::Value, message::option_problem(key, &why));
+        }
+    }
+}
+
+/// The shared store's address and limits; whether it answers is `super::database`'s question.
+fn database(config: &Config, sheet: &mut Sheet<'_>) {
+    for (key, why) in config.store.postgres.iter().flat_map(crate::store::postgres::Options::problems) {
+        let at = path!["store", "postgres", key];
+        match key {
+            // A variable or file that is missing was told already.
+            "url" if sheet.wrong.iter().any(|told| told.place == sheet.written.place_of(at)) => {}
+            "url" => sheet.add(at, Code::Database, why),
+            _ => sheet.add(at, Code::Bounds, message::bounds(key, &why)),
         }
     }
 }

@@ -386,7 +386,7 @@ fn is_the_alerts(error: &store::Error) -> bool {
     use store::Error;
     match error {
         Error::TooLarge { .. } | Error::Encode(_) | Error::Corrupt { .. } | Error::TooNew { .. } => true,
-        Error::Conflict(_) | Error::Unavailable(_) | Error::InUse(_) => false,
+        Error::Conflict(_) | Error::Unavailable(_) | Error::InUse(_) | Error::NewerLayout { .. } => false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::core::{BoxFuture, IncidentId, RunId, Timestamp};
 pub struct Context {
     /// The run.
     pub run: RunId,
-    /// The task's id in the playbook (with `[i]` for an item of `for_each`).
+    /// The task's id in the playbook (with `[i]` for an item of `for_each`; `undo:` before it when the action undoes it).
     pub task: String,
     /// The task's name for people.
     pub task_name: String,
@@ -146,7 +146,9 @@ pub trait Action: Send + Sync + 'static {
         let _ = (context, intent);
         Box::pin(std::future::ready(Ok(Probe::Unknown("this action can't be probed".to_owned()))))
     }
-    /// Undoes what `output` says was done, where the action has an inverse of its own: the plan of the undoing.
+    /// The parameters with which the same action undoes what was done to `target`, where it has an inverse of its own. They
+    /// are planned and performed like those of any task, so they must be absolute. `output` is what it gave, or null when
+    /// nobody heard its answer.
     fn inverse(&self, target: &Value, output: &Value) -> Option<Value> {
         let _ = (target, output);
         None

@@ -9,10 +9,10 @@ use super::action::{Context, Planned};
 use super::book::Book;
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::engine::{parameters_of, unsupported};
-use super::model::{Playbook, Risk};
+use super::model::{Playbook, Risk, Task, Undo};
 use super::options::Approvals;
 use super::registry::Registry;
-use super::run::{Event, Head, Status, TaskHead, apply};
+use super::run::{Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
 use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
 use super::{library, parameters};
 use crate::access::Actor;
@@ -102,19 +102,40 @@ pub async fn plan(
     approvals: &Approvals,
     now: Timestamp,
 ) -> Result<Vec<Preview>, String> {
-    let values = parameters::resolve(&book.playbook, given, None)?;
-    let status = before(book, values, now)?;
+    let status = before(book, parameters::resolve(&book.playbook, given, None)?, now)?;
     let refused = unsupported(book);
     let mut previews = Vec::new();
-    for (index, task) in book.playbook.tasks.iter().enumerate() {
+    // A list that the author wrote down, or that only needs the parameters, is known before the run.
+    let mut status = status;
+    for (index, each) in book.each.iter().enumerate() {
+        let Some(declared) = &book.playbook.tasks[index].for_each else { continue };
+        let listed = match each {
+            Some(cel) => cel.list(&values(book, &status)).ok(),
+            None => declared.list().map(<[Value]>::to_vec),
+        };
+        let id = book.playbook.tasks[index].id.clone();
+        if let Some(items) = listed.filter(|items| items.len() <= MAX_ITEMS)
+            && let Ok(spread) = apply(&Event::Spread { task: id, items }, now, Some(status.clone()))
+        {
+            status = spread;
+        }
+    }
+    for index in 0..status.tasks.len() {
+        let task = &book.playbook.tasks[status.declared(index)];
+        let head = &status.head.tasks[index];
         let risk = tasks::risk(task);
         let spec = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
         let people = if risk == Risk::Read { 0 } else { approvals.of(risk).max(spec) };
-        let name = if task.name.is_empty() { task.id.clone() } else { task.name.clone() };
+        let name = head.name.clone();
         let own =
             matches!(task.kind.as_str(), "Verify") || (task.kind == "Wait" && task.parameters.contains_key("until"));
         let would = if let Some(why) = refused.as_ref().filter(|why| why.starts_with(&format!("{}:", task.id))) {
             Would::NotHere(why.clone())
+        } else if head.part == Part::Each && status.items(index).next().is_some() {
+            // Its items stand below, each with what it would do.
+            continue;
+        } else if head.part == Part::Each && risk > Risk::Read {
+            Would::Later(say::for_each_later(&task.id))
         } else if own {
             Would::Read
         } else {
@@ -126,23 +147,39 @@ pub async fn plan(
                     Ok(rendered) => {
                         let context = Context {
                             run: status.head.run,
-                            task: task.id.clone(),
+                            task: head.id.clone(),
                             task_name: name.clone(),
                             incident: None,
                             by: status.head.by.clone(),
                             now,
                         };
                         match action.plan(&context, &rendered).await {
-                            Ok(planned) => Would::Change(Box::new(planned)),
+                            Ok(mut planned) => {
+                                planned.undo = undone_by(book, task).or(planned.undo);
+                                Would::Change(Box::new(planned))
+                            }
                             Err(error) => Would::NotHere(error.to_string()),
                         }
                     }
                 },
             }
         };
-        previews.push(Preview { task: task.id.clone(), name, kind: task.kind.clone(), risk, people, would });
+        previews.push(Preview { task: head.id.clone(), name, kind: task.kind.clone(), risk, people, would });
     }
     Ok(previews)
+}
+
+/// How the playbook says that a change is undone, for people.
+#[must_use]
+pub(super) fn undone_by(book: &Book, task: &Task) -> Option<String> {
+    match task.undone_by()? {
+        Undo::Inverse => Some(say::undo_by_inverse()),
+        Undo::Task(by) => {
+            let found = book.playbook.tasks.iter().find(|task| task.id == by);
+            let name = found.map_or(by, |task| if task.name.is_empty() { &task.id } else { &task.name });
+            Some(say::undo_by_task(name))
+        }
+    }
 }
 
 /// A run that has not begun.

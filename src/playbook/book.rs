@@ -22,6 +22,8 @@ pub struct Book {
     pub graph: Graph,
     /// Conditions of each task.
     pub conditions: Vec<Vec<Condition>>,
+    /// The list of each `for_each` that is worked out.
+    pub each: Vec<Option<Condition>>,
     /// What must hold after each task, or what a Verify or Wait task waits for.
     pub verify: Vec<Option<Condition>>,
     /// `when` of each trigger.
@@ -48,6 +50,7 @@ impl Book {
             text,
             graph: compiled.graph,
             conditions: compiled.conditions,
+            each: compiled.each,
             verify: compiled.verify,
             when: compiled.when,
         })

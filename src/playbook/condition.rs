@@ -130,17 +130,64 @@ impl Condition {
     }
 
     fn holds_here(&self, values: &Value) -> Result<bool, String> {
+        match self.run(values)? {
+            Cel::Bool(holds) => Ok(holds),
+            other => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
+        }
+    }
+
+    fn run(&self, values: &Value) -> Result<Cel, String> {
         let mut context = Context::default();
         for root in self.roots() {
             if let Some(value) = values.get(root) {
                 context.add_variable_from_value(root, to_cel(value));
             }
         }
-        match self.program.execute(&context) {
-            Ok(Cel::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(format!("`{}` gives {}, not true or false", self.source, other.type_of())),
-            Err(error) => Err(format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string()))),
-        }
+        self.program
+            .execute(&context)
+            .map_err(|error| format!("`{}` can't be evaluated: {}", self.source, short(&error.to_string())))
+    }
+
+    /// The list that it gives with these values.
+    ///
+    /// # Errors
+    /// A sentence: it can't be evaluated, or gives no list.
+    pub fn list(&self, values: &Value) -> Result<Vec<Value>, String> {
+        let cannot = || Err(format!("`{}` can't be evaluated", self.source));
+        on_own_stack(|| match self.run(values) {
+            Ok(Cel::List(items)) => Ok(items.iter().map(from_cel).collect()),
+            Ok(other) => Err(format!("`{}` gives {}, not a list", self.source, other.type_of())),
+            Err(why) => Err(why),
+        })
+        .unwrap_or_else(cannot)
+    }
+
+    /// How far the number that it compares with a limit is on the wrong side of it; below zero: on the right side. None if
+    /// it is not a comparison of one name with one number, or there is no number.
+    #[must_use]
+    pub fn distance(&self, values: &Value) -> Option<f64> {
+        let Expr::Call(call) = &self.program.expression().expr else { return None };
+        let [left, right] = call.args.as_slice() else { return None };
+        let number = |node: &IdedExpr| match &node.expr {
+            Expr::Literal(LiteralValue::Int(number)) => number.inner().to_string().parse::<f64>().ok(),
+            Expr::Literal(LiteralValue::Double(number)) => Some(*number.inner()),
+            _ => None,
+        };
+        let named = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(_) | Expr::Select(_));
+        let (limit, flipped) = match (number(left), number(right)) {
+            (None, Some(limit)) if named(left) => (limit, false),
+            (Some(limit), None) if named(right) => (limit, true),
+            _ => return None,
+        };
+        let below = match call.func_name.as_str() {
+            operators::LESS | operators::LESS_EQUALS => !flipped,
+            operators::GREATER | operators::GREATER_EQUALS => flipped,
+            _ => return None,
+        };
+        let reference = self.references.first()?;
+        let found = reference.fields.iter().try_fold(values.get(&reference.root)?, |value, field| value.get(field))?;
+        let found = found.as_f64()?;
+        Some(if below { found - limit } else { limit - found })
     }
 
     /// The first words of the names it uses, each once.
@@ -200,6 +247,22 @@ fn to_cel(value: &Value) -> Cel {
                 map.iter().map(|(key, value)| (Key::from(key.clone()), to_cel(value))).collect();
             Cel::Map(Map { map: Arc::new(map) })
         }
+    }
+}
+
+/// A value as CEL gives it, as JSON: a whole double as a whole number. What JSON does not have becomes its text.
+fn from_cel(value: &Cel) -> Value {
+    match value {
+        Cel::Null => Value::Null,
+        Cel::Bool(value) => Value::Bool(*value),
+        Cel::Int(number) => Value::from(*number),
+        Cel::UInt(number) => Value::from(*number),
+        Cel::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Value::from(*number as i64),
+        Cel::Float(number) => Value::from(*number),
+        Cel::String(text) => Value::String(text.to_string()),
+        Cel::List(items) => Value::Array(items.iter().map(from_cel).collect()),
+        Cel::Map(map) => Value::Object(map.map.iter().map(|(key, value)| (key.to_string(), from_cel(value))).collect()),
+        other => Value::String(short(&format!("{other:?}"))),
     }
 }
 

@@ -72,6 +72,12 @@ pub enum Code {
     PB027,
     /// Two playbooks with one id.
     PB028,
+    /// A way to undo a task that can't work.
+    PB029,
+    /// A task that only undoes another has something that such a task can't have.
+    PB030,
+    /// A `for_each` that can't work.
+    PB031,
 }
 
 impl fmt::Display for Code {

@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod faults;
 pub mod library;
+pub mod measure;
 pub mod model;
 mod names;
 pub mod notices;
@@ -26,6 +27,7 @@ pub mod tasks;
 pub mod testing;
 pub mod text;
 pub mod trigger;
+pub mod versions;
 pub mod view;
 mod yaml;
 
@@ -39,6 +41,7 @@ pub use notices::{Notice, NoticeKind, Notices, QueuedNotices};
 pub use options::Options;
 pub use registry::Registry;
 pub use trigger::Match;
+pub use versions::Versions;
 pub use view::{ProposeRequest, Proposed, RunState, RunView, Runs, TaskState};
 
 /// What can go wrong when asking the engine.

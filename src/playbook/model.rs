@@ -185,13 +185,14 @@ pub struct Task {
     /// Tries after a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// CEL for a list, or a list: the task once for each, as `item`.
+    /// The task once for each of these, as `item`: a list, CEL that gives one, or `{in: …, concurrency: n}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_each: Option<Value>,
+    pub for_each: Option<ForEach>,
     /// Who must approve it, where that differs from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
-    /// How it is undone: `inverse`, `none` or the id of a task.
+    /// How it is undone when the run fails or is cancelled after it: `inverse` (by the action itself), `none`, or the id
+    /// of a task that then runs, and only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<String>,
     /// What must hold after it.
@@ -203,6 +204,99 @@ pub struct Task {
     /// For an API_Call that changes something: how risky it is, where `disruptive` is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+}
+
+/// What a task is done for, once each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ForEach {
+    /// A list, or CEL that gives one: one item at a time.
+    Plain(Over),
+    /// The same with several at a time.
+    With(ForEachWith),
+}
+
+/// `{in: …, concurrency: n}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForEachWith {
+    /// A list, or CEL that gives one.
+    #[serde(rename = "in")]
+    pub over: Over,
+    /// How many items may be under way at once, 1 to 100; 1 when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+/// A list: as it is, or worked out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Over {
+    /// These items; at most 100.
+    List(Vec<Value>),
+    /// CEL over earlier outputs and parameters that gives a list: `hosts.full`.
+    Cel(String),
+}
+
+impl ForEach {
+    /// The list or the CEL.
+    #[must_use]
+    pub const fn over(&self) -> &Over {
+        match self {
+            Self::Plain(over) => over,
+            Self::With(with) => &with.over,
+        }
+    }
+    /// The items, where the author wrote them.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Value]> {
+        match self.over() {
+            Over::List(items) => Some(items),
+            Over::Cel(_) => None,
+        }
+    }
+    /// How many items may be under way at once.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        match self {
+            Self::With(ForEachWith { concurrency: Some(most), .. }) => (*most).max(1) as usize,
+            Self::Plain(_) | Self::With(_) => 1,
+        }
+    }
+}
+
+/// How a task is undone when its run unwinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undo<'a> {
+    /// By the action's own inverse.
+    Inverse,
+    /// By a task of this id, which is not part of the order.
+    Task(&'a str),
+}
+
+impl Playbook {
+    /// For the items of which task a task is done, if for any: its own, or those of the task that it undoes.
+    #[must_use]
+    pub fn item_of(&self, task: &Task) -> Option<usize> {
+        let own = |other: &Task| other.id == task.id || other.undone_by() == Some(Undo::Task(&task.id));
+        self.tasks.iter().position(|other| other.for_each.is_some() && own(other))
+    }
+}
+
+impl Task {
+    /// How it is undone, if it says so. `verify: {otherwise: rollback}` alone means the action's own inverse.
+    #[must_use]
+    pub fn undone_by(&self) -> Option<Undo<'_>> {
+        match self.rollback.as_deref() {
+            Some("inverse") => Some(Undo::Inverse),
+            Some("none") => None,
+            Some(task) => Some(Undo::Task(task)),
+            None => {
+                let asked = self.verify.as_ref().is_some_and(|verify| verify.otherwise == Otherwise::Rollback);
+                asked.then_some(Undo::Inverse)
+            }
+        }
+    }
 }
 
 /// After success.
@@ -326,7 +420,7 @@ pub enum Otherwise {
     Fail,
     /// The run is aborted and more people are called.
     Escalate,
-    /// What was done is undone.
+    /// The run is aborted, and everything done so far that says how it is undone is undone, the newest first.
     Rollback,
 }
 
@@ -360,7 +454,7 @@ const fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// State per task: `succeeded`, `failed`, `skipped`, `pending`.
+    /// State per task: `succeeded`, `failed`, `skipped`, `pending`, `rolled_back` …
     #[serde(default)]
     pub tasks: BTreeMap<String, String>,
     /// Texts that must stand in what people are told.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::model::{OnSuccess, Otherwise};
-use super::run::{Event, FailureKind, Stage, Status};
+use super::run::{Event, FailureKind, Part, Stage, Status};
 use super::view::RunOutcome;
 use crate::core::message::playbook as say;
 use crate::core::{IncidentId, RunId, SharedClock};
@@ -54,27 +54,32 @@ pub trait Notices: Send + Sync + 'static {
 #[must_use]
 pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
     let Some(index) = event.task().and_then(|task| status.index(task)) else { return of_run(status, event) };
-    let declared = &book.playbook.tasks[index];
+    let undo = status.part(index).is_undo();
+    let declared = &book.playbook.tasks[status.declared(index)];
     let (name, task, run) = (&status.head.tasks[index].name, &status.tasks[index], status.head.run);
     let note = task.note.as_deref().unwrap_or_default();
     let notice = |kind: NoticeKind, says: String| Notice {
         run,
         incident: status.head.incident,
         playbook: status.head.playbook.clone(),
-        task: declared.id.clone(),
+        task: status.head.tasks[index].id.clone(),
         kind,
         says,
     };
     let mut notices = Vec::new();
-    if task.stage == Stage::Succeeded && declared.on_success == OnSuccess::SendNotification {
+    // What can be said once for all items is: when the last is over.
+    let item = matches!(status.part(index), Part::Item { .. });
+    if task.stage == Stage::Succeeded && !undo && !item && declared.on_success == OnSuccess::SendNotification {
         notices.push(notice(NoticeKind::Success, say::notice_success(run, name, task.note.as_deref())));
     }
     if task.stage == Stage::InDoubt {
         notices.push(notice(NoticeKind::Escalation, say::notice_doubt(name, note)));
     }
-    if task.stage == Stage::Failed {
+    if task.stage == Stage::Failed && undo {
+        notices.push(notice(NoticeKind::Escalation, say::notice_not_undone(run, name, note)));
+    } else if task.stage == Stage::Failed && !(item && declared.on_failure.continues()) {
         let otherwise = declared.verify.as_ref().map_or(Otherwise::Fail, |verify| verify.otherwise);
-        let unverified = task.failure == Some(FailureKind::NotVerified) && otherwise != Otherwise::Fail;
+        let unverified = task.failure.is_some_and(FailureKind::is_unverified) && otherwise != Otherwise::Fail;
         if declared.on_failure.notifies() {
             let says = say::notice_failure(run, name, note, declared.on_failure.continues());
             notices.push(notice(NoticeKind::Failure, says));
@@ -89,6 +94,25 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
 /// What is told about the whole run: the ends that nobody asked for.
 fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
     let head = &status.head;
+    let of_run = |kind: NoticeKind, says: String| Notice {
+        run: head.run,
+        incident: head.incident,
+        playbook: head.playbook.clone(),
+        task: String::new(),
+        kind,
+        says,
+    };
+    match event {
+        Event::Unwinding { undo, why } => {
+            let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));
+            let says = say::notice_unwinding(head.run, &names.collect::<Vec<_>>(), why);
+            return vec![of_run(NoticeKind::Failure, says)];
+        }
+        Event::Ended { outcome, why } if *outcome != RunOutcome::Stuck && status.unwinding.is_some() => {
+            return vec![of_run(NoticeKind::Failure, say::notice_end(&head.playbook, why))];
+        }
+        _ => {}
+    }
     let why = match event {
         Event::Expired => say::end_expired(),
         Event::Ended { outcome: RunOutcome::Stuck, why } => why.clone(),

@@ -32,7 +32,7 @@ impl Answer {
 #[must_use]
 pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -> Answer {
     let run = status.head.run;
-    if let Some(end) = &status.ended {
+    if let Some(end) = status.ended.as_ref().filter(|_| *order != Order::Retry || status.failed_undo().is_none()) {
         let outcome = serde_json::to_value(end.outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
         return Answer::nothing(say::has_ended(run, &outcome.unwrap_or_default(), &end.why));
     }
@@ -76,10 +76,22 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             Some(_) => done("resume", vec![Event::Resumed { by: by.clone() }], playbook, say::resumed(run)),
         }),
         Order::Cancel => needs(Permission::Steer, "cancel runs").unwrap_or_else(|| match status.cancelled {
+            _ if status.unwinding.is_some() => {
+                Answer::nothing(say::not_now(run, "it ends already and undoes what it did"))
+            }
             Some(_) => Answer::nothing(say::not_now(run, "it is cancelled already")),
             None => done("cancel", vec![Event::Cancelled { by: by.clone() }], playbook, say::cancelled(run)),
         }),
         Order::Retry => needs(Permission::Steer, "retry runs").unwrap_or_else(|| {
+            if status.unwinding.is_some() {
+                return match status.failed_undo() {
+                    Some(undo) => {
+                        let says = say::undo_again(run, &status.head.tasks[undo].name);
+                        done("retry", vec![Event::Retried { by: by.clone() }], playbook, says)
+                    }
+                    None => Answer::nothing(say::not_now(run, "it undoes what it did")),
+                };
+            }
             match status.tasks.iter().filter(|task| task.stage == Stage::Failed).count() {
                 0 => Answer::nothing(say::not_now(run, "no task has failed")),
                 failed => done("retry", vec![Event::Retried { by: by.clone() }], playbook, say::retried(run, failed)),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Code, Place, Report};
 use super::model::{Places, Playbook};
-use super::shape::{Field, PLAYBOOK, Shape};
+use super::shape::{FOR_EACH, Field, PLAYBOOK, Shape};
 use super::yaml::{self, Kind, Node};
 use crate::core::nearest::hint;
 
@@ -53,6 +53,12 @@ impl Reader<'_> {
     fn value(&mut self, node: &Node, shape: Shape, path: &str) -> Option<Value> {
         self.places.set(path, node.place);
         match (shape, &node.kind) {
+            (Shape::ForEach, Kind::Map(_)) => self.value(node, Shape::Fields(FOR_EACH), path),
+            (Shape::Over | Shape::ForEach, Kind::List(_)) => {
+                self.value(node, Shape::List(&Shape::Any, super::run::MAX_ITEMS), path)
+            }
+            (Shape::Over | Shape::ForEach, Kind::Text(text)) => self.text(node.place, text, path),
+            (Shape::Over | Shape::ForEach, _) => self.wrong(node, "a list, or CEL that gives one", path),
             (Shape::Any, _) => {
                 self.remember(node, path);
                 Some(node.to_json())
@@ -256,7 +262,8 @@ fn stand_in(shape: Shape) -> Value {
                 .map(|field| (field.name.to_owned(), stand_in(field.shape)))
                 .collect(),
         ),
-        Shape::Any => Value::Null,
+        Shape::Over => Value::Array(Vec::new()),
+        Shape::Any | Shape::ForEach => Value::Null,
         Shape::Text | Shape::Version | Shape::Id | Shape::Variable | Shape::Condition => Value::String(String::new()),
     }
 }

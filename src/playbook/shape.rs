@@ -29,6 +29,10 @@ pub enum Shape {
     Map(&'static Shape, usize),
     /// A map with known keys.
     Fields(&'static [Field]),
+    /// A list, or CEL that gives one.
+    Over,
+    /// The same, or a map with it and a concurrency.
+    ForEach,
     /// Anything.
     Any,
 }
@@ -113,13 +117,16 @@ const TASK: &[Field] = &[
     ),
     may("timeout", Shape::Duration),
     may("retry", Shape::Fields(RETRY)),
-    may("for_each", Shape::Any),
+    may("for_each", Shape::ForEach),
     may("approval", Shape::Fields(APPROVAL)),
     may("rollback", Shape::Text),
     may("verify", Shape::Fields(VERIFY)),
     may("pause", Shape::Bool),
     may("risk", Shape::Word(&["read", "reversible", "disruptive", "destructive"])),
 ];
+
+/// `for_each` written as a map.
+pub const FOR_EACH: &[Field] = &[must("in", Shape::Over), may("concurrency", Shape::Whole(1, 100))];
 
 const RETRY: &[Field] = &[
     must("attempts", Shape::Whole(1, 20)),
@@ -153,7 +160,7 @@ const TEST: &[Field] = &[
             may(
                 "tasks",
                 Shape::Map(
-                    &Shape::Word(&["succeeded", "failed", "skipped", "pending", "waiting", "in_doubt"]),
+                    &Shape::Word(&["succeeded", "failed", "skipped", "pending", "waiting", "in_doubt", "rolled_back"]),
                     MAX_TASKS,
                 ),
             ),

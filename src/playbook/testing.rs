@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::action::{Intent, Planned};
 use super::book::Book;
 use super::engine::parameters_of;
+use super::measure::worse;
 use super::model::TestCase;
 use super::notices;
 use super::options::{Approvals, Options};
 use super::parameters;
 use super::run::{
-    Busy, Event, FailureKind, Head, Limits, Next, Stage, Status, TaskHead, TaskPlan, apply, decide, retry_at, values,
+    Busy, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskHead, TaskPlan, apply, decide, retry,
+    retry_at, values_for,
 };
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::{RunId, Timestamp};
@@ -46,6 +48,26 @@ fn run(book: &Book, test: &TestCase) -> Vec<String> {
 
 /// Decisions that a test may take; more means that it does not end.
 const MAX_STEPS: usize = 5_000;
+
+/// What a simulated verification found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measured {
+    Holds,
+    Not,
+    Worse,
+}
+
+/// A plan as a test sees it: nothing outside is looked at.
+fn planned(kind: &str, parameters: &Value) -> Planned {
+    Planned {
+        object: format!("{kind} {}", parameters["service"].as_str().unwrap_or("")),
+        changes: Vec::new(),
+        target: parameters.clone(),
+        radius: String::new(),
+        undo: None,
+        details: Vec::new(),
+    }
+}
 
 struct Simulation<'a> {
     book: &'a Book,
@@ -108,7 +130,8 @@ impl<'a> Simulation<'a> {
                 Some(Next::Look(index) | Next::Settle(index)) => self.perform(index)?,
                 Some(Next::Verify(index)) => {
                     let (holds, note) = self.measure(index);
-                    self.record(Event::Verified { task: self.id(index), holds, note })?;
+                    let (holds, worse) = (holds == Measured::Holds, holds == Measured::Worse);
+                    self.record(Event::Verified { task: self.id(index), holds, worse, note })?;
                 }
             }
         }
@@ -164,21 +187,21 @@ impl<'a> Simulation<'a> {
 
     fn prepare(&mut self, index: usize) -> Result<(), String> {
         let task = self.id(index);
-        match parameters_of(self.book, &self.status, index) {
+        let inverse = matches!(self.status.part(index), Part::Undo { inverse: true, .. });
+        let parameters = if inverse { Ok(json!({})) } else { parameters_of(self.book, &self.status, index) };
+        match parameters {
             Err(why) => self.record(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
+            // What the inverse does, only the action knows; it is carried out in one go.
+            Ok(parameters) if self.status.part(index).is_undo() => {
+                if self.status.head.tasks[index].changes {
+                    let planned = planned(&self.status.head.tasks[index].kind, &parameters);
+                    let plan = Box::new(TaskPlan { parameters: parameters.clone(), planned });
+                    self.record(Event::Planned { task, plan })?;
+                }
+                self.start(index, parameters)
+            }
             Ok(parameters) if self.status.head.tasks[index].changes => {
-                let planned = Planned {
-                    object: format!(
-                        "{} {}",
-                        self.status.head.tasks[index].kind,
-                        parameters["service"].as_str().unwrap_or("")
-                    ),
-                    changes: Vec::new(),
-                    target: parameters.clone(),
-                    radius: String::new(),
-                    undo: None,
-                    details: Vec::new(),
-                };
+                let planned = planned(&self.status.head.tasks[index].kind, &parameters);
                 self.record(Event::Planned { task, plan: Box::new(TaskPlan { parameters, planned }) })
             }
             Ok(parameters) => self.start(index, parameters),
@@ -198,18 +221,24 @@ impl<'a> Simulation<'a> {
 
     fn perform(&mut self, index: usize) -> Result<(), String> {
         let task = self.id(index);
-        let declared = &self.book.playbook.tasks[index];
-        if self.book.verify[index].is_some() && matches!(declared.kind.as_str(), "Verify" | "Wait") {
+        let declared = &self.book.playbook.tasks[self.status.declared(index)];
+        if self.book.verify[self.status.declared(index)].is_some()
+            && matches!(declared.kind.as_str(), "Verify" | "Wait")
+        {
             let (holds, note) = self.measure(index);
-            let event = if holds {
+            let event = if holds == Measured::Holds {
                 Event::Succeeded { task, output: json!({"holds": true}), note: Some(note), verify_until: None }
             } else {
-                Event::Failed { task, kind: FailureKind::NotVerified, why: note, retry_at: None }
+                let worse = holds == Measured::Worse;
+                let kind = if worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
+                Event::Failed { task, kind, why: note, retry_at: None }
             };
             return self.record(event);
         }
         let output = match (self.given(&task), declared.kind.as_str()) {
             (Some(output), _) => output,
+            // That an undo works is taken for granted unless the test says otherwise.
+            (None, _) if matches!(self.status.part(index), Part::Undo { inverse: true, .. }) => json!({}),
             (None, "Notification") => json!({"delivered": true, "to": []}),
             (None, "Wait") => json!({"waited_seconds": 0.0}),
             (None, _) => {
@@ -220,7 +249,7 @@ impl<'a> Simulation<'a> {
             let why = why.as_str().map_or_else(|| why.to_string(), str::to_owned);
             let kind = FailureKind::Transient;
             let attempt = self.status.tasks[index].attempt;
-            let retry_at = retry_at(declared.retry.as_ref(), kind, attempt, &task, self.now);
+            let retry_at = retry_at(retry(self.book, &self.status, index).as_ref(), kind, attempt, &task, self.now);
             return self.record(Event::Failed { task, kind, why, retry_at });
         }
         if declared.kind == "Notification" {
@@ -228,12 +257,16 @@ impl<'a> Simulation<'a> {
             let message = intent.and_then(|intent| intent.target["message"].as_str()).unwrap_or_default();
             self.said.push(message.to_owned());
         }
-        let verify_until = declared.verify.as_ref().map(|_| self.now);
+        let undo = self.status.part(index).is_undo();
+        let verify_until = declared.verify.as_ref().filter(|_| !undo).map(|_| self.now);
         self.record(Event::Succeeded { task, output, note: None, verify_until })
     }
 
     /// The next output given for a task; the last one stays.
     fn given(&mut self, task: &str) -> Option<Value> {
+        // An item's own output, else the next one that is given for its task.
+        let whole = task.split_once('[').map_or(task, |(task, _)| task);
+        let task = if self.test.given.contains_key(task) { task } else { whole };
         match self.test.given.get(task)? {
             Value::Array(readings) => {
                 let used = self.used.entry(task.to_owned()).or_default();
@@ -246,9 +279,12 @@ impl<'a> Simulation<'a> {
     }
 
     /// Reads again until the condition holds or the test has no further readings.
-    fn measure(&mut self, index: usize) -> (bool, String) {
+    fn measure(&mut self, index: usize) -> (Measured, String) {
         let book = self.book;
-        let Some(condition) = book.verify[index].as_ref() else { return (false, String::new()) };
+        let none = (Measured::Not, String::new());
+        let Some(condition) = book.verify[self.status.declared(index)].as_ref() else { return none };
+        let before = values_for(book, &self.status, index);
+        let mut after = before.clone();
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| Some((root.to_owned(), book.reader(root)?))).collect();
         let most = readers.iter().map(|(_, reader)| match self.test.given.get(&self.id(*reader)) {
@@ -257,7 +293,7 @@ impl<'a> Simulation<'a> {
         });
         let mut last = String::new();
         for _ in 0..most.max().unwrap_or(1).max(1) {
-            let mut seen = values(book, &self.status);
+            let mut seen = values_for(book, &self.status, index);
             for (name, reader) in &readers {
                 let task = self.id(*reader);
                 match self.given(&task) {
@@ -270,12 +306,14 @@ impl<'a> Simulation<'a> {
                 }
             }
             match condition.holds(&seen) {
-                Ok(true) => return (true, format!("`{}` holds", condition.source())),
+                Ok(true) => return (Measured::Holds, format!("`{}` holds", condition.source())),
                 Ok(false) => last = "it is false".to_owned(),
                 Err(why) => last = why,
             }
+            after = seen;
         }
-        (false, format!("`{}` does not hold: {last}", condition.source()))
+        let found = if worse(condition, &before, &after) { Measured::Worse } else { Measured::Not };
+        (found, format!("`{}` does not hold: {last}", condition.source()))
     }
 
     fn compare(&self) -> Vec<String> {

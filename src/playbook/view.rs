@@ -84,8 +84,23 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What waits for approval now.
     pub approval: Option<ApprovalView>,
+    /// Who has approved so far, in the order they did.
+    #[serde(default)]
+    pub approved_by: Vec<PersonId>,
     /// Number of journal events so far: grows with every change.
     pub journal: u64,
+    /// Names of the tasks that would be undone if the run failed or were cancelled now, the newest first.
+    #[serde(default)]
+    pub undoes: Vec<String>,
+}
+
+impl RunView {
+    /// Whether it ended as stuck because an undo failed: a person may let it try again.
+    #[must_use]
+    pub fn undo_failed(&self) -> bool {
+        let failed = self.tasks.iter().any(|task| task.undo && task.state == TaskState::Failed);
+        self.outcome == Some(RunOutcome::Stuck) && failed
+    }
 }
 
 /// One task.
@@ -103,6 +118,9 @@ pub struct TaskView {
     pub note: Option<String>,
     /// Stored output (redacted, capped).
     pub output: Option<Value>,
+    /// Whether it undoes another.
+    #[serde(default)]
+    pub undo: bool,
 }
 
 /// The approval a run waits for.
@@ -185,7 +203,7 @@ pub enum Order {
     Resume,
     /// End it; what runs now is finished first.
     Cancel,
-    /// Start the failed tasks again.
+    /// Start the failed tasks again; on a run that is stuck because an undo failed, that undo.
     Retry,
     /// Answer to an `Ask_Human` task, or to "did it happen?" of a task in doubt.
     Answer {

@@ -14,15 +14,19 @@
 pub mod blobs;
 pub mod key;
 pub mod memory;
+mod options;
+pub mod postgres;
 pub mod record;
 pub mod series;
 mod sled;
+mod watchers;
 
 use std::sync::Arc;
 
 pub use key::{Key, Range};
+pub use options::Options;
 pub use record::Record;
-pub use sled::{Options, open};
+pub use sled::open;
 
 use crate::core::BoxFuture;
 
@@ -212,6 +216,14 @@ pub enum Error {
     /// A record can't be written as JSON.
     #[error("a record can't be stored: {0}")]
     Encode(String),
+    /// A later version of Mayday has changed how the store is laid out, further than this one may write to.
+    #[error("the store has layout {found}, this Mayday writes to layouts up to {known}; start the newer version")]
+    NewerLayout {
+        /// The store's layout.
+        found: u32,
+        /// The newest this binary may write to.
+        known: u32,
+    },
     /// Another process has the store open.
     #[error("the data folder is in use by another Mayday: {0}; stop it, or talk to it with `mayday say`")]
     InUse(String),

@@ -208,9 +208,12 @@ enum Attempt {
 async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<Queued<T>>) -> Attempt {
     match AssertUnwindSafe(handler.handle(lease, items)).catch_unwind().await {
         Ok(Ok(())) => Attempt::Done,
-        Ok(Err(error @ (store::Error::Conflict(_) | store::Error::Unavailable(_) | store::Error::InUse(_)))) => {
-            Attempt::Store(error)
-        }
+        Ok(Err(
+            error @ (store::Error::Conflict(_)
+            | store::Error::Unavailable(_)
+            | store::Error::InUse(_)
+            | store::Error::NewerLayout { .. }),
+        )) => Attempt::Store(error),
         Ok(Err(error)) => Attempt::Item(error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -7,12 +7,11 @@ use mayday::access::{Actor, PersonId, Role};
 use mayday::core::Clock as _;
 use mayday::core::duration::Span;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
-use mayday::playbook::{Error, Faults, Notice, NoticeKind, Proposed, QueuedNotices, RunState, Runs as _, TaskState};
+use mayday::playbook::{Error, Faults, NoticeKind, Proposed, RunState, Runs as _, TaskState};
 use mayday::store::{Batch, Key, Range};
-use mayday::work::{Queue, Shard};
 use serde_json::json;
 
-use super::engine_world::{Act, World, person};
+use super::engine_world::{Act, World, notices, person};
 
 const RESTART: &str = "
 playbook_id: PB-Restart
@@ -24,15 +23,6 @@ tasks:
   - {id: check, type: Verify, depends_on: [restart], parameters: {condition: up.value == 1, within: 20s}, on_failure: escalate_with_notification}
   - {id: tell, type: Notification, depends_on: [check], parameters: {message: '{{ params.service }} {{ up.value }}'}}
 ";
-
-async fn notices(world: &World) -> Vec<Notice> {
-    let queue: Queue<Notice> = Queue::new(QueuedNotices::QUEUE, world.store.clone(), world.clock());
-    let mut all = Vec::new();
-    for shard in Shard::all() {
-        all.extend(queue.due(shard, 100).await.unwrap().into_iter().map(|item| item.record));
-    }
-    all
-}
 
 #[tokio::test]
 async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verified() {
@@ -455,7 +445,7 @@ tasks: [{id: w, type: Wait, parameters: {for: 5m}}]
 
 #[tokio::test]
 async fn wrong_requests_are_refused_with_what_to_do() {
-    let later = "{playbook_id: PB-Each, name: a, tasks: [{id: a, type: API_Call, action: GET /x, for_each: [1, 2]}]}";
+    let later = "{playbook_id: PB-Sub, name: a, tasks: [{id: a, type: Sub_Playbook, parameters: {playbook: PB-X}}]}";
     let world = World::of(&[RESTART, later]);
     let engine = world.engine(Faults::none()).await;
     let mut request = world.request("PB-Restrat", "1");
@@ -471,8 +461,10 @@ async fn wrong_requests_are_refused_with_what_to_do() {
     assert!(
         matches!(engine.propose(request).await, Err(Error::BadParameters(says)) if says.contains("did you mean `service`"))
     );
-    let each = engine.propose(world.request("PB-Each", "2")).await;
-    assert!(matches!(each, Err(Error::NotHere(says)) if says.contains("`for_each` is not available here yet")));
+    let sub = engine.propose(world.request("PB-Sub", "2")).await;
+    assert!(
+        matches!(sub, Err(Error::NotHere(says)) if says.contains("`type: Sub_Playbook` is not available here yet"))
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A world for engine tests: a store in memory, a clock that runs fast, and actions that count what they did to a target.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use mayday::core::{BoxFuture, Clock as _, RunId, SharedClock, Timestamp};
 use mayday::playbook::action::{Action, Change, Context, Error, Intent, Perform, Planned, Probe, Settle};
 use mayday::playbook::view::{Decided, Order};
 use mayday::playbook::{
-    Book, Engine, Faults, Library, Options, Parts, ProposeRequest, Proposed, QueuedNotices, Registry, RunState,
+    Book, Engine, Faults, Library, Notice, Options, Parts, ProposeRequest, Proposed, QueuedNotices, Registry, RunState,
     RunView, Runs as _, TaskState,
 };
 use mayday::store::SharedStore;
 use mayday::store::memory::Memory;
-use mayday::work::Leases;
+use mayday::work::{Leases, Queue, Shard};
 use serde_json::{Value, json};
 
 /// What performing a task comes to, try by try.
@@ -54,6 +54,10 @@ pub struct Target {
     pub objects: HashMap<String, String>,
     /// Messages that were sent.
     pub said: Vec<String>,
+    /// Tasks in the order in which they happened.
+    pub order: Vec<String>,
+    /// Changes that are made and not undone: what an undo leaves must be empty.
+    pub slate: BTreeSet<String>,
 }
 
 pub type SharedTarget = Arc<Mutex<Target>>;
@@ -84,6 +88,13 @@ impl Fake {
         if !keys.contains(&intent.idempotency_key) {
             keys.push(intent.idempotency_key.clone());
         }
+        target.order.push(context.task.clone());
+        let undoes = intent.target["parameters"]["undoes"].as_str().or_else(|| context.task.strip_prefix("undo:"));
+        match undoes {
+            Some(of) => drop(target.slate.remove(of)),
+            None if intent.target["undo_me"] == true => drop(target.slate.insert(context.task.clone())),
+            None => {}
+        }
         if let Some(message) = intent.target["message"].as_str() {
             target.said.push(message.to_owned());
         }
@@ -103,10 +114,17 @@ impl Action for Fake {
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         let object = lock(&self.target).objects.get(&context.task).cloned().unwrap_or_else(|| "the object".to_owned());
         let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
+        let mut to = parameters.clone();
+        let undoes = context.task.starts_with("undo:") || parameters["parameters"]["undoes"].is_string();
+        if let Value::Object(map) = &mut to {
+            let reads = ["Metric_Query", "Log_Aggregation", "Notification"].contains(&self.kind)
+                || parameters["action"].as_str().is_some_and(|line| line.starts_with("GET"));
+            map.insert("undo_me".to_owned(), json!(!undoes && !reads));
+        }
         Box::pin(std::future::ready(Ok(Planned {
             object,
             changes: vec![change],
-            target: parameters.clone(),
+            target: to,
             radius: "one object".to_owned(),
             undo: None,
             details: Vec::new(),
@@ -132,6 +150,10 @@ impl Action for Fake {
                 Act::Panic => panic!("the action breaks off (on purpose)"),
             }
         })
+    }
+    fn inverse(&self, target: &Value, _: &Value) -> Option<Value> {
+        // Never what has no `to`: an action may find that it can't.
+        target["to"].as_str().filter(|to| *to != "nowhere").map(|to| json!({"to": to, "service": "a", "percent": 100}))
     }
     fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
         let mut target = lock(&self.target);
@@ -162,6 +184,16 @@ impl Drop for World {
 
 pub fn person(name: &str, role: Role) -> Person {
     Person { id: PersonId(format!("web:{name}")), name: name.to_owned(), role, teams: Vec::new() }
+}
+
+/// Everything that was told so far.
+pub async fn notices(world: &World) -> Vec<Notice> {
+    let queue: Queue<Notice> = Queue::new(QueuedNotices::QUEUE, world.store.clone(), world.clock());
+    let mut all = Vec::new();
+    for shard in Shard::all() {
+        all.extend(queue.due(shard, 100).await.unwrap().into_iter().map(|item| item.record));
+    }
+    all
 }
 
 impl World {
@@ -208,6 +240,8 @@ impl World {
             fake("Disk_Cleanup", Settle::Repeat),
             fake("Service_Restart", Settle::Probe),
             fake("Run_Command", Settle::AskPerson),
+            fake("Traffic_Shift", Settle::Repeat),
+            fake("Config_Rollback", Settle::Probe),
         ];
         let books = self.texts.iter().map(|text| {
             Book::read("test.yaml", text.as_bytes()).unwrap_or_else(|wrong| {

@@ -31,6 +31,79 @@ fn the_schema_names_every_task_type_and_their_parameters() {
     assert_eq!(schema["additionalProperties"], json!(false));
 }
 
+fn failures(text: &str) -> Vec<String> {
+    let book = Book::read("t.yaml", text.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+    authoring::run_tests(&book).into_iter().flat_map(|report| report.failures).collect()
+}
+
+#[test]
+fn a_test_of_a_playbook_says_what_is_rolled_back() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: read, type: Metric_Query, parameters: {expr: up}, output_variable: load}
+  - {id: first, type: Run_Command, depends_on: [read], parameters: {program: a}, rollback: undo_it}
+  - {id: undo_it, type: Run_Command, parameters: {program: b}}
+  - id: shift
+    type: Traffic_Shift
+    depends_on: [first]
+    parameters: {service: a, to: b, percent: 0}
+    verify: {condition: load.value < 50, otherwise: rollback}
+tests:
+  - name: it helps
+    given: {read: [{value: 90}, {value: 30}], first: {exit_code: 0}, shift: {}}
+    expect: {tasks: {first: succeeded, shift: succeeded, undo_it: pending}, outcome: fixed}
+  - name: it does not help
+    given: {read: [{value: 90}, {value: 89}], first: {exit_code: 0}, shift: {}, undo_it: {exit_code: 0}}
+    expect:
+      tasks: {first: rolled_back, shift: rolled_back, undo_it: succeeded}
+      messages: ['takes back what it did (shift, first)']
+      outcome: no_effect
+  - name: it makes it worse
+    given: {read: [{value: 90}, {value: 120}], first: {exit_code: 0}, shift: {}, undo_it: {exit_code: 0}}
+    expect: {outcome: made_worse}
+  - name: it can't be undone
+    given: {read: [{value: 90}, {value: 89}], first: {exit_code: 0}, shift: {}, 'undo:shift': {fails: no}}
+    expect: {tasks: {first: succeeded, shift: failed, 'undo:shift': failed}, messages: [is stuck], outcome: stuck}
+";
+    assert_eq!(failures(text), Vec::<String>::new());
+}
+
+#[test]
+fn a_test_of_a_playbook_gives_outputs_item_by_item() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: find, type: API_Call, action: GET /hosts, output_variable: found}
+  - id: clean
+    type: Run_Command
+    depends_on: [find]
+    for_each: {in: 'found.hosts.filter(h, h != \"c\")', concurrency: 2}
+    parameters: {program: clean, args: ['{{ item }}']}
+    on_failure: continue
+    output_variable: cleaned
+    rollback: unclean
+  - {id: unclean, type: Run_Command, parameters: {program: unclean, args: ['{{ item }}', '{{ cleaned.exit_code }}']}}
+  - {id: tell, type: Notification, depends_on: [clean], parameters: {message: '{{ cleaned|length }} hosts, {{ tasks.clean.note }}'}}
+tests:
+  - name: all
+    given: {find: {hosts: [a, b, c]}, clean: {exit_code: 0}}
+    expect: {tasks: {clean: succeeded, 'clean[1]': succeeded}, messages: ['2 hosts, 2 items'], outcome: no_effect}
+  - name: one fails
+    given: {find: {hosts: [a, b, c]}, clean: {exit_code: 0}, 'clean[1]': {fails: full}}
+    expect: {tasks: {clean: failed, 'clean[0]': succeeded, 'clean[1]': failed}, messages: ['1 of 2 items failed']}
+  - name: none
+    given: {find: {hosts: []}}
+    expect: {tasks: {clean: succeeded}, messages: ['0 hosts, the list is empty']}
+  - name: no list
+    given: {find: {hosts: 3}}
+    expect: {tasks: {clean: failed}}
+";
+    assert_eq!(failures(text), Vec::<String>::new());
+}
+
 /// Pieces that playbooks are made of, put together wrongly more often than rightly.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -36,6 +36,17 @@ impl Place for Embedded {
     }
 }
 
+struct Postgres(String);
+
+impl Place for Postgres {
+    fn new() -> Self {
+        Self(crate::postgres_world::database())
+    }
+    fn open(&mut self) -> SharedStore {
+        crate::postgres_world::open(&self.0)
+    }
+}
+
 fn key(text: &str) -> Key {
     Key::of(text.split('/'))
 }
@@ -372,6 +383,7 @@ macro_rules! conformance {
 
 conformance!(memory, InMemory, cases: 200);
 conformance!(embedded, Embedded, cases: 40);
+conformance!(postgres, Postgres, cases: 12);
 
 #[tokio::test]
 async fn a_folder_in_use_is_said_to_be() {

@@ -148,6 +148,20 @@ fn an_option_behind_the_reason_is_refused_and_not_taken_as_its_text() {
 }
 
 #[test]
+fn versions_of_a_playbook_are_named_by_number() {
+    let act = |line: &str| match ok(line) {
+        Command::Playbooks { playbook: Some(id), act } if id == "PB-Disk" => act,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(act("playbooks PB-Disk"), BookAct::Show);
+    assert_eq!(act("playbooks PB-Disk hist"), BookAct::History);
+    assert_eq!(act("playbooks PB-Disk diff v2"), BookAct::Diff { from: Some(2), to: None });
+    assert_eq!(act("playbooks PB-Disk use newest"), BookAct::Use { version: None });
+    assert_eq!(marked(&wrong("playbooks PB-Disk use last")), "last");
+    assert_eq!(marked(&wrong("playbooks PB-Disk undo")), "undo");
+}
+
+#[test]
 fn an_id_that_no_number_can_hold_is_refused() {
     assert_eq!(marked(&wrong("show INC-99999999999999999999999")), "INC-99999999999999999999999");
     assert!(parse(&"a".repeat(100_000)).is_err());
@@ -165,6 +179,16 @@ fn text() -> impl Strategy<Value = String> {
 
 fn incident() -> impl Strategy<Value = Option<IncidentId>> {
     prop::option::of(any::<u64>().prop_map(IncidentId::new))
+}
+
+fn book_act() -> impl Strategy<Value = BookAct> {
+    let number = || 1u32..9_999;
+    prop_oneof![
+        Just(BookAct::History),
+        Just(BookAct::Diff { from: None, to: None }),
+        (number(), prop::option::of(number())).prop_map(|(from, to)| BookAct::Diff { from: Some(from), to }),
+        prop::option::of(number()).prop_map(|version| BookAct::Use { version }),
+    ]
 }
 
 fn span() -> impl Strategy<Value = Span> {
@@ -193,7 +217,8 @@ fn command() -> impl Strategy<Value = Command> {
         (word(), prop::option::of(span()), prop::collection::vec(word(), 0..4))
             .prop_map(|(service, span, words)| Command::Logs { service, span, words }),
         (text(), prop::option::of(span())).prop_map(|(expression, span)| Command::Metrics { expression, span }),
-        prop::option::of(word()).prop_map(|playbook| Command::Playbooks { playbook }),
+        prop::option::of(word()).prop_map(|playbook| Command::Playbooks { playbook, act: BookAct::Show }),
+        (word(), book_act()).prop_map(|(playbook, act)| Command::Playbooks { playbook: Some(playbook), act }),
         (word(), parameters(), incident()).prop_map(|(playbook, parameters, incident)| Command::Run {
             playbook,
             parameters,

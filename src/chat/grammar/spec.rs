@@ -139,6 +139,10 @@ const fn arg(name: &'static str, kind: Kind, need: Need) -> Arg {
 pub const LEVELS: &[&str] = &["Critical", "Warning", "Info"];
 /// Which incidents.
 pub const FILTERS: &[&str] = &["open", "all"];
+/// What is done with a playbook's versions.
+pub const BOOK_ACTS: &[&str] = &["history", "diff", "use"];
+/// The version that a playbook's file has now.
+pub const NEWEST: &str = "newest";
 /// Whether a finding helped.
 pub const VERDICTS: &[&str] = &["good", "bad"];
 
@@ -204,7 +208,16 @@ pub const SPECS: &[Spec] = &[
         "forecast disk_used_percent 7d",
     ),
     spec(Verb::Capacity, "capacity", &[arg("service", Kind::Service, Need::Maybe)], "capacity"),
-    spec(Verb::Playbooks, "playbooks", &[arg("playbook", Kind::Playbook, Need::Maybe)], "playbooks"),
+    spec(
+        Verb::Playbooks,
+        "playbooks",
+        &[
+            arg("playbook", Kind::Playbook, Need::Maybe),
+            arg("history|diff|use", Kind::Choice(BOOK_ACTS), Need::Maybe),
+            arg("version", Kind::Text, Need::Any),
+        ],
+        "playbooks PB-Disk-Cleanup history",
+    ),
     Spec {
         flags: INCIDENT_FLAG,
         ..spec(

@@ -112,7 +112,9 @@ pub fn resumed(run: RunId) -> String {
 /// The run ends.
 #[must_use]
 pub fn cancelled(run: RunId) -> String {
-    format!("{run} is cancelled: what runs now is finished, nothing more starts.")
+    format!(
+        "{run} is cancelled: what runs now is finished, nothing more starts, and what says how it is undone is undone."
+    )
 }
 /// Failed tasks start again.
 #[must_use]
@@ -151,6 +153,115 @@ pub fn end_no_effect(task: &str, note: &str) -> String {
 pub fn end_failed(task: &str, note: &str) -> String {
     format!("{task} failed: {note}")
 }
+/// Changed, and it is worse than before.
+#[must_use]
+pub fn end_made_worse(task: &str, note: &str) -> String {
+    format!("the change was made, and it is worse than before: {task}: {note}")
+}
+/// Why it ended, and what became of what was done.
+#[must_use]
+pub fn end_with_undone(why: &str, undone: &[&str], stays: &[&str]) -> String {
+    let undone = if undone.is_empty() { String::new() } else { format!("; undone: {}", undone.join(", ")) };
+    let stays = if stays.is_empty() { String::new() } else { format!("; stays as it is: {}", stays.join(", ")) };
+    format!("{why}{undone}{stays}")
+}
+/// An undo failed.
+#[must_use]
+pub fn end_not_undone(task: &str, note: &str) -> String {
+    format!("{task} could not be undone: {note}; look at the system, `retry` tries to undo it again")
+}
+/// A step of one item of a list.
+#[must_use]
+pub fn item_of(task: &str, item: &str) -> String {
+    format!("{task}: {item}")
+}
+/// A step that undoes one item.
+#[must_use]
+pub fn undo_item(undo: &str, item: &str) -> String {
+    format!("{undo} ({item})")
+}
+/// A change for each item of a list that only the run knows.
+#[must_use]
+pub fn for_each_later(task: &str) -> String {
+    format!("`{task}` is planned once for each item, when the list is known")
+}
+/// A list that is too long.
+#[must_use]
+pub fn too_many_items(items: usize, most: usize) -> String {
+    format!("the list has {items} items, at most {most} are allowed; narrow it")
+}
+/// All items are over.
+#[must_use]
+pub fn items_done(items: usize, failed: usize, skipped: usize) -> String {
+    let mut note = match items {
+        0 => "the list is empty, there was nothing to do".to_owned(),
+        1 => "1 item".to_owned(),
+        _ => format!("{items} items"),
+    };
+    if failed > 0 {
+        note = format!("{failed} of {note} failed");
+    }
+    if skipped > 0 {
+        note = format!("{note}, {skipped} no longer needed");
+    }
+    note
+}
+/// A step that undoes a task.
+#[must_use]
+pub fn undo_of(task: &str) -> String {
+    format!("Undo: {task}")
+}
+/// A task's note once it is undone.
+#[must_use]
+pub fn undone() -> String {
+    "undone".to_owned()
+}
+/// What a run that unwinds does now.
+#[must_use]
+pub fn unwinds(step: &str) -> String {
+    format!("it takes back what it did; now: {step}")
+}
+/// How a change is undone: by its action.
+#[must_use]
+pub fn undo_by_inverse() -> String {
+    "by itself if the run fails or is cancelled: as it was before".to_owned()
+}
+/// How a change is undone: by a task of its own.
+#[must_use]
+pub fn undo_by_task(task: &str) -> String {
+    format!("by itself if the run fails or is cancelled: {task}")
+}
+/// An action without an inverse.
+#[must_use]
+pub fn no_inverse(kind: &str) -> String {
+    format!("{kind} does not say how this is undone")
+}
+/// An undo of something that nobody approved.
+#[must_use]
+pub fn undo_without_right() -> String {
+    "there is no approval that covers it".to_owned()
+}
+/// A failed undo is tried again.
+#[must_use]
+pub fn undo_again(run: RunId, step: &str) -> String {
+    format!("{run}: {step} is tried again.")
+}
+/// A run begins to take back what it did.
+#[must_use]
+pub fn notice_unwinding(run: RunId, tasks: &[&str], why: &str) -> String {
+    format!("{run} takes back what it did ({}): {why}", tasks.join(", "))
+}
+/// An undo failed for good.
+#[must_use]
+pub fn notice_not_undone(run: RunId, step: &str, note: &str) -> String {
+    format!("{run} is stuck and needs a person: {step} failed: {note}")
+}
+/// A stuck run can't go on: another one has its lock.
+#[must_use]
+pub fn reopen_blocked(run: RunId, other: &str) -> String {
+    format!("{run} can't go on now: {other} works on the same; try again when it has ended")
+}
+
 /// Cancelled.
 #[must_use]
 pub fn end_cancelled(by: &Actor) -> String {

@@ -1,6 +1,8 @@
 //! What a playbook means: order, names, types, texts and conditions, checked before anything runs.
 
+mod each;
 mod graph;
+mod rollback;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ use serde_json::Value;
 
 use super::condition::Condition;
 use super::diagnostic::{Code, Place, Report};
-use super::model::{ParameterType, Places, Playbook, Risk, Task};
+use super::model::{ParameterType, Places, Playbook, Risk, Task, Undo};
 use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
 use super::text;
 use crate::core::nearest::hint;
@@ -27,6 +29,8 @@ pub struct Compiled {
     pub graph: Graph,
     /// Conditions of each task.
     pub conditions: Vec<Vec<Condition>>,
+    /// The list of each `for_each` that is worked out.
+    pub each: Vec<Option<Condition>>,
     /// `verify.condition` of each task, or the condition of a Verify or Wait task.
     pub verify: Vec<Option<Condition>>,
     /// `when` of each trigger.
@@ -42,7 +46,12 @@ pub fn check(playbook: &Playbook, places: &Places, source: &str, report: &mut Re
     let mut compiled = Compiled { graph, when, ..Compiled::default() };
     for (index, task) in playbook.tasks.iter().enumerate() {
         let path = format!("tasks[{index}]");
-        let before = compiled.graph.ancestors.get(index).cloned().unwrap_or_default();
+        let mut before = compiled.graph.ancestors.get(index).cloned().unwrap_or_default();
+        // A task that undoes another sees what that one saw, and its output.
+        if let Some(of) = playbook.tasks.iter().position(|of| of.undone_by() == Some(Undo::Task(&task.id))) {
+            before.clone_from(&compiled.graph.ancestors[of]);
+            before[of] = true;
+        }
         checker.task(index, task, &path, &before, &mut compiled);
     }
     checker.tests();
@@ -236,25 +245,16 @@ impl Checker<'_> {
             .filter_map(|(number, words)| self.condition(&format!("{path}.conditions[{number}]"), words, before, None))
             .collect();
         compiled.conditions.push(conditions);
+        compiled.each.push(self.for_each(task, path, before));
+        self.scope.item = self.playbook.item_of(task);
         self.action_line(task, path, before);
         if let Some(task_type) = task_type {
             self.parameters(task, task_type, path, before);
         }
         compiled.verify.push(self.verification(index, task, path, before));
+        self.scope.item = None;
         self.limits(task, path);
-        if let Some(Value::String(each)) = &task.for_each {
-            self.condition(&format!("{path}.for_each"), each, before, None);
-        } else if task.for_each.as_ref().is_some_and(|each| !each.is_array()) {
-            self.add(&format!("{path}.for_each"), Code::PB005, "`for_each` must be a list, or CEL that gives one");
-        }
-        if let Some(rollback) = &task.rollback
-            && !["inverse", "none"].contains(&rollback.as_str())
-            && !self.playbook.tasks.iter().any(|other| other.id == *rollback)
-        {
-            let near = hint(rollback, self.playbook.tasks.iter().map(|other| other.id.as_str()));
-            let says = format!("`rollback` is `inverse`, `none` or the id of a task, not `{rollback}`{near}");
-            self.add(&format!("{path}.rollback"), Code::PB010, says);
-        }
+        self.rollback(index, task, path);
     }
 
     fn limits(&mut self, task: &Task, path: &str) {
@@ -460,7 +460,7 @@ impl Checker<'_> {
                 .map(|id| (id, "given"))
                 .chain(test.expect.tasks.keys().map(|id| (id, "expect.tasks")));
             for (id, wher) in named {
-                if !ids.contains(&id.as_str()) {
+                if !ids.contains(&id.as_str()) && !self.is_undo(id) && !self.is_item(id) {
                     let near = hint(id, ids.iter().copied());
                     self.add(&format!("{path}.{wher}.{id}"), Code::PB024, format!("there is no task `{id}`{near}"));
                 }

@@ -9,6 +9,8 @@ use crate::core::nearest::hint;
 /// The names of one playbook.
 pub struct Scope<'a> {
     playbook: &'a Playbook,
+    /// The task for whose items what is looked at is done, if for any: of its output only the item's own is seen.
+    pub item: Option<usize>,
 }
 
 /// The read task that gives an output under this name, if it can be carried out again.
@@ -20,13 +22,13 @@ pub fn reader(playbook: &Playbook, name: &str) -> Option<usize> {
 /// Whether a task only reads, so that carrying it out again changes and tells nothing.
 pub fn repeatable(task: &Task) -> bool {
     let reads = !matches!(task.kind.as_str(), "Wait" | "Verify" | "Ask_Human" | "Notification" | "Sub_Playbook");
-    reads && tasks::risk(task) == Risk::Read
+    reads && task.for_each.is_none() && tasks::risk(task) == Risk::Read
 }
 
 impl<'a> Scope<'a> {
     /// Of this playbook.
     pub fn of(playbook: &'a Playbook) -> Self {
-        Self { playbook }
+        Self { playbook, item: None }
     }
 
     /// Looks a name up as a task would see it that comes after `before`.
@@ -53,9 +55,14 @@ impl<'a> Scope<'a> {
                     _ => Ok(()),
                 }
             }
-            // Bound by for_each; functions' type names are values in CEL.
-            "item" | "int" | "double" | "string" | "bool" | "list" | "map" | "range" | "dict" | "namespace"
-            | "debug" | "loop" => Ok(()),
+            "item" if self.item.is_some() => Ok(()),
+            "item" => Err((
+                Code::PB017,
+                "`item` is there only in a task with `for_each`, and there not in its `conditions`".to_owned(),
+            )),
+            // Functions' type names are values in CEL.
+            "int" | "double" | "string" | "bool" | "list" | "map" | "range" | "dict" | "namespace" | "debug"
+            | "loop" => Ok(()),
             _ => self.output(root, first, before, own, outputs),
         }
     }
@@ -110,6 +117,17 @@ impl<'a> Scope<'a> {
                 id = tasks[giver].id
             );
             return Err((Code::PB018, says));
+        }
+        if tasks[giver].for_each.is_some() && Some(giver) != own && Some(giver) != self.item {
+            return match field {
+                Some(field) => Err((
+                    Code::PB019,
+                    format!(
+                        "`{root}` is a list, one output for each item; write `{root}[0].{field}` or `{root}.all(one, …)`"
+                    ),
+                )),
+                None => Ok(()),
+            };
         }
         let Some(Gives::These(outs)) = tasks::find(&tasks[giver].kind).map(|task_type| &task_type.gives) else {
             return Ok(());

@@ -167,3 +167,80 @@ fn hostile_files_get_an_answer_and_not_a_crash() {
     let found = Book::read("a.yaml", b"playbook_id: \xff\n").unwrap_err();
     assert!(found[0].to_string().starts_with("a.yaml:1:14: PB001: this byte is not UTF-8"), "{}", found[0]);
 }
+
+#[test]
+fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: look, type: Metric_Query, parameters: {{expr: up}}, rollback: inverse, output_variable: up}}
+  - {{id: restart, type: Service_Restart, parameters: {{service: a}}, rollback: inverse}}
+  - {{id: clean, type: Disk_Cleanup, depends_on: [look], parameters: {{service: a}}, verify: {{condition: up.value < 1, otherwise: rollback}}}}
+  - {{id: shift, type: Traffic_Shift, depends_on: [look], parameters: {{service: a, to: b, percent: 1}}, rollback: none, verify: {{condition: up.value < 1, otherwise: rollback}}}}
+  - {{id: run, type: Run_Command, parameters: {{program: a}}, rollback: undo, output_variable: ran}}
+  - {{id: more, type: Run_Command, parameters: {{program: a}}, rollback: undo}}
+  - {{id: odd, type: Run_Command, parameters: {{program: a}}, rollback: unod}}
+  - {{id: self, type: Run_Command, parameters: {{program: a}}, rollback: self}}
+  - {{id: undo, type: Run_Command, depends_on: [look], conditions: ['true'], pause: true, on_failure: continue, parameters: {{program: '{{{{ ran.exit_code }}}}'}}}}
+  - {{id: last, type: Wait, depends_on: [undo], parameters: {{for: 1s}}}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:4:70: PB029: `look` changes nothing, so there is nothing to undo; remove it",
+        "PB029: a Service_Restart has no inverse of its own; name a task that undoes it",
+        "PB029: a Disk_Cleanup has no inverse of its own",
+        "PB029: `otherwise: rollback` undoes this task too; `rollback: none` contradicts it",
+        "PB029: `undo` already undoes `run`",
+        "PB010: `rollback` is `inverse`, `none` or the id of a task, not `unod`; did you mean `undo`?",
+        "PB029: `self` can't undo itself",
+        "PB030: `undo` runs only to undo `run`, so it can't have `depends_on`; remove it",
+        "PB030: `undo` runs only to undo `run`, so it can't have `conditions`; remove it",
+        "PB030: `undo` runs only to undo `run`, so it can't have `pause`; remove it",
+        "PB030: `undo` undoes `run`: when that fails a person is needed; remove `on_failure`",
+        "PB030: `undo` runs only to undo `run`, so nothing can wait for it; remove the dependency",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+    // It sees the output of what it undoes.
+    assert!(!found.contains("PB018"), "{found}");
+}
+
+#[test]
+fn a_list_must_be_one_and_its_items_are_seen_only_where_they_are() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: Run_Command, for_each: 7, parameters: {{program: p}}}}
+  - {{id: b, type: Run_Command, for_each: [], parameters: {{program: p}}}}
+  - {{id: c, type: Run_Command, for_each: ['{{{{ params.x }}}}'], parameters: {{program: p}}}}
+  - {{id: d, type: Run_Command, for_each: {{in: [1], concurrency: 0, most: 2}}, parameters: {{program: p}}}}
+  - {{id: e, type: Run_Command, for_each: 'hosts <', parameters: {{program: p}}}}
+  - {{id: f, type: Run_Command, for_each: nobody.hosts, conditions: [item.ok], parameters: {{program: '{{{{ item.x }}}}'}}}}
+  - {{id: g, type: Verify, for_each: [1], parameters: {{condition: 'true'}}}}
+  - {{id: h, type: Metric_Query, for_each: [up], parameters: {{expr: '{{{{ item }}}}'}}, output_variable: metrics}}
+  - {{id: i, type: Notification, depends_on: [h], parameters: {{message: '{{{{ metrics.value }}}} {{{{ item }}}}'}}}}
+  - {{id: j, type: Run_Command, for_each: {{concurrency: 2}}, parameters: {{program: p}}}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:4:42: PB005: `for_each` must be a list, or CEL that gives one",
+        "a.yaml:5:42: PB031: the list is empty",
+        "PB031: items of a list are taken as they are; write the list as CEL",
+        "PB023: `concurrency` must be a whole number from 1 to 100, not 0",
+        "PB003: `for_each` has no key `most`",
+        "PB016: `hosts <` is not a condition",
+        "PB017: nothing declares `nobody`",
+        "PB017: `item` is there only in a task with `for_each`, and there not in its `conditions`",
+        "PB031: a Verify waits once, not for each item",
+        "PB019: `metrics` is a list, one output for each item; write `metrics[0].value`",
+        "PB004: `for_each` needs `in:`",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+    let many: Vec<String> = (0..101).map(|item| item.to_string()).collect();
+    let text = format!(
+        "{HEAD}tasks: [{{id: a, type: Run_Command, for_each: [{}], parameters: {{program: p}}}}]",
+        many.join(", ")
+    );
+    assert!(mistakes(&text).join("").contains("PB023: `for_each` has 101 entries, at most 100 are allowed"));
+}

@@ -41,6 +41,11 @@ pub enum Lost {
 
 /// Writes what is pending. `status` is the one after it. Returns when it is durable.
 pub async fn commit(shared: &Shared, status: &Status, pending: &Pending) -> Result<(), Lost> {
+    commit_with(shared, Batch::new(), status, pending).await
+}
+
+/// The same with more in one batch.
+pub async fn commit_with(shared: &Shared, batch: Batch, status: &Status, pending: &Pending) -> Result<(), Lost> {
     let first = status.seq - pending.events.len() as u64;
     let records = first..status.seq;
     if shared.crashed.load(Ordering::SeqCst) {
@@ -50,7 +55,7 @@ pub async fn commit(shared: &Shared, status: &Status, pending: &Pending) -> Resu
         shared.crash();
         return Err(Lost::Crashed);
     }
-    let batch = batch(shared, status, pending, first).map_err(Lost::Store)?;
+    let batch = filled(batch, shared, status, pending, first).map_err(Lost::Store)?;
     let lease = shared.parts.leases.of(shard_of(status.head.run));
     let committed = if pending.audit.is_empty() {
         shared.parts.store.commit(batch).await
@@ -74,10 +79,15 @@ pub async fn commit(shared: &Shared, status: &Status, pending: &Pending) -> Resu
     Ok(())
 }
 
-fn batch(shared: &Shared, status: &Status, pending: &Pending, first: u64) -> Result<Batch, store::Error> {
+fn filled(
+    mut batch: Batch,
+    shared: &Shared,
+    status: &Status,
+    pending: &Pending,
+    first: u64,
+) -> Result<Batch, store::Error> {
     let head = &status.head;
     let shard = shard_of(head.run);
-    let mut batch = Batch::new();
     shared.parts.leases.of(shard).guard(&mut batch);
     batch.require_absent(event_key(head.run, first));
     batch.put(event_key(head.run, first), &Together(pending.events.clone()))?;

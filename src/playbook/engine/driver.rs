@@ -18,9 +18,10 @@ use crate::core::message::playbook as say;
 use crate::core::{BoxFuture, Timestamp};
 use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
+use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, FailureKind, Limits, Next, Stage, Status, decide};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide};
 use crate::playbook::view::Decided;
 use crate::store;
 
@@ -153,7 +154,11 @@ impl Driver {
                 mailbox.close();
                 while let Some(letter) = mailbox.recv().await {
                     let now = self.shared.parts.clock.now();
-                    let _ = letter.reply.send(self.answer(&letter.said, now).says);
+                    let answer = self.answer(&letter.said, now);
+                    // What would open the run again is not for this task of it: who asked asks the journal then.
+                    if answer.events.is_empty() {
+                        let _ = letter.reply.send(answer.says);
+                    }
                 }
                 return Ok(());
             }
@@ -172,13 +177,13 @@ impl Driver {
         for _ in 0..10_000 {
             let now = self.shared.parts.clock.now();
             self.wake = None;
-            let mut recorded = false;
+            // A step may also fail before it is worked on at all: whatever was written down, it is decided again.
+            let before = self.status.seq;
             if !self.shared.stop.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
                         Next::Record(event) => {
                             self.record(event, now)?;
-                            recorded = true;
                             break;
                         }
                         Next::Wake(at) => self.wake = Some(at),
@@ -190,7 +195,7 @@ impl Driver {
                     }
                 }
             }
-            if recorded || self.status.ended.is_some() {
+            if self.status.seq != before || self.status.ended.is_some() {
                 if self.status.ended.is_some() {
                     return Ok(());
                 }
@@ -327,10 +332,31 @@ impl Driver {
         }
     }
 
+    /// The task of the playbook that a step carries out.
+    pub(super) fn declared(&self, index: usize) -> &Task {
+        &self.book.playbook.tasks[self.status.declared(index)]
+    }
+
     /// Whether the engine itself carries the task out, by reading until a condition holds.
     fn measures(&self, index: usize) -> bool {
-        let kind = self.book.playbook.tasks[index].kind.as_str();
-        matches!(kind, "Verify" | "Wait") && self.book.verify[index].is_some()
+        let declared = self.status.declared(index);
+        let kind = self.book.playbook.tasks[declared].kind.as_str();
+        matches!(kind, "Verify" | "Wait") && self.book.verify[declared].is_some()
+    }
+
+    /// The parameters of a step, filled in: its task's, or what its action says undoes what was done.
+    fn parameters(&self, index: usize) -> Result<Value, String> {
+        let Part::Undo { of, inverse: true } = self.status.part(index) else {
+            return render::parameters(&self.book, &self.status, index);
+        };
+        let (task, kind) = (&self.status.tasks[of], &self.status.head.tasks[of].kind);
+        let action = self.shared.tools.registry.get(kind).ok_or_else(|| say::no_executor(kind))?;
+        if action.version() != task.version {
+            return Err(say::other_version(kind, task.version, action.version()));
+        }
+        let target = task.intent.as_ref().map_or(&Value::Null, |intent| &intent.target);
+        let output = task.output.as_ref().unwrap_or(&Value::Null);
+        action.inverse(target, output).ok_or_else(|| say::no_inverse(kind))
     }
 
     fn plan(
@@ -339,7 +365,7 @@ impl Driver {
         now: Timestamp,
         land: fn(usize, Result<(Value, Planned), Unplanned>) -> Landed,
     ) -> Result<(), Lost> {
-        let parameters = match render::parameters(&self.book, &self.status, index) {
+        let parameters = match self.parameters(index) {
             Ok(parameters) => parameters,
             Err(why) => {
                 let failed = Event::Failed { task: self.id(index), kind: FailureKind::Broken, why, retry_at: None };
@@ -362,7 +388,8 @@ impl Driver {
         let kind = self.status.head.tasks[index].kind.clone();
         let action = self.shared.tools.registry.get(&kind).cloned();
         let (tools, context) = (self.shared.tools.clone(), self.context(index, now));
-        let stale = if self.status.tasks[index].stage == Stage::Pending { Vec::new() } else { self.stale(index, now) };
+        let fresh = self.status.tasks[index].stage == Stage::Pending || self.status.part(index).is_undo();
+        let stale = if fresh { Vec::new() } else { self.stale(index, now) };
         let (book, status) = (self.book.clone(), (!stale.is_empty()).then(|| self.status.clone()));
         self.flights.push(Box::pin(async move {
             if let Some(status) = status {
@@ -381,7 +408,9 @@ impl Driver {
     /// The read tasks that the conditions of a task name and that were carried out too long ago to judge by.
     fn stale(&self, index: usize, now: Timestamp) -> Vec<usize> {
         let mut found = Vec::new();
-        for reference in self.book.conditions[index].iter().flat_map(|condition| condition.references()) {
+        for reference in
+            self.book.conditions[self.status.declared(index)].iter().flat_map(|condition| condition.references())
+        {
             let reader = match (reference.root.as_str(), reference.fields.first()) {
                 ("tasks", Some(task)) => self.status.index(task),
                 (variable, _) => {
@@ -465,22 +494,23 @@ impl Driver {
     }
 
     fn span(&self, index: usize, name: &str, missing: Span) -> Span {
-        let given = self.book.playbook.tasks[index].parameters.get(name);
+        let given = self.declared(index).parameters.get(name);
         given.and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(missing)
     }
 
     pub(super) fn timeout(&self, index: usize) -> Duration {
         if self.measures(index) {
-            let missing = if self.book.playbook.tasks[index].kind == "Wait" { WAIT_WITHIN } else { VERIFY_WITHIN };
+            let missing = if self.declared(index).kind == "Wait" { WAIT_WITHIN } else { VERIFY_WITHIN };
             return self.span(index, "within", missing).0;
         }
-        let declared = self.book.playbook.tasks[index].timeout.map(|span| span.0);
+        let declared = self.declared(index).timeout.map(|span| span.0);
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
         declared.unwrap_or_else(|| action.map_or(Duration::from_secs(30), |action| action.default_timeout()))
     }
 
     pub(super) fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {
-        let verify = self.book.playbook.tasks[index].verify.as_ref()?;
+        // Whether it helped was asked of what is undone; of the undoing it is not.
+        let verify = self.declared(index).verify.as_ref().filter(|_| !self.status.part(index).is_undo())?;
         now.checked_add(verify.within.unwrap_or(VERIFY_WITHIN).0).ok()
     }
 }

@@ -16,8 +16,9 @@ use crate::core::{SharedClock, Timestamp};
 use crate::playbook::action::{self, Action, Context, Intent, Perform, Planned, Probe, Settle};
 use crate::playbook::book::Book;
 use crate::playbook::faults::Faults;
+use crate::playbook::measure::worse;
 use crate::playbook::registry::Registry;
-use crate::playbook::run::{FailureKind, Status, capped, values};
+use crate::playbook::run::{FailureKind, Status, capped, values_for};
 use crate::playbook::view::TaskState;
 use crate::store::{self, SharedStore};
 use crate::work::Lease;
@@ -237,9 +238,10 @@ impl Tools {
         every: Duration,
     ) -> Verification {
         let begun = self.clock.now();
-        let Some(condition) = book.verify.get(index).and_then(Option::as_ref) else {
+        let Some(condition) = book.verify.get(status.declared(index)).and_then(Option::as_ref) else {
             return Verification {
                 holds: false,
+                worse: false,
                 note: "there is nothing to verify".to_owned(),
                 readings: Value::Null,
                 seconds: 0.0,
@@ -247,7 +249,8 @@ impl Tools {
         };
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
-        let mut seen = values(book, status);
+        let before = values_for(book, status, index);
+        let mut seen = before.clone();
         loop {
             let mut readings = Map::new();
             let mut trouble = None;
@@ -273,6 +276,7 @@ impl Tools {
                     let note = say::holds(condition.source(), took);
                     return Verification {
                         holds: true,
+                        worse: false,
                         note,
                         readings: Value::Object(readings),
                         seconds: took.as_secs_f64(),
@@ -285,6 +289,7 @@ impl Tools {
                 let note = say::does_not_hold(condition.source(), took, last.as_deref());
                 return Verification {
                     holds: false,
+                    worse: worse(condition, &before, &seen),
                     note,
                     readings: Value::Object(readings),
                     seconds: took.as_secs_f64(),
@@ -308,7 +313,7 @@ impl Tools {
         readers: &[usize],
         context: &Context,
     ) -> Result<Option<String>, String> {
-        let mut seen = values(book, status);
+        let mut seen = values_for(book, status, index);
         let until = self.clock.now();
         for reader in readers {
             let task = &book.playbook.tasks[*reader];
@@ -330,7 +335,7 @@ impl Tools {
             seen["tasks"][&task.id] = json!({"state": state, "note": note});
         }
         let mut no = None;
-        for condition in &book.conditions[index] {
+        for condition in &book.conditions[status.declared(index)] {
             if !condition.holds(&seen)? {
                 no = no.or_else(|| Some(condition.source().to_owned()));
             }
@@ -376,6 +381,8 @@ impl Tools {
 pub struct Verification {
     /// Whether it holds.
     pub holds: bool,
+    /// Whether it is measurably worse than before.
+    pub worse: bool,
     /// In words.
     pub note: String,
     /// What was read last, by name.

@@ -9,7 +9,9 @@ use crate::access::{Actor, Approved, AuditRecord, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry_at};
+use crate::playbook::run::{
+    Event, FailureKind, Part, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops,
+};
 
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
@@ -35,7 +37,7 @@ impl Driver {
         let task = &self.status.tasks[index];
         let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
         let attempt = task.attempt + u32::from(!started);
-        let retry_at = retry_at(self.book.playbook.tasks[index].retry.as_ref(), kind, attempt, &key, now);
+        let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &key, now);
         self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
     }
 
@@ -52,7 +54,7 @@ impl Driver {
             }
             Landed::Unneeded(index, condition) => {
                 self.busy.remove(&index);
-                if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
+                if self.holds(index, now) {
                     return Ok(());
                 }
                 self.record(Event::Skipped { task: self.id(index), why: say::no_longer_needed(&condition) }, now)
@@ -65,7 +67,7 @@ impl Driver {
                 self.busy.remove(&index);
                 let task = self.id(index);
                 if found.holds {
-                    let output = if self.book.playbook.tasks[index].kind == "Wait" {
+                    let output = if self.declared(index).kind == "Wait" {
                         json!({"waited_seconds": found.seconds})
                     } else {
                         json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
@@ -73,13 +75,13 @@ impl Driver {
                     let note = Some(found.note);
                     return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
                 }
-                let kind = FailureKind::NotVerified;
+                let kind = if found.worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
                 self.record(Event::Failed { task, kind, why: found.note, retry_at: None }, now)
             }
             Landed::Verified(index, found) => {
                 self.busy.remove(&index);
                 let task = self.id(index);
-                self.record(Event::Verified { task, holds: found.holds, note: found.note }, now)
+                self.record(Event::Verified { task, holds: found.holds, worse: found.worse, note: found.note }, now)
             }
         }
     }
@@ -90,12 +92,17 @@ impl Driver {
         planned: Result<(Value, Planned), Unplanned>,
         now: Timestamp,
     ) -> Result<(), Lost> {
-        // Cancelled or paused meanwhile: nothing starts; it is planned again if the run goes on.
-        let holds = self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some();
+        let undo = self.status.part(index).is_undo();
         match planned {
+            // The run has begun to unwind meanwhile: of its order nothing more is of interest.
+            Err(_) if !undo && self.status.unwinding.is_some() => Ok(()),
             Err((kind, why)) => self.failed(index, kind, why, now),
-            Ok(_) if holds => Ok(()),
-            Ok((parameters, planned)) if self.status.head.tasks[index].changes => {
+            Ok(_) if self.holds(index, now) => Ok(()),
+            Ok((parameters, planned)) if undo && self.status.head.tasks[index].changes => {
+                self.undo(index, TaskPlan { parameters, planned }, now)
+            }
+            Ok((parameters, mut planned)) if self.status.head.tasks[index].changes => {
+                planned.undo = self.undone_by(index).or(planned.undo);
                 let plan = Box::new(TaskPlan { parameters, planned });
                 self.record(Event::Planned { task: self.id(index), plan }, now)
             }
@@ -113,7 +120,7 @@ impl Driver {
         planned: Result<(Value, Planned), Unplanned>,
         now: Timestamp,
     ) -> Result<(), Lost> {
-        if self.status.cancelled.is_some() || self.status.rejected.is_some() || self.status.paused.is_some() {
+        if self.holds(index, now) {
             return Ok(());
         }
         let task = self.id(index);
@@ -121,9 +128,9 @@ impl Driver {
             Ok(found) => found,
             Err((kind, why)) => return self.failed(index, kind, why, now),
         };
-        let plan = TaskPlan { parameters, planned };
-        let (Some(approved), Some(grant)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant)
-        else {
+        let mut plan = TaskPlan { parameters, planned };
+        plan.planned.undo = self.undone_by(index).or(plan.planned.undo);
+        let (Some(approved), Some(_)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant) else {
             let difference = vec!["it has no approval".to_owned()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
@@ -131,7 +138,7 @@ impl Driver {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         }
-        let Some(right) = self.right(&task, &approved, grant) else {
+        let Some(right) = self.right(index) else {
             let difference = vec!["the approval does not cover it".to_owned()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
@@ -141,9 +148,39 @@ impl Driver {
         self.start(index, intent, now)
     }
 
-    /// The right to make a planned change, worked out again from the votes.
-    fn right(&self, task: &str, approved: &TaskPlan, grant: usize) -> Option<Right> {
-        let grant = self.status.grants.get(grant)?;
+    /// Cancelled, paused or stopped meanwhile: nothing starts; it is planned again if the run goes on. What undoes something
+    /// only waits while the run is paused.
+    fn holds(&self, index: usize, now: Timestamp) -> bool {
+        let stopped = !self.status.part(index).is_undo() && stops(&self.book, &self.status, now);
+        stopped || self.status.paused.is_some()
+    }
+
+    /// How the playbook says that a change is undone, for the people who approve it.
+    fn undone_by(&self, index: usize) -> Option<String> {
+        crate::playbook::authoring::undone_by(&self.book, self.declared(index))
+    }
+
+    /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved
+    /// the change saw how it is undone, and waiting would leave the system as nobody wants it.
+    fn undo(&mut self, index: usize, plan: TaskPlan, now: Timestamp) -> Result<(), Lost> {
+        let task = self.id(index);
+        let Some(right) = self.right(index) else {
+            return self.failed(index, FailureKind::Permanent, say::undo_without_right(), now);
+        };
+        self.record(Event::Planned { task: task.clone(), plan: Box::new(plan.clone()) }, now)?;
+        let intent = self.intent(index, plan.planned.target.clone(), now);
+        self.audit(&task, index, &plan, &intent, right);
+        self.start(index, intent, now)
+    }
+
+    /// The right to make a planned change, worked out again from the votes. To undo one: the right it was made by.
+    fn right(&self, index: usize) -> Option<Right> {
+        let index = match self.status.part(index) {
+            Part::Undo { of, .. } => of,
+            Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => index,
+        };
+        let (task, approved) = (&self.status.head.tasks[index].id, self.status.tasks[index].plan.as_ref()?);
+        let grant = self.status.grants.get(self.status.tasks[index].grant?)?;
         let frontier = Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?;
         frontier.plan().covers(task, approved).then(|| frontier.right().clone())
     }
@@ -152,7 +189,7 @@ impl Driver {
     fn audit(&mut self, task: &str, index: usize, approved: &TaskPlan, intent: &Intent, right: Right) {
         self.pending.audit.push(AuditRecord {
             actor: Actor::Mayday("playbook".to_owned()),
-            action: "perform".to_owned(),
+            action: if self.status.part(index).is_undo() { "undo" } else { "perform" }.to_owned(),
             subject: self.status.head.run.to_string(),
             detail: json!({
                 "playbook": self.status.head.playbook,
@@ -175,10 +212,12 @@ impl Driver {
         intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         if self.status.head.tasks[index].changes {
             let task = self.id(index);
-            let ends =
-                self.status.cancelled.is_some() || self.status.rejected.is_some() || now >= self.status.head.deadline;
-            let plan = self.status.tasks[index].plan.clone().zip(self.status.tasks[index].grant);
-            let right = plan.and_then(|(plan, grant)| Some((self.right(&task, &plan, grant)?, plan)));
+            let ends = !self.status.part(index).is_undo()
+                && (self.status.cancelled.is_some()
+                    || self.status.rejected.is_some()
+                    || self.status.unwinding.is_some()
+                    || now >= self.status.head.deadline);
+            let right = self.right(index).zip(self.status.tasks[index].plan.clone());
             let Some((right, plan)) = right.filter(|_| !ends) else {
                 let why = say::in_doubt(&task, &say::not_repeated());
                 return self.record(Event::Doubted { task, why }, now);

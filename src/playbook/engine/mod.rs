@@ -16,6 +16,7 @@ mod journal;
 mod landing;
 mod propose;
 mod render;
+mod reopen;
 mod stuck;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
 pub use propose::unsupported;
+pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 
 use super::book::Book;
@@ -281,7 +283,7 @@ impl Engine {
     }
 
     async fn view_of(&self, status: &Status) -> RunView {
-        let book = if status.ask.is_some() { self.book_of(status).await.ok() } else { None };
+        let book = if status.ended.is_none() { self.book_of(status).await.ok() } else { None };
         status.view(book.as_deref())
     }
 
@@ -307,7 +309,7 @@ impl Runs for Engine {
             let said = Said::Order { order: order.clone(), person: person.clone() };
             match self.say(run, said).await? {
                 Ok(decided) => Ok(decided),
-                Err(ended) => Ok(order::answer(&ended, &order, person, self.0.parts.clock.now()).says),
+                Err(ended) => reopen::answer(self, &ended, &order, person).await,
             }
         })
     }

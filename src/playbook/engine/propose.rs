@@ -37,6 +37,13 @@ pub struct Made {
     at: Timestamp,
 }
 
+impl Made {
+    /// By this run, now.
+    pub const fn new(run: RunId, at: Timestamp) -> Self {
+        Self { run, at }
+    }
+}
+
 impl Record for Text {}
 impl Record for Made {}
 
@@ -60,16 +67,8 @@ pub fn alert_json(alert: &Alert) -> Value {
 /// What of the language this engine does not carry out yet: said before anything starts.
 pub fn unsupported(book: &Book) -> Option<String> {
     book.playbook.tasks.iter().find_map(|task| {
-        let rolls_back =
-            task.verify.as_ref().is_some_and(|verify| verify.otherwise == crate::playbook::model::Otherwise::Rollback);
         let what = if task.kind == "Sub_Playbook" {
             "type: Sub_Playbook"
-        } else if task.for_each.is_some() {
-            "for_each"
-        } else if task.rollback.as_deref().is_some_and(|rollback| rollback != "none") {
-            "rollback"
-        } else if rolls_back {
-            "otherwise: rollback"
         } else {
             return None;
         };

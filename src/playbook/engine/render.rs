@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::playbook::book::Book;
 use crate::playbook::check::fits;
 use crate::playbook::model::Task;
-use crate::playbook::run::{Status, values};
+use crate::playbook::run::{Status, values_for};
 use crate::playbook::tasks::{self, ParamKind, Takes};
 use crate::playbook::text::{self, Use};
 
@@ -14,10 +14,11 @@ use crate::playbook::text::{self, Use};
 /// # Errors
 /// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
 pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
-    let task = &book.playbook.tasks[index];
+    let task = &book.playbook.tasks[status.declared(index)];
     // All of a run's outputs are copied for a template; most tasks have none.
     let templated = task.action.iter().any(|line| line.contains('{')) || task.parameters.values().any(has_template);
-    let seen = if templated { values(book, status) } else { Value::Null };
+    let seen = if templated { values_for(book, status, index) } else { Value::Null };
+    let written = task.for_each.as_ref().is_some_and(|each| each.list().is_some());
     let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
         Some(Takes::These(declared)) => *declared,
         Some(Takes::Anything) | None => &[],
@@ -29,7 +30,7 @@ pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, S
             rendered.insert(name.clone(), value.clone());
             continue;
         }
-        let value = render(value, &seen, purpose(task)).map_err(|why| format!("`{name}`: {why}"))?;
+        let value = render(value, &seen, purpose(task), written).map_err(|why| format!("`{name}`: {why}"))?;
         if let Some(kind) = kind {
             fits(kind, &value).map_err(|why| format!("`{name}` {why}"))?;
         }
@@ -58,22 +59,27 @@ fn purpose(task: &Task) -> Use {
     if matches!(task.kind.as_str(), "Notification" | "Ask_Human") { Use::People } else { Use::Change }
 }
 
-/// A value that is nothing but a run's parameter is taken as it is: its own type has checked it, or a person gave it.
-fn render(value: &Value, seen: &Value, purpose: Use) -> Result<Value, String> {
+/// A value that is nothing but a run's parameter is taken as it is: its own type has checked it, or a person gave it. So is
+/// an item that the playbook's author wrote down (`written`).
+fn render(value: &Value, seen: &Value, purpose: Use, written: bool) -> Result<Value, String> {
     match value {
         Value::String(words) => {
-            let parameter = text::single_expression(words).and_then(|inner| inner.strip_prefix("params."));
+            let single = text::single_expression(words);
+            if written && single == Some("item") {
+                return Ok(seen["item"].clone());
+            }
+            let parameter = single.and_then(|inner| inner.strip_prefix("params."));
             match parameter.and_then(|name| seen["params"].get(name)) {
                 Some(value) => Ok(value.clone()),
                 None => text::render_value(value, seen, purpose),
             }
         }
         Value::Array(items) => {
-            Ok(Value::Array(items.iter().map(|item| render(item, seen, purpose)).collect::<Result<_, _>>()?))
+            Ok(Value::Array(items.iter().map(|item| render(item, seen, purpose, written)).collect::<Result<_, _>>()?))
         }
         Value::Object(map) => Ok(Value::Object(
             map.iter()
-                .map(|(key, item)| Ok((key.clone(), render(item, seen, purpose)?)))
+                .map(|(key, item)| Ok((key.clone(), render(item, seen, purpose, written)?)))
                 .collect::<Result<_, String>>()?,
         )),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),

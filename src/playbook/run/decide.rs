@@ -1,9 +1,9 @@
 //! What a run does next: a pure decision from its status, its playbook and the time.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use super::event::{Ask, Event, FailureKind};
+use super::ending;
+use super::event::{Ask, Event, FailureKind, Part};
 use super::plan::Frontier;
 use super::status::{Stage, Status};
 use super::values::values;
@@ -12,10 +12,9 @@ use crate::core::Timestamp;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
-use crate::playbook::model::{Otherwise, Task};
+use crate::playbook::model::{Otherwise, Task, Undo};
 use crate::playbook::options::Approvals;
 use crate::playbook::tasks;
-use crate::playbook::view::RunOutcome;
 
 /// Tasks that this process is working on right now (planning, performing, looking): the runtime state, as far as a
 /// decision needs it. After a crash it is empty.
@@ -67,23 +66,23 @@ pub fn decide(book: &Book, status: &Status, busy: &Busy, now: Timestamp, limits:
     found.next
 }
 
-struct Decision<'a> {
-    book: &'a Book,
-    status: &'a Status,
-    busy: &'a Busy,
-    now: Timestamp,
+pub(super) struct Decision<'a> {
+    pub(super) book: &'a Book,
+    pub(super) status: &'a Status,
+    pub(super) busy: &'a Busy,
+    pub(super) now: Timestamp,
     limits: &'a Limits,
-    next: Vec<Next>,
+    pub(super) next: Vec<Next>,
     wake: Option<Timestamp>,
 }
 
 impl Decision<'_> {
-    fn wake_at(&mut self, at: Timestamp) {
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    fn declared(&self, index: usize) -> &Task {
-        &self.book.playbook.tasks[index]
+    pub(super) fn declared(&self, index: usize) -> &Task {
+        &self.book.playbook.tasks[self.status.declared(index)]
     }
 
     fn run(&mut self) {
@@ -95,22 +94,27 @@ impl Decision<'_> {
             }
             self.wake_at(ask.request.expires);
         }
-        let stopping = overdue
-            || self.status.cancelled.is_some()
-            || self.status.rejected.is_some()
-            || (0..self.status.tasks.len()).any(|task| aborts(self.book, self.status, task));
+        let stopping = stops(self.book, self.status, self.now);
         self.open_effects(stopping);
         if stopping {
-            self.end_when_quiet(overdue);
+            self.wind_down(overdue);
             return;
         }
         self.wake_at(self.status.head.deadline);
+        if let Some(joined) = self.joined() {
+            self.next.push(Next::Record(joined));
+            return;
+        }
         if self.status.paused.is_none() {
             self.start_what_is_ready();
             self.ask_when_reads_are_done();
         }
-        if self.next.is_empty() && self.busy.is_empty() && self.status.tasks.iter().all(|task| task.stage.is_final()) {
-            let (outcome, why) = outcome(self.book, self.status);
+        let mut forward = (0..self.status.tasks.len()).filter(|index| !self.status.part(*index).is_undo());
+        if self.next.is_empty()
+            && self.busy.is_empty()
+            && forward.all(|index| self.status.tasks[index].stage.is_final())
+        {
+            let (outcome, why) = ending::of(self.book, self.status, false);
             self.next.push(Next::Record(Event::Ended { outcome, why }));
         }
     }
@@ -137,33 +141,12 @@ impl Decision<'_> {
                 | Stage::Approved
                 | Stage::Again { .. }
                 | Stage::InDoubt
+                | Stage::Spread
                 | Stage::Succeeded
                 | Stage::Failed
-                | Stage::Skipped => {}
+                | Stage::Skipped
+                | Stage::RolledBack => {}
             }
-        }
-    }
-
-    fn end_when_quiet(&mut self, overdue: bool) {
-        let open = |task: &super::status::TaskStatus| task.stage.is_open();
-        let doubt = self.status.tasks.iter().position(|task| task.stage == Stage::InDoubt);
-        let only_doubt = self.status.tasks.iter().all(|task| !open(task) || task.stage == Stage::InDoubt);
-        if let Some(doubt) = doubt
-            && overdue
-            && only_doubt
-        {
-            let why = say::end_stuck(&self.status.head.tasks[doubt].name);
-            self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
-        } else if !self.status.tasks.iter().any(open) {
-            let (outcome, why) = if overdue && self.status.cancelled.is_none() && self.status.rejected.is_none() {
-                let limit = self.status.head.deadline.duration_since(self.status.head.at);
-                (RunOutcome::Failed, say::end_too_long(Duration::try_from(limit).unwrap_or_default()))
-            } else {
-                outcome(self.book, self.status)
-            };
-            self.next.push(Next::Record(Event::Ended { outcome, why }));
-        } else if doubt.is_some() {
-            self.wake_at(self.status.head.deadline);
         }
     }
 
@@ -171,7 +154,7 @@ impl Decision<'_> {
         let mut free = self.limits.parallel_tasks.max(1).saturating_sub(self.busy.len());
         let mut pauses = None;
         for index in 0..self.status.tasks.len() {
-            if self.busy.contains(&index) {
+            if self.busy.contains(&index) || self.status.part(index).is_undo() {
                 continue;
             }
             let next = match self.status.tasks[index].stage {
@@ -181,9 +164,14 @@ impl Decision<'_> {
                         continue;
                     }
                     None if self.declared(index).pause
+                        && !matches!(self.status.part(index), Part::Item { .. })
                         && !self.status.paused_before.contains(&self.declared(index).id) =>
                     {
                         pauses.get_or_insert(index);
+                        continue;
+                    }
+                    None if self.status.part(index) == Part::Each => {
+                        self.next.push(Next::Record(self.spread(index)));
                         continue;
                     }
                     None => Next::Prepare(index),
@@ -206,10 +194,19 @@ impl Decision<'_> {
                 | Stage::Waits { .. }
                 | Stage::Verifying { .. }
                 | Stage::InDoubt
+                | Stage::Spread
                 | Stage::Succeeded
                 | Stage::Failed
-                | Stage::Skipped => continue,
+                | Stage::Skipped
+                | Stage::RolledBack => continue,
             };
+            let plans_only = matches!(next, Next::Prepare(_)) && self.status.head.tasks[index].changes;
+            if let Part::Item { of, .. } = self.status.part(index)
+                && !plans_only
+                && !self.has_room(of)
+            {
+                continue;
+            }
             if free > 0 {
                 free -= 1;
                 self.next.push(next);
@@ -227,23 +224,34 @@ impl Decision<'_> {
 
     /// A task is ready when everything it depends on is done, skipped, or failed in a way that lets the run go on.
     fn is_ready(&self, index: usize) -> bool {
-        self.book.graph.before[index].iter().all(|before| match self.status.tasks[*before].stage {
-            Stage::Succeeded | Stage::Skipped => true,
-            Stage::Failed => self.declared(*before).on_failure.continues(),
-            Stage::Pending
-            | Stage::Planned
-            | Stage::Approved
-            | Stage::Running
-            | Stage::Waits { .. }
-            | Stage::Again { .. }
-            | Stage::Verifying { .. }
-            | Stage::InDoubt => false,
+        if let Part::Item { of, .. } = self.status.part(index) {
+            return self.status.tasks[of].stage == Stage::Spread;
+        }
+        self.book.graph.before[self.status.declared(index)].iter().all(|before| {
+            match self.status.tasks[*before].stage {
+                Stage::Succeeded | Stage::Skipped => true,
+                Stage::Failed => self.declared(*before).on_failure.continues(),
+                Stage::Pending
+                | Stage::Planned
+                | Stage::Approved
+                | Stage::Running
+                | Stage::Waits { .. }
+                | Stage::Again { .. }
+                | Stage::Verifying { .. }
+                | Stage::InDoubt
+                | Stage::RolledBack
+                | Stage::Spread => false,
+            }
         })
     }
 
     /// What the conditions make of a task: skipped, failed because one can't be evaluated, or nothing.
     fn condition(&self, index: usize) -> Option<Event> {
-        let conditions = &self.book.conditions[index];
+        // Asked once, before the list is worked out.
+        if matches!(self.status.part(index), Part::Item { .. }) {
+            return None;
+        }
+        let conditions = &self.book.conditions[self.status.declared(index)];
         if conditions.is_empty() {
             return None;
         }
@@ -292,11 +300,17 @@ impl Decision<'_> {
         (approvers, spec.is_some_and(|spec| spec.allow_self) || self.limits.allow_self)
     }
 
+    fn risk_of_undo(&self, task: &Task) -> Risk {
+        let Some(Undo::Task(by)) = task.undone_by() else { return Risk::Read };
+        self.book.playbook.tasks.iter().find(|other| other.id == by).map_or(Risk::Read, tasks::risk)
+    }
+
     fn ask(&self, indexes: &[usize], (approvers, allow_self): (Vec<String>, bool)) -> Ask {
         let mut policy =
             Policy { risk: Risk::Read, count: 1, approvers, allow_self, expires_after: self.limits.approval_expires };
         for task in indexes.iter().map(|index| self.declared(*index)) {
-            let risk = tasks::risk(task);
+            // Who approves a change approves its undoing with it: the riskier of the two says who may.
+            let risk = tasks::risk(task).max(self.risk_of_undo(task));
             policy.risk = policy.risk.max(risk);
             policy.count = policy.count.max(self.limits.approvals.of(risk));
             if let Some(spec) = &task.approval {
@@ -308,7 +322,7 @@ impl Decision<'_> {
             &self.status.head,
             indexes.iter().filter_map(|index| {
                 let plan = self.status.tasks[*index].plan.as_ref()?;
-                Some((self.declared(*index).id.as_str(), plan))
+                Some((self.status.head.tasks[*index].id.as_str(), plan))
             }),
         );
         let proposer = match &self.status.head.by {
@@ -318,7 +332,7 @@ impl Decision<'_> {
         };
         Ask {
             request: Request::new(frontier.plan_hash(), proposer, policy, self.now),
-            tasks: indexes.iter().map(|index| self.declared(*index).id.clone()).collect(),
+            tasks: indexes.iter().map(|index| self.status.head.tasks[*index].id.clone()).collect(),
             frontier,
             difference: self.status.moved.clone(),
         }
@@ -328,53 +342,21 @@ impl Decision<'_> {
 /// Whether a task's failure ends the run.
 pub(super) fn aborts(book: &Book, status: &Status, index: usize) -> bool {
     let task = &status.tasks[index];
-    let declared = &book.playbook.tasks[index];
-    let not_verified = task.failure == Some(FailureKind::NotVerified)
+    if status.part(index).is_undo() {
+        return false;
+    }
+    let declared = &book.playbook.tasks[status.declared(index)];
+    let not_verified = task.failure.is_some_and(FailureKind::is_unverified)
         && declared.verify.as_ref().is_some_and(|verify| verify.otherwise != Otherwise::Fail);
     task.stage == Stage::Failed && (not_verified || !declared.on_failure.continues())
 }
 
-/// What a run came to once nothing more happens. `fixed` only if something was changed and what must hold afterwards does.
-fn outcome(book: &Book, status: &Status) -> (RunOutcome, String) {
-    if let Some(by) = &status.cancelled {
-        return (RunOutcome::Cancelled, say::end_cancelled(by));
-    }
-    if let Some(why) = &status.rejected {
-        let outcome = if status.expired { RunOutcome::Expired } else { RunOutcome::Rejected };
-        return (outcome, why.clone());
-    }
-    let changed: Vec<usize> = (0..status.tasks.len())
-        .filter(|index| status.head.tasks[*index].changes && status.tasks[*index].output.is_some())
-        .collect();
-    let note = |index: usize| {
-        let note = status.tasks[index].note.clone().unwrap_or_default();
-        (status.head.tasks[index].name.clone(), note)
-    };
-    let failed = |index: &usize| status.tasks[*index].stage == Stage::Failed;
-    let not_verified =
-        (0..status.tasks.len()).find(|index| failed(index) && status.tasks[*index].verified == Some(false));
-    if let Some(index) = not_verified
-        && !changed.is_empty()
-    {
-        let (task, note) = note(index);
-        return (RunOutcome::NoEffect, say::end_no_effect(&task, &note));
-    }
-    if let Some(index) = (0..status.tasks.len()).find(|index| aborts(book, status, *index)) {
-        let (task, note) = note(index);
-        return (RunOutcome::Failed, say::end_failed(&task, &note));
-    }
-    if changed.is_empty() {
-        return (RunOutcome::NoEffect, say::end_nothing_changed());
-    }
-    // Each change must be covered: verified itself, or by a verification that came after it.
-    let covered = |changed: &usize| {
-        (0..status.tasks.len()).any(|index| {
-            status.tasks[index].verified == Some(true) && (index == *changed || book.graph.ancestors[index][*changed])
-        })
-    };
-    if changed.iter().all(covered) {
-        (RunOutcome::Fixed, say::end_fixed())
-    } else {
-        (RunOutcome::NoEffect, say::end_not_verified())
-    }
+/// Whether the run is to end: nothing of its order starts any more.
+#[must_use]
+pub fn stops(book: &Book, status: &Status, now: Timestamp) -> bool {
+    now >= status.head.deadline
+        || status.cancelled.is_some()
+        || status.rejected.is_some()
+        || status.unwinding.is_some()
+        || (0..status.tasks.len()).any(|task| aborts(book, status, task))
 }

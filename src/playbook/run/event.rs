@@ -9,7 +9,7 @@ use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, PersonId, Request, Vote};
 use crate::core::{IncidentId, RunId, Timestamp};
 use crate::playbook::action::Intent;
-use crate::playbook::model::{Playbook, Risk, Task};
+use crate::playbook::model::{Playbook, Risk, Task, Undo};
 use crate::playbook::tasks;
 use crate::playbook::view::RunOutcome;
 
@@ -55,17 +55,77 @@ pub struct TaskHead {
     pub kind: String,
     /// Whether it changes something.
     pub changes: bool,
+    /// What it is among the run's steps.
+    #[serde(default, skip_serializing_if = "Part::is_forward")]
+    pub part: Part,
+    /// Its index in the playbook, where that is not its index in the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<usize>,
+}
+
+/// What a step is in a run. Besides the playbook's tasks a run has steps that came up on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Part {
+    /// A task of the playbook's order.
+    #[default]
+    Forward,
+    /// A task of the order that is done once for each item; its items' steps do the work.
+    Each,
+    /// One item of such a task.
+    Item {
+        /// The task's index.
+        of: usize,
+        /// Which item, from 0.
+        number: usize,
+    },
+    /// Says how the items of a task are undone; never runs itself.
+    Template {
+        /// The task's index.
+        of: usize,
+    },
+    /// Undoes another step (`of`: its index), and only runs when the run unwinds.
+    Undo {
+        /// What it undoes.
+        of: usize,
+        /// By the action's own inverse; otherwise it is a task of the playbook.
+        inverse: bool,
+    },
+}
+
+impl Part {
+    /// Whether it is a task of the playbook's order.
+    #[must_use]
+    pub const fn is_forward(&self) -> bool {
+        matches!(self, Self::Forward)
+    }
+    /// Whether it undoes something, and has no place in the order.
+    #[must_use]
+    pub const fn is_undo(&self) -> bool {
+        matches!(self, Self::Undo { .. } | Self::Template { .. })
+    }
 }
 
 impl TaskHead {
     /// The tasks of a playbook.
     #[must_use]
     pub fn of(playbook: &Playbook) -> Vec<Self> {
+        let undoes = |task: &Task| {
+            let of = playbook.tasks.iter().position(|other| other.undone_by() == Some(Undo::Task(&task.id)));
+            match of {
+                Some(of) if playbook.tasks[of].for_each.is_some() => Part::Template { of },
+                Some(of) => Part::Undo { of, inverse: false },
+                None if task.for_each.is_some() => Part::Each,
+                None => Part::Forward,
+            }
+        };
         let head = |task: &Task| Self {
             id: task.id.clone(),
             name: if task.name.is_empty() { task.id.clone() } else { task.name.clone() },
             kind: task.kind.clone(),
             changes: tasks::risk(task) > Risk::Read,
+            part: undoes(task),
+            declared: None,
         };
         playbook.tasks.iter().map(head).collect()
     }
@@ -100,6 +160,16 @@ pub enum FailureKind {
     Broken,
     /// What should hold afterwards does not.
     NotVerified,
+    /// What should hold afterwards does not, and it is measurably worse than before.
+    MadeWorse,
+}
+
+impl FailureKind {
+    /// Whether it was done, and what must hold afterwards does not.
+    #[must_use]
+    pub const fn is_unverified(self) -> bool {
+        matches!(self, Self::NotVerified | Self::MadeWorse)
+    }
 }
 
 /// One thing that happened.
@@ -183,6 +253,27 @@ pub enum Event {
         task: String,
         /// Whether it holds.
         holds: bool,
+        /// Whether it is measurably worse than before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        worse: bool,
+        /// In words.
+        note: String,
+    },
+    /// The list of a `for_each` task is known: a step for each item.
+    Spread {
+        /// Which task.
+        task: String,
+        /// The items.
+        items: Vec<Value>,
+    },
+    /// All items of a task are over.
+    Joined {
+        /// Which task.
+        task: String,
+        /// What they gave, in their order; null where there is nothing.
+        output: Value,
+        /// How many failed: with any, the task has.
+        failed: usize,
         /// In words.
         note: String,
     },
@@ -235,7 +326,14 @@ pub enum Event {
         /// Who.
         by: Actor,
     },
-    /// Failed tasks start again.
+    /// What was done is undone, in this order. No task of the playbook's order starts any more.
+    Unwinding {
+        /// Ids of the tasks to undo, the newest first.
+        undo: Vec<String>,
+        /// Why, in words.
+        why: String,
+    },
+    /// Failed tasks start again; after a failed rollback, that rollback.
     Retried {
         /// Who.
         by: Actor,
@@ -265,6 +363,8 @@ impl Event {
             Self::Waits { .. } => "waits",
             Self::Succeeded { .. } => "succeeded",
             Self::Verified { .. } => "verified",
+            Self::Spread { .. } => "spread",
+            Self::Joined { .. } => "joined",
             Self::Failed { .. } => "failed",
             Self::Skipped { .. } => "skipped",
             Self::Doubted { .. } => "doubted",
@@ -272,6 +372,7 @@ impl Event {
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
             Self::Cancelled { .. } => "cancelled",
+            Self::Unwinding { .. } => "unwinding",
             Self::Retried { .. } => "retried",
             Self::Ended { .. } => "ended",
         }
@@ -287,6 +388,8 @@ impl Event {
             | Self::Waits { task, .. }
             | Self::Succeeded { task, .. }
             | Self::Verified { task, .. }
+            | Self::Spread { task, .. }
+            | Self::Joined { task, .. }
             | Self::Failed { task, .. }
             | Self::Skipped { task, .. }
             | Self::Doubted { task, .. }
@@ -299,6 +402,7 @@ impl Event {
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::Cancelled { .. }
+            | Self::Unwinding { .. }
             | Self::Retried { .. }
             | Self::Ended { .. } => None,
         }

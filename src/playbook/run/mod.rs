@@ -4,16 +4,21 @@
 //! state ([`Busy`] is all that is seen of it here) are three types.
 
 mod decide;
+mod each;
+mod ending;
 mod event;
 mod outcome;
 mod plan;
 mod status;
+mod unwind;
 mod values;
 mod view;
 
-pub use decide::{Busy, Limits, Next, decide};
-pub use event::{Ask, Event, FailureKind, Head, TaskHead};
+pub use decide::{Busy, Limits, Next, decide, stops};
+pub use each::{MAX_ITEMS, item_id};
+pub use event::{Ask, Event, FailureKind, Head, Part, TaskHead};
 pub use outcome::{capped, retry_at};
 pub use plan::{Frontier, TaskPlan, difference, idempotency_key};
 pub use status::{End, Grant, Illegal, Stage, Status, TaskStatus, apply};
-pub use values::values;
+pub use unwind::{retry, undo_id, undoable};
+pub use values::{values, values_for};

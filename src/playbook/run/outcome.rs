@@ -72,7 +72,7 @@ pub fn retry_at(
         FailureKind::Transient => on.contains(&RetryOn::Transient) || on.contains(&RetryOn::Any),
         FailureKind::Timeout => on.contains(&RetryOn::Timeout) || on.contains(&RetryOn::Any),
         FailureKind::Permanent => on.contains(&RetryOn::Any),
-        FailureKind::NotAvailable | FailureKind::Broken | FailureKind::NotVerified => false,
+        FailureKind::NotAvailable | FailureKind::Broken | FailureKind::NotVerified | FailureKind::MadeWorse => false,
     };
     if !wanted || attempt >= retry.attempts {
         return None;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::{Ask, Event, FailureKind, Head};
+use super::event::{Ask, Event, FailureKind, Head, Part};
 use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, Request, Standing, Vote};
 use crate::core::Timestamp;
@@ -46,6 +46,9 @@ pub struct Status {
     pub round: u32,
     /// The end.
     pub ended: Option<End>,
+    /// Set once the run undoes what it did: the steps that do so (indexes), in their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwinding: Option<Vec<usize>>,
 }
 
 /// How a run ended.
@@ -98,6 +101,12 @@ pub struct TaskStatus {
     /// When it gave its output, or failed: how old that reading is.
     #[serde(default)]
     pub came_at: Option<Timestamp>,
+    /// The number of the event by which it has happened, or may have: what is undone first was done last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// The item it is for, in a step of a `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
 }
 
 /// Where a task stands.
@@ -129,19 +138,23 @@ pub enum Stage {
     },
     /// Not known whether it happened; a person must say.
     InDoubt,
+    /// Its items are known; their steps do the work.
+    Spread,
     /// Done.
     Succeeded,
     /// Failed for good.
     Failed,
     /// Its condition said no.
     Skipped,
+    /// Done, and undone since.
+    RolledBack,
 }
 
 impl Stage {
     /// Whether nothing more happens to it by itself.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::RolledBack)
     }
     /// Whether an effect may be under way.
     #[must_use]
@@ -184,6 +197,7 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
             touched: false,
             round: 0,
             ended: None,
+            unwinding: None,
             head: (**head).clone(),
         }),
         (None, event) => {
@@ -197,7 +211,7 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
 }
 
 impl TaskStatus {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             stage: Stage::Pending,
             attempt: 0,
@@ -210,6 +224,8 @@ impl TaskStatus {
             failure: None,
             verified: None,
             came_at: None,
+            done: None,
+            item: None,
         }
     }
 }
@@ -219,6 +235,18 @@ impl Status {
     #[must_use]
     pub fn index(&self, task: &str) -> Option<usize> {
         self.head.tasks.iter().position(|head| head.id == task)
+    }
+
+    /// The index in the playbook of the task that a step carries out.
+    #[must_use]
+    pub fn declared(&self, index: usize) -> usize {
+        self.head.tasks[index].declared.unwrap_or(index)
+    }
+
+    /// What a step is in the run.
+    #[must_use]
+    pub fn part(&self, index: usize) -> Part {
+        self.head.tasks[index].part
     }
 
     /// One task.
@@ -235,6 +263,8 @@ impl Status {
             RunState::Ended
         } else if self.paused.is_some() {
             RunState::Paused
+        } else if self.unwinding.is_some() {
+            RunState::RollingBack
         } else if self.ask.is_some() {
             if self.touched { RunState::Waiting } else { RunState::Proposed }
         } else if any(|stage| matches!(stage, Stage::Running | Stage::Verifying { .. })) {
@@ -274,7 +304,7 @@ impl Status {
     }
 
     fn fold(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        if self.ended.is_some() {
+        if self.ended.is_some() && !(matches!(event, Event::Retried { .. }) && self.failed_undo().is_some()) {
             return Err(self.illegal(event));
         }
         if let Some(task) = event.task() {
@@ -314,10 +344,21 @@ impl Status {
                 self.ask = None;
                 self.paused = None;
             }
+            Event::Unwinding { undo, .. } if self.unwinding.is_none() => {
+                self.unwind(undo).ok_or(self.illegal(event))?
+            }
+            Event::Retried { .. } if self.unwinding.is_some() => {
+                let Some(failed) = self.failed_undo() else { return Err(self.illegal(event)) };
+                self.round += 1;
+                self.ended = None;
+                self.tasks[failed] = TaskStatus::new();
+            }
             Event::Retried { .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
                 self.round += 1;
-                for task in self.tasks.iter_mut().filter(|task| task.stage == Stage::Failed) {
-                    *task = TaskStatus::new();
+                for index in 0..self.tasks.len() {
+                    if self.tasks[index].stage == Stage::Failed {
+                        self.again(index);
+                    }
                 }
             }
             Event::Ended { outcome, why } if !self.tasks.iter().any(|task| task.stage == Stage::Running) => {
@@ -331,6 +372,7 @@ impl Status {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::Cancelled { .. }
+            | Event::Unwinding { .. }
             | Event::Retried { .. }
             | Event::Ended { .. } => return Err(self.illegal(event)),
             // Events about a task have returned above.
@@ -340,6 +382,8 @@ impl Status {
             | Event::Waits { .. }
             | Event::Succeeded { .. }
             | Event::Verified { .. }
+            | Event::Spread { .. }
+            | Event::Joined { .. }
             | Event::Failed { .. }
             | Event::Skipped { .. }
             | Event::Doubted { .. }
@@ -372,8 +416,40 @@ impl Status {
     fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {
         let changes = self.head.tasks[index].changes;
         let stage = self.tasks[index].stage;
+        let undo = match self.part(index) {
+            Part::Undo { of, .. } => Some(of),
+            Part::Template { .. } => return Err(self.illegal(event)),
+            Part::Forward | Part::Each | Part::Item { .. } => None,
+        };
+        // What only undoes something moves while the run unwinds, and nothing else but what has begun before.
+        let starts = matches!(
+            event,
+            Event::Planned { .. } | Event::Started { .. } | Event::Skipped { .. } | Event::Spread { .. }
+        );
+        if starts && undo.is_some() != self.unwinding.is_some() && stage != Stage::Running {
+            return Err(self.illegal(event));
+        }
+        // A task with items does nothing itself.
+        let each = self.part(index) == Part::Each;
+        let (seq, grant) = (self.seq, undo.and_then(|of| self.tasks[of].grant));
         let task = &mut self.tasks[index];
         match (stage, event) {
+            (Stage::Pending, Event::Spread { items, .. }) if each => self.spread(index, items),
+            (Stage::Spread, Event::Joined { output, failed, note, .. }) => {
+                task.output = Some(output.clone());
+                task.note = Some(note.clone());
+                task.failure = (*failed > 0).then_some(FailureKind::Permanent);
+                task.stage = if *failed > 0 { Stage::Failed } else { Stage::Succeeded };
+            }
+            (_, Event::Planned { .. } | Event::Started { .. }) if each => return Err(self.illegal(event)),
+            // The right to undo a change is the one by which it was made.
+            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Planned { plan, .. })
+                if changes && undo.is_some() =>
+            {
+                task.plan = Some((**plan).clone());
+                task.grant = grant;
+                task.stage = Stage::Approved;
+            }
             (Stage::Pending, Event::Planned { plan, .. }) if changes => {
                 task.plan = Some((**plan).clone());
                 task.stage = Stage::Planned;
@@ -399,6 +475,7 @@ impl Status {
             {
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
+                task.done = task.done.or(Some(seq));
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {
                 task.stage = Stage::Waits { until: *until };
@@ -409,6 +486,7 @@ impl Status {
                 Event::Succeeded { output, note, verify_until, .. },
             ) => {
                 task.output = Some(output.clone());
+                task.done = Some(seq);
                 task.note.clone_from(note);
                 task.stage = match verify_until {
                     Some(until) => Stage::Verifying { until: *until },
@@ -417,12 +495,16 @@ impl Status {
                 if matches!(self.head.tasks[index].kind.as_str(), "Verify") {
                     task.verified = Some(true);
                 }
+                if let Some(of) = undo {
+                    self.undone(of);
+                }
             }
-            (Stage::Verifying { .. }, Event::Verified { holds, note, .. }) => {
+            (Stage::Verifying { .. }, Event::Verified { holds, worse, note, .. }) => {
                 task.verified = Some(*holds);
                 task.note = Some(note.clone());
                 task.stage = if *holds { Stage::Succeeded } else { Stage::Failed };
-                task.failure = (!holds).then_some(FailureKind::NotVerified);
+                let failure = if *worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
+                task.failure = (!holds).then_some(failure);
             }
             (
                 Stage::Pending
@@ -437,8 +519,12 @@ impl Status {
                 task.attempt += u32::from(!matches!(stage, Stage::Running | Stage::Waits { .. }));
                 task.note = Some(why.clone());
                 task.failure = Some(*kind);
-                if *kind == FailureKind::NotVerified {
+                if kind.is_unverified() {
                     task.verified = Some(false);
+                }
+                // Nobody waited to the end: it may have happened.
+                if *kind == FailureKind::Timeout {
+                    task.done = task.done.or(Some(seq));
                 }
                 task.stage = match retry_at {
                     Some(at) => Stage::Again { at: *at },
@@ -457,6 +543,7 @@ impl Status {
             // It starts again under the same approval, if the guards still hold then.
             (Stage::Running | Stage::InDoubt, Event::NotDone { .. }) => {
                 task.note = None;
+                task.done = None;
                 task.attempt = task.attempt.saturating_sub(1);
                 task.stage = if changes { Stage::Approved } else { Stage::Pending };
             }

@@ -2,8 +2,30 @@
 
 use serde_json::{Map, Value, json};
 
+use super::event::Part;
 use super::status::Status;
 use crate::playbook::book::Book;
+
+/// The same as one step sees them: with its `item`, and with that item's own output where others see the whole list.
+#[must_use]
+pub fn values_for(book: &Book, status: &Status, index: usize) -> Value {
+    let mut values = values(book, status);
+    let of = match status.part(index) {
+        Part::Undo { of, .. } => of,
+        Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => index,
+    };
+    let task = &status.tasks[of];
+    if let (Some(item), Value::Object(map)) = (&task.item, &mut values) {
+        map.insert("item".to_owned(), item.clone());
+        if let Some(variable) = &book.playbook.tasks[status.declared(of)].output_variable {
+            match &task.output {
+                Some(output) => map.insert(variable.clone(), output.clone()),
+                None => map.remove(variable),
+            };
+        }
+    }
+    values
+}
 
 /// The values by name. Outputs are the stored ones, so that a run with a crash and one without see the same.
 #[must_use]
@@ -23,7 +45,7 @@ pub fn values(book: &Book, status: &Status) -> Value {
         if let (Some(variable), Some(output)) = (&declared.output_variable, &task.output) {
             values.insert(variable.clone(), output.clone());
         }
-        tasks.insert(declared.id.clone(), json!({"state": super::view::task_state(task), "note": task.note}));
+        tasks.insert(declared.id.clone(), json!({"state": super::view::task_state(status, index), "note": task.note}));
     }
     values.insert("tasks".to_owned(), Value::Object(tasks));
     Value::Object(values)

@@ -1,12 +1,20 @@
 //! How others see a run.
 
-use super::status::{Stage, Status, TaskStatus};
+use super::status::{Stage, Status};
+use super::unwind::undoable;
 use crate::playbook::book::Book;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
 /// A task's state in the design's words.
-pub(super) const fn task_state(task: &TaskStatus) -> TaskState {
-    match task.stage {
+pub(super) fn task_state(status: &Status, index: usize) -> TaskState {
+    match status.tasks[index].stage {
+        // As its items are: what has failed or runs is said first.
+        Stage::Spread => {
+            let states: Vec<TaskState> = status.items(index).map(|item| task_state(status, item)).collect();
+            let order = [TaskState::InDoubt, TaskState::Failed, TaskState::Running, TaskState::Waiting];
+            let first = order.into_iter().find(|state| states.contains(state));
+            first.unwrap_or(TaskState::Waiting)
+        }
         Stage::Pending | Stage::Approved => TaskState::Pending,
         Stage::Planned | Stage::Waits { .. } | Stage::Again { .. } => TaskState::Waiting,
         Stage::Running | Stage::Verifying { .. } => TaskState::Running,
@@ -14,6 +22,7 @@ pub(super) const fn task_state(task: &TaskStatus) -> TaskState {
         Stage::Succeeded => TaskState::Succeeded,
         Stage::Failed => TaskState::Failed,
         Stage::Skipped => TaskState::Skipped,
+        Stage::RolledBack => TaskState::RolledBack,
     }
 }
 
@@ -22,13 +31,19 @@ impl Status {
     #[must_use]
     pub fn view(&self, book: Option<&Book>) -> RunView {
         let head = &self.head;
-        let tasks = head.tasks.iter().zip(&self.tasks).map(|(head, task)| TaskView {
+        // A task that only undoes another is of no interest as long as nothing is undone.
+        let shown = head.tasks.iter().zip(&self.tasks).enumerate();
+        let shown = shown.filter(|(index, (head, _))| {
+            !head.part.is_undo() || self.unwinding.as_ref().is_some_and(|steps| steps.contains(index))
+        });
+        let tasks = shown.map(|(index, (head, task))| TaskView {
             id: head.id.clone(),
             name: head.name.clone(),
             kind: head.kind.clone(),
-            state: task_state(task),
+            state: task_state(self, index),
             note: task.note.clone(),
             output: task.output.clone(),
+            undo: head.part.is_undo(),
         });
         RunView {
             run: head.run,
@@ -45,8 +60,23 @@ impl Status {
             parameters: head.parameters.clone(),
             tasks: tasks.collect(),
             approval: self.approval(book),
+            approved_by: self.approved_by(),
             journal: self.seq,
+            undoes: book.map(|book| self.undoes(book)).unwrap_or_default(),
         }
+    }
+
+    /// What would be undone if the run ended now, by name.
+    fn undoes(&self, book: &Book) -> Vec<String> {
+        if self.ended.is_some() || self.unwinding.is_some() {
+            return Vec::new();
+        }
+        undoable(book, self).into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
+    }
+
+    fn approved_by(&self) -> Vec<crate::access::PersonId> {
+        let votes = self.grants.iter().flat_map(|grant| &grant.votes).chain(&self.votes);
+        votes.map(|vote| vote.by.clone()).collect()
     }
 
     fn why(&self) -> Option<String> {
@@ -58,7 +88,8 @@ impl Status {
                 .then(|| task.note.as_ref().map(|note| format!("{}: {note}", head.name)))
                 .flatten()
         });
-        waiting.or_else(|| self.paused.as_ref().map(crate::core::message::playbook::paused_by))
+        let unwinding = || self.unwinding.as_ref().map(|_| say_unwinding(self));
+        waiting.or_else(|| self.paused.as_ref().map(crate::core::message::playbook::paused_by)).or_else(unwinding)
     }
 
     fn approval(&self, book: Option<&Book>) -> Option<ApprovalView> {
@@ -76,21 +107,30 @@ impl Status {
             approvers: ask.request.policy.approvers.clone(),
             expires: ask.request.expires,
             difference: ask.difference.clone(),
-            verified_by: book.and_then(|book| verified_by(book, &ask.tasks)),
+            verified_by: book.and_then(|book| self.verified_by(book, &ask.tasks)),
         })
     }
 }
 
-/// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
-fn verified_by(book: &Book, tasks: &[String]) -> Option<String> {
-    let index = |id: &String| book.playbook.tasks.iter().position(|task| task.id == *id);
-    let changed: Vec<usize> = tasks.iter().filter_map(index).collect();
-    let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
-    let after = || {
-        book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
-            let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
-            (task.kind == "Verify" && follows).then(|| book.verify[number].as_ref()).flatten()
-        })
-    };
-    own.or_else(after).map(|condition| condition.source().to_owned())
+/// What a run that unwinds is doing: the step that is not undone yet.
+fn say_unwinding(status: &Status) -> String {
+    let steps = status.unwinding.iter().flatten();
+    let next = steps.copied().find(|step| status.tasks[*step].stage != Stage::Succeeded);
+    let name = next.map_or("", |step| status.head.tasks[step].name.as_str());
+    crate::core::message::playbook::unwinds(name)
+}
+
+impl Status {
+    /// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
+    fn verified_by(&self, book: &Book, tasks: &[String]) -> Option<String> {
+        let changed: Vec<usize> = tasks.iter().filter_map(|id| Some(self.declared(self.index(id)?))).collect();
+        let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
+        let after = || {
+            book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
+                let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
+                (task.kind == "Verify" && follows).then(|| book.verify[number].as_ref()).flatten()
+            })
+        };
+        own.or_else(after).map(|condition| condition.source().to_owned())
+    }
 }

@@ -168,7 +168,7 @@ impl Writer {
         for (done, answer) in group.answers {
             let _ = done.send(answer);
         }
-        self.shared.wake(group.writes.keys().map(Key::as_str), revision);
+        self.shared.watchers.wake(group.writes.keys().map(Key::as_str), revision);
     }
 
     fn write(&mut self, writes: &HashMap<Key, Option<(Revision, Vec<u8>)>>) -> Result<(), Error> {

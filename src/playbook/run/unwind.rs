@@ -1,0 +1,200 @@
+//! Taking back what a run did: which steps are undone, in which order, and what follows from each.
+//!
+//! A run unwinds when it stops before its work is done: a task failed and the playbook does not go on after it, what must
+//! hold does not, a person cancelled or rejected it, or its time is over. Everything done so far that says how it is undone
+//! is undone, one step at a time, what was done last first; what does not say so stays. Nothing is undone while it is not
+//! known whether something happened. An undo that fails ends the run as stuck; a person's `retry` tries it again.
+
+use super::decide::{Decision, Next};
+use super::each::item_id;
+use super::ending;
+use super::event::{Event, Part, TaskHead};
+use super::status::{Stage, Status, TaskStatus};
+use crate::core::message::playbook as say;
+use crate::playbook::book::Book;
+use crate::playbook::model::Retry;
+use crate::playbook::view::RunOutcome;
+
+/// The id of the step that undoes a task by its action's own inverse.
+#[must_use]
+pub fn undo_id(task: &str) -> String {
+    format!("undo:{task}")
+}
+
+/// The steps that would be undone if the run stopped now: done or perhaps done, not undone yet, and with a way to undo
+/// them. What was done last comes first.
+#[must_use]
+pub fn undoable(book: &Book, status: &Status) -> Vec<usize> {
+    let mut found: Vec<(u64, usize)> = (0..status.tasks.len())
+        .filter(|index| !status.part(*index).is_undo() && status.tasks[*index].stage != Stage::RolledBack)
+        .filter(|index| book.playbook.tasks[status.declared(*index)].undone_by().is_some())
+        .filter_map(|index| Some((status.tasks[index].done?, index)))
+        .collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.into_iter().map(|(_, index)| index).collect()
+}
+
+/// An undo is tried so often where the playbook does not say: nobody wants to be woken by one lost packet.
+const UNDO_TRIES: u32 = 3;
+
+/// How a step's failures are tried again.
+#[must_use]
+pub fn retry(book: &Book, status: &Status, index: usize) -> Option<Retry> {
+    let declared = book.playbook.tasks[status.declared(index)].retry.clone();
+    let undo = || Retry { attempts: UNDO_TRIES, backoff: None, jitter: None, on: Vec::new() };
+    declared.or_else(|| status.part(index).is_undo().then(undo))
+}
+
+impl Status {
+    /// Begins to unwind: finds, or adds, the step that undoes each of these tasks. None if one is not there.
+    pub(super) fn unwind(&mut self, undo: &[String]) -> Option<()> {
+        let mut steps = Vec::new();
+        for task in undo {
+            let of = self.index(task)?;
+            if let Part::Item { of: group, number } = self.part(of)
+                && let Some(template) = self.template(group)
+            {
+                let head = self.head.tasks[template].clone();
+                let item = self.head.tasks[of].name.clone();
+                steps.push(self.head.tasks.len());
+                self.head.tasks.push(TaskHead {
+                    id: item_id(&head.id, number),
+                    name: say::undo_item(&head.name, &item),
+                    part: Part::Undo { of, inverse: false },
+                    declared: Some(template),
+                    ..head
+                });
+                self.tasks.push(TaskStatus::new());
+                continue;
+            }
+            let by =
+                |(_, head): &(usize, &TaskHead)| matches!(head.part, Part::Undo { of: undoes, .. } if undoes == of);
+            if let Some((step, _)) = self.head.tasks.iter().enumerate().find(by) {
+                steps.push(step);
+                continue;
+            }
+            let head = &self.head.tasks[of];
+            let added = TaskHead {
+                id: undo_id(&head.id),
+                name: say::undo_of(&head.name),
+                kind: head.kind.clone(),
+                changes: head.changes,
+                part: Part::Undo { of, inverse: true },
+                declared: Some(self.declared(of)),
+            };
+            steps.push(self.head.tasks.len());
+            self.head.tasks.push(added);
+            self.tasks.push(TaskStatus::new());
+        }
+        self.unwinding = Some(steps);
+        self.ask = None;
+        self.votes.clear();
+        Some(())
+    }
+
+    /// A step was undone.
+    pub(super) fn undone(&mut self, of: usize) {
+        self.tasks[of].stage = Stage::RolledBack;
+        self.tasks[of].note = Some(say::undone());
+        if let Part::Item { of: group, .. } = self.part(of) {
+            let left = self
+                .items(group)
+                .any(|item| self.tasks[item].done.is_some() && self.tasks[item].stage != Stage::RolledBack);
+            if !left {
+                self.tasks[group].stage = Stage::RolledBack;
+                self.tasks[group].note = Some(say::undone());
+            }
+        }
+    }
+
+    /// The task that says how the items of another are undone.
+    fn template(&self, group: usize) -> Option<usize> {
+        let says = |head: &TaskHead| matches!(head.part, Part::Template { of } if of == group);
+        self.head.tasks.iter().position(says)
+    }
+
+    /// The undo that failed for good.
+    #[must_use]
+    pub fn failed_undo(&self) -> Option<usize> {
+        self.unwinding.as_ref()?.iter().copied().find(|step| self.tasks[*step].stage == Stage::Failed)
+    }
+}
+
+impl Decision<'_> {
+    /// The run is to end: what has begun is seen through, then what was done is undone, then it ends.
+    pub(super) fn wind_down(&mut self, overdue: bool) {
+        let order = self.status.unwinding.clone();
+        if let Some(order) = order {
+            self.undo_next(&order, overdue);
+            return;
+        }
+        let open = |task: &TaskStatus| task.stage.is_open();
+        let doubt = self.status.tasks.iter().position(|task| task.stage == Stage::InDoubt);
+        let only_doubt = self.status.tasks.iter().all(|task| !open(task) || task.stage == Stage::InDoubt);
+        if let Some(doubt) = doubt
+            && overdue
+            && only_doubt
+        {
+            let why = say::end_stuck(&self.status.head.tasks[doubt].name);
+            self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
+        } else if self.status.tasks.iter().any(open) {
+            if doubt.is_some() {
+                self.wake_at(self.status.head.deadline);
+            }
+        } else {
+            let undo = undoable(self.book, self.status);
+            if undo.is_empty() {
+                self.end(overdue);
+            } else if self.status.paused.is_some() && !overdue {
+                self.wake_at(self.status.head.deadline);
+            } else {
+                let undo = undo.iter().map(|index| self.status.head.tasks[*index].id.clone()).collect();
+                let (_, why) = ending::of(self.book, self.status, overdue);
+                self.next.push(Next::Record(Event::Unwinding { undo, why }));
+            }
+        }
+    }
+
+    fn end(&mut self, overdue: bool) {
+        let (outcome, why) = ending::of(self.book, self.status, overdue);
+        self.next.push(Next::Record(Event::Ended { outcome, why }));
+    }
+
+    /// One step at a time, in order. A person who paused the run holds it here too.
+    fn undo_next(&mut self, order: &[usize], overdue: bool) {
+        let left = order.iter().copied().find(|step| self.status.tasks[*step].stage != Stage::Succeeded);
+        let Some(step) = left else { return self.end(overdue) };
+        if self.busy.contains(&step) {
+            return;
+        }
+        let held = self.status.paused.is_some();
+        match self.status.tasks[step].stage {
+            Stage::Pending | Stage::Approved if !held => self.next.push(Next::Prepare(step)),
+            Stage::Again { at } if !held && self.now >= at => self.next.push(Next::Prepare(step)),
+            Stage::Again { at } if !held => self.wake_at(at),
+            Stage::Waits { until } if self.now >= until => self.next.push(Next::Look(step)),
+            Stage::Waits { until } => self.wake_at(until),
+            Stage::Failed => {
+                let note = self.status.tasks[step].note.clone().unwrap_or_default();
+                let of = match self.status.part(step) {
+                    Part::Undo { of, .. } => of,
+                    _ => step,
+                };
+                let why = say::end_not_undone(&self.status.head.tasks[of].name, &note);
+                self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
+            }
+            // Running is settled, and a doubt waits for a person: nothing more is undone before it is known.
+            Stage::Pending
+            | Stage::Approved
+            | Stage::Again { .. }
+            | Stage::Planned
+            | Stage::Running
+            | Stage::Verifying { .. }
+            | Stage::InDoubt
+            | Stage::Spread
+            | Stage::Succeeded
+            | Stage::Skipped
+            | Stage::RolledBack => {}
+        }
+    }
+}
