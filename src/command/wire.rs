@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::ports::{
-    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, TaskBrief,
+    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, Schedules,
+    TaskBrief,
 };
 use crate::access::{Actor, Audit, AuditRecord, Person, Persons};
 use crate::alert::Alert;
@@ -17,6 +18,7 @@ use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::{Explained, Investigator, names_service};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
+use crate::ops::schedule::{Listed, Scheduler};
 use crate::playbook::model::{Parameter, Task, Trigger};
 use crate::playbook::versions::{self, History, Version, Versions};
 use crate::playbook::{Book, parameters, tasks};
@@ -103,6 +105,12 @@ impl Audits for Audit {
 impl Causes for Investigator {
     fn look<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Result<Explained, No>> {
         Box::pin(async move { Ok(self.look_and_tell(incident).await?) })
+    }
+}
+
+impl Schedules for Scheduler {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, No>> {
+        Box::pin(async move { Ok(Self::list(self).await?) })
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod action;
 mod audit;
+mod auditor;
 mod browser;
 mod browser_driver;
 mod cli;
@@ -28,6 +29,7 @@ mod postgres_world;
 mod power_cut;
 mod replicas;
 mod samples;
+mod schedule;
 mod shop;
 mod store_conformance;
 mod store_full;

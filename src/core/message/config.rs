@@ -215,6 +215,17 @@ pub fn option_problem(path: &str, why: &str) -> String {
     format!("`{key}` {why}")
 }
 
+/// A schedule names a playbook that is not there.
+pub fn scheduled_playbook(schedule: &str, playbook: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("schedules: `{schedule}` names the playbook `{playbook}`, which is not loaded{near}")
+}
+
+/// A schedule's playbook can't run so.
+pub fn scheduled_parameters(schedule: &str, why: &str) -> String {
+    format!("schedules: `{schedule}` can't run its playbook: {why}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
