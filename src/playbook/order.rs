@@ -5,8 +5,8 @@ use serde_json::json;
 use super::run::{Event, Stage, Status};
 use super::view::{Decided, Order};
 use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Standing};
-use crate::core::Timestamp;
 use crate::core::message::playbook as say;
+use crate::core::{RunId, Timestamp};
 
 /// What follows from an order.
 #[derive(Debug)]
@@ -118,6 +118,18 @@ pub fn withdraw(status: &Status, why: &str) -> Answer {
     }
     let event = Event::Cancelled { by: Actor::Mayday(why.to_owned()) };
     Answer { events: vec![event], audit: None, says: Decided::Done(say::withdrawn(run)) }
+}
+
+/// The run that this one is a part of is to end: so is this one, and undoes what it did where it says how. The person's
+/// order to the parent is in the audit; this is what follows from it.
+#[must_use]
+pub fn parent_ends(status: &Status, parent: RunId) -> Answer {
+    let run = status.head.run;
+    if status.ended.is_some() || status.cancelled.is_some() || status.rejected.is_some() || status.unwinding.is_some() {
+        return Answer::nothing(say::not_now(run, "it ends already"));
+    }
+    let event = Event::Cancelled { by: Actor::Mayday(say::end_with_parent(parent)) };
+    Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) }
 }
 
 fn state_word(status: &Status) -> String {

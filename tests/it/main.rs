@@ -12,6 +12,7 @@ mod demo;
 mod deploy;
 mod diagnose;
 mod engine;
+mod engine_child;
 mod engine_crash;
 mod engine_each;
 mod engine_rollback;

@@ -373,10 +373,35 @@ pub fn quota_used(playbook: &str, runs: u32, per: Duration) -> String {
 pub fn too_many_open(limit: usize) -> String {
     format!("{limit} runs are open, which is the limit; decide or cancel some first (`runs`)")
 }
-/// Something of the language that has no engine yet.
+/// A child's end, when its parent is to end.
 #[must_use]
-pub fn not_here_yet(task: &str, what: &str) -> String {
-    format!("{task}: `{what}` is not available here yet; the playbook checks and tests, but can't run")
+pub fn end_with_parent(parent: RunId) -> String {
+    format!("{parent}, which it is a part of, is to end")
+}
+/// A task that waits for a run.
+#[must_use]
+pub fn waits_for(run: RunId) -> String {
+    format!("waits for {run}, which asks for its own approvals")
+}
+/// What a child run came to.
+#[must_use]
+pub fn child_ended(run: RunId, outcome: &str, why: &str) -> String {
+    format!("{run} ended ({outcome}): {why}")
+}
+/// Playbooks that run each other in a circle.
+#[must_use]
+pub fn child_circle(line: &[String]) -> String {
+    format!("these playbooks run each other without end: {}; remove one of the Sub_Playbook tasks", line.join(" → "))
+}
+/// Playbooks that run each other in too long a line.
+#[must_use]
+pub fn child_too_deep(line: &[String], most: usize) -> String {
+    format!("{} is a line of {} playbooks, at most {most} may run each other; join some", line.join(" → "), line.len())
+}
+/// A task that is another playbook's run.
+#[must_use]
+pub fn child_later(playbook: &str) -> String {
+    format!("runs {playbook}, which plans and asks by itself")
 }
 /// A task type without an executor.
 #[must_use]

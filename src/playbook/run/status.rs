@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::{Ask, Event, FailureKind, Head, Part};
+use super::event::{Ask, CHILD, Event, FailureKind, Head, Part};
 use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, Request, Standing, Vote};
 use crate::core::Timestamp;
@@ -249,6 +249,13 @@ impl Status {
         self.head.tasks[index].part
     }
 
+    /// Whether an effect of this step may be under way, a child run included.
+    #[must_use]
+    pub fn is_open(&self, index: usize) -> bool {
+        let stage = self.tasks[index].stage;
+        stage.is_open() || (matches!(stage, Stage::Waits { .. }) && self.head.tasks[index].kind == CHILD)
+    }
+
     /// One task.
     #[must_use]
     pub fn task(&self, task: &str) -> Option<&TaskStatus> {
@@ -467,7 +474,8 @@ impl Status {
                 task.version = *version;
                 task.stage = Stage::Running;
                 task.note = None;
-                self.touched |= changes;
+                // What a child run does is not known here.
+                self.touched |= changes || self.head.tasks[index].kind == CHILD;
             }
             // Done again after a crash, since that is safe: the same effect under the same key.
             (Stage::Running, Event::Started { intent, .. })
@@ -513,12 +521,15 @@ impl Status {
                 | Stage::Waits { .. }
                 | Stage::Again { .. }
                 | Stage::Planned,
-                Event::Failed { kind, why, retry_at, .. },
+                Event::Failed { kind, why, retry_at, output, .. },
             ) => {
                 // What failed before it started was a try as well: it must end some time.
                 task.attempt += u32::from(!matches!(stage, Stage::Running | Stage::Waits { .. }));
                 task.note = Some(why.clone());
                 task.failure = Some(*kind);
+                if output.is_some() {
+                    task.output.clone_from(output);
+                }
                 if kind.is_unverified() {
                     task.verified = Some(false);
                 }
