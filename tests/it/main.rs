@@ -16,6 +16,7 @@ mod engine_child;
 mod engine_crash;
 mod engine_each;
 mod engine_rollback;
+mod engine_shipped;
 mod engine_world;
 mod heal_loop;
 mod http;

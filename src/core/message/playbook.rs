@@ -403,6 +403,11 @@ pub fn child_too_deep(line: &[String], most: usize) -> String {
 pub fn child_later(playbook: &str) -> String {
     format!("runs {playbook}, which plans and asks by itself")
 }
+/// A task that a test lets fail.
+#[must_use]
+pub fn made_to_fail() -> String {
+    "made to fail".to_owned()
+}
 /// A task type without an executor.
 #[must_use]
 pub fn no_executor(kind: &str) -> String {

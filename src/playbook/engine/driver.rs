@@ -457,6 +457,12 @@ impl Driver {
     /// Performs the task's durable intent.
     fn perform(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        let own = self.measures(index) || self.is_child(index);
+        if own && self.shared.tools.faults.fail.as_deref() == Some(self.status.head.tasks[index].id.as_str()) {
+            self.busy.insert(index);
+            let came = Came::Failed(FailureKind::Permanent, say::made_to_fail());
+            return self.fly(std::future::ready(Landed::Came(index, came)));
+        }
         if self.is_child(index) {
             if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
                 self.await_child(index);
