@@ -1,4 +1,5 @@
-//! Durable steps of the engine a second on the embedded store: `cargo bench --bench engine`.
+//! Durable steps of the engine a second: `cargo bench --bench engine` on the embedded store; with an address such as
+//! `MAYDAY_BENCH_POSTGRES=postgres://postgres@127.0.0.1:5432/bench` (an empty database) also on PostgreSQL.
 //!
 //! A playbook of ten tasks, one after the other, each a read that answers at once, so that what is measured is the journal:
 //! 1,000 runs at once, `MAYDAY_BENCH_RUNS` (10,000) with 1,000 in flight, and one run alone. Beside it, in the same run,
@@ -17,7 +18,7 @@ use mayday::playbook::action::{Action, Context, Error, Intent, Perform, Planned,
 use mayday::playbook::{
     Book, Engine, Library, Options, Parts, ProposeRequest, Proposed, Registry, RunState, Runs as _,
 };
-use mayday::store::{self, Key, SharedStore};
+use mayday::store::{self, Key, SharedStore, postgres};
 use mayday::work::Leases;
 use serde_json::{Value, json};
 
@@ -59,9 +60,8 @@ fn playbook() -> String {
     text
 }
 
-async fn engine(place: &Path) -> (SharedStore, Engine) {
+async fn engine(store: SharedStore) -> Engine {
     let clock = SystemClock::shared();
-    let store = store::open(place, &store::Options::default()).expect("the store opens");
     let book = Book::read("bench.yaml", playbook().as_bytes()).expect("the playbook is right");
     let parts = Parts {
         leases: Leases::take_all(&store, &clock, "bench").await.expect("leases"),
@@ -69,10 +69,10 @@ async fn engine(place: &Path) -> (SharedStore, Engine) {
         library: Arc::new(Library::of([book])),
         actions: Registry::new(vec![Arc::new(Number)]),
         options: Options { open_runs: 100_000, effects_at_once: 10_000, ..Options::default() },
-        store: store.clone(),
+        store,
         clock,
     };
-    (store, Engine::new(parts))
+    Engine::new(parts)
 }
 
 async fn begin(engine: &Engine, key: String) -> RunId {
@@ -155,12 +155,26 @@ fn main() {
     let many = std::env::var("MAYDAY_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     disk(folder.path());
-    runtime.block_on(async {
-        let (store, engine) = engine(&folder.path().join("store")).await;
-        at_once(&store, &engine, "one run at a time, 200", 200, 1).await;
-        at_once(&store, &engine, "1,000 runs at once", 1_000, 1_000).await;
-        at_once(&store, &engine, &format!("{many} runs, 1,000 in flight"), many, 1_000).await;
-        engine.stop().await;
-    });
+    println!("on the embedded store");
+    let store = store::open(&folder.path().join("store"), &store::Options::default()).expect("the store opens");
+    runtime.block_on(all(store, many));
+    if let Ok(url) = std::env::var("MAYDAY_BENCH_POSTGRES") {
+        println!("on PostgreSQL");
+        runtime.block_on(async {
+            let probed = postgres::probe(&postgres::Options::new(&url)).await.expect("the server answers");
+            println!("{probed:?}");
+            let limits = store::Options::default();
+            let store = postgres::open(&postgres::Options::new(&url), &limits).await.expect("the store opens");
+            all(store, many).await;
+        });
+    }
     disk(folder.path());
+}
+
+async fn all(store: SharedStore, many: usize) {
+    let engine = engine(store.clone()).await;
+    at_once(&store, &engine, "one run at a time, 200", 200, 1).await;
+    at_once(&store, &engine, "1,000 runs at once", 1_000, 1_000).await;
+    at_once(&store, &engine, &format!("{many} runs, 1,000 in flight"), many, 1_000).await;
+    engine.stop().await;
 }

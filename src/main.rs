@@ -40,7 +40,9 @@ impl cli::Doors for Rooms {
     fn check(&self, file: &Path) -> Result<String, Vec<String>> {
         let loaded = config::load(file).map_err(lines)?;
         let playbooks = config::assemble::playbooks(&loaded)?;
-        Ok(message::all_well(&file.display().to_string(), loaded.services.len(), playbooks))
+        let warnings = runtime()?.block_on(config::database::look(file, &loaded)).map_err(one)?;
+        let well = message::all_well(&file.display().to_string(), loaded.services.len(), playbooks);
+        Ok(warnings.iter().map(ToString::to_string).chain([well]).collect::<Vec<_>>().join("\n"))
     }
 
     fn example(&self) -> &str {
@@ -66,7 +68,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let asked = stop::asked()?;
     let valid = config.access.link_valid;
     let bot = Bot::start(config, None).await?;
-    say(&message::ready(bot.url()));
+    say(&message::ready(bot.url(), bot.local_url()));
     if !bot.has_passwords() {
         say(&message::link(&bot.sign_in_link().await?, &valid.to_string()));
     }

@@ -46,7 +46,7 @@ mod parse;
 mod print;
 mod token;
 
-pub use command::{Command, Filter, Matcher, Operator, Verdict, Who};
+pub use command::{BookAct, Command, Filter, Matcher, Operator, Verdict, Who};
 pub use complete::{Candidate, Values, Wanted, complete};
 pub use error::GrammarError;
 pub use parse::{in_message, parse};

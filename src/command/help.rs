@@ -9,6 +9,9 @@ use crate::chat::Reply;
 use crate::chat::grammar::{Spec, Verb};
 use crate::core::message::command as say;
 
+/// Widest usage that has its explanation beside it.
+const WIDTH: usize = 30;
+
 pub(super) fn help(speaker: &Speaker<'_>, about: Option<Verb>) -> Reply {
     match about {
         Some(verb) => one(verb),
@@ -19,10 +22,17 @@ pub(super) fn help(speaker: &Speaker<'_>, about: Option<Verb>) -> Reply {
 fn all(speaker: &Speaker<'_>) -> Reply {
     let may = |verb: &Verb| speaker.person.role >= least_role(*verb) && !missing::is_missing(*verb);
     let specs: Vec<&Spec> = Verb::all().filter(may).map(Verb::spec).collect();
-    let width = specs.iter().map(|spec| spec.usage().chars().count()).max().unwrap_or(0).min(34);
+    let width = specs.iter().map(|spec| spec.usage().chars().count()).max().unwrap_or(0).min(WIDTH);
     let mut lines = vec![say::help_heading(role_word(speaker.person.role))];
     for spec in &specs {
-        lines.push(format!("  {:<width$}  {}", spec.usage(), spec.about()));
+        let usage = spec.usage();
+        if usage.chars().count() > width {
+            // Too long for its column: what it does stands below, where it stands for the others.
+            lines.push(format!("  {usage}"));
+            lines.push(format!("  {:<width$}  {}", "", spec.about()));
+        } else {
+            lines.push(format!("  {usage:<width$}  {}", spec.about()));
+        }
     }
     lines.push(say::help_ending());
     let commands: Vec<_> = specs.iter().map(|spec| data(spec)).collect();

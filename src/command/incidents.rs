@@ -6,6 +6,7 @@ use super::speaker::Speaker;
 use super::{Answer, data_of, done};
 use crate::chat::grammar::Filter;
 use crate::core::message::command as say;
+use crate::core::message::incident::{alert_words, suffers_from};
 use crate::core::text::capped;
 use crate::incident::{Incident, Phase};
 
@@ -30,12 +31,27 @@ pub(super) fn line(speaker: &Speaker<'_>, incident: &Incident) -> String {
     let severity = format!("{:?}", incident.severity);
     let ended = incident.resolved_at.filter(|_| incident.phase == Phase::Resolved);
     let lasting = say::lasting(incident.started_at, ended, speaker.now);
-    say::incident_line(incident.id, &severity, phase_word(incident.phase), &what(incident), incident.alerts, &lasting)
+    let line = say::incident_line(
+        incident.id,
+        &severity,
+        phase_word(incident.phase),
+        &what(incident),
+        incident.alerts,
+        &lasting,
+    );
+    match &incident.known.relations.suffers_from {
+        Some(cause) => {
+            let words = suffers_from(cause.incident, &capped(&cause.service, 80), incident.phase == Phase::Resolved);
+            format!("{line} · {}", words.replacen('S', "s", 1))
+        }
+        None => line,
+    }
 }
 
-/// `order-service: Service_Down`.
+/// `order-service: Service Down`.
 pub(super) fn what(incident: &Incident) -> String {
-    let (service, alert) = (capped(incident.service.as_data(), 80), capped(incident.alert_name.as_data(), 80));
+    let words = alert_words(incident.alert_name.as_data());
+    let (service, alert) = (capped(incident.service.as_data(), 80), capped(&words, 80));
     if service.is_empty() { alert } else { format!("{service}: {alert}") }
 }
 

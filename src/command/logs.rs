@@ -46,7 +46,26 @@ pub(super) async fn logs(speaker: &Speaker<'_>, service: &str, span: Option<Span
 }
 
 fn line(line: &LogLine) -> String {
-    let text: String = line.text.as_data().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let level = line.level.as_deref().map(|level| format!("{level} ")).unwrap_or_default();
-    format!("  {} {level}{}", line.at.strftime("%H:%M:%S"), capped(text.trim(), WIDTH))
+    let text = plain(line.text.as_data());
+    let mut rest = text.as_str();
+    // Time and level are said once.
+    if let Some((stamp, after)) = rest.split_once(' ')
+        && stamp.parse::<crate::core::Timestamp>().is_ok()
+    {
+        rest = after.trim_start();
+    }
+    let level = line.level.as_deref().unwrap_or_default();
+    if !level.is_empty()
+        && let Some(after) = rest.strip_prefix(level).and_then(|after| after.strip_prefix(' '))
+    {
+        rest = after;
+    }
+    let level = if level.is_empty() { String::new() } else { format!("{level} ") };
+    format!("  {} {level}{}", line.at.strftime("%H:%M:%S"), rest)
+}
+
+/// A line from outside without control characters, and short.
+pub(super) fn plain(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    capped(text.trim(), WIDTH)
 }

@@ -27,7 +27,7 @@ pub(super) async fn metrics(speaker: &Speaker<'_>, expression: String, span: Opt
         return Ok(done(say::no_series(&query.expr, span), json!({ "expression": query.expr, "series": [] })));
     };
     let unit = unit(&query.expr, first);
-    let mut lines: Vec<String> = found.iter().take(SERIES).map(|series| line(&query.expr, series, unit)).collect();
+    let mut lines: Vec<String> = found.iter().take(SERIES).map(|series| line(&query, series, unit)).collect();
     if found.len() > SERIES {
         lines.push(say::and_more(found.len() - SERIES, "other"));
     }
@@ -49,7 +49,11 @@ pub(super) async fn metrics(speaker: &Speaker<'_>, expression: String, span: Opt
     Ok(with_card(lines.join("\n"), card, json!({ "expression": query.expr, "series": data })))
 }
 
-fn line(expression: &str, series: &Series, unit: &str) -> String {
+/// A last value older than this many steps (and half a minute) is not called the present one.
+const STALE_STEPS: u32 = 3;
+const STALE: Duration = Duration::from_secs(30);
+
+fn line(query: &MetricQuery, series: &Series, unit: &str) -> String {
     let values = || series.points.iter().map(|(_, value)| *value);
     let count = series.points.len() as f64;
     let shown = |value: f64| {
@@ -57,9 +61,11 @@ fn line(expression: &str, series: &Series, unit: &str) -> String {
         if unit.is_empty() { number } else { format!("{number} {unit}") }
     };
     let last = values().next_back().unwrap_or_default();
+    let age = series.points.last().and_then(|(at, _)| Duration::try_from(query.to.duration_since(*at)).ok());
+    let old = age.filter(|age| *age > STALE.max(query.step * STALE_STEPS));
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let mean = values().sum::<f64>() / count;
-    say::series(&name(expression, series), &shown(last), &shown(least), &shown(mean), &shown(most))
+    say::series(&name(&query.expr, series), &shown(last), old, &shown(least), &shown(mean), &shown(most))
 }
 
 /// The series' labels, or the expression if it has none.

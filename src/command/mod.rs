@@ -125,12 +125,18 @@ impl Desk {
                     "error": "grammar", "what": error.what, "near": error.near,
                     "at": [error.at.start, error.at.end], "usage": error.usage,
                 });
-                return ("none", Ok(Reply { ok: false, text: error.to_string(), card: None, data }));
+                let mut text = error.to_string();
+                let usage = error.usage.as_deref().unwrap_or_default();
+                // Nobody was named: whom to name is what the speaker does not know.
+                if usage.starts_with("assign") && error.at.is_empty() {
+                    text = format!("{text}\n{}", assign::people(&self.deps));
+                }
+                return ("none", Ok(Reply { ok: false, text, card: None, data }));
             }
         };
         let verb = command.verb();
         let speaker = Speaker::new(&self.deps, &self.options, inbound);
-        let needed = permission::least_role(verb);
+        let needed = permission::role_for(&command);
         if speaker.person.role < needed {
             let (needed, has) = (permission::role_word(needed), permission::role_word(speaker.person.role));
             return (verb.as_str(), Err(No::Refused(say::needs_role(verb.as_str(), needed, has))));
@@ -166,7 +172,7 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         Command::Logs { service, span, words } => logs::logs(speaker, &service, span, words).await,
         Command::Metrics { expression, span } => metrics::metrics(speaker, expression, span).await,
         Command::Topology { service } => topology::topology(speaker, &service),
-        Command::Playbooks { playbook } => playbooks::playbooks(speaker, playbook.as_deref()),
+        Command::Playbooks { playbook, act } => playbooks::playbooks(speaker, playbook.as_deref(), act).await,
         Command::Plan { playbook, parameters, incident } => plan::plan(speaker, &playbook, &parameters, incident).await,
         Command::Run { playbook, parameters, incident } => run::run(speaker, &playbook, parameters, incident).await,
         Command::Runs { run: None } => runs::list(speaker).await,
@@ -175,6 +181,9 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         Command::Resume { run } => order::order(speaker, Verb::Resume, run, Order::Resume).await,
         Command::Cancel { run } => order::order(speaker, Verb::Cancel, run, Order::Cancel).await,
         Command::Retry { run } => order::order(speaker, Verb::Retry, run, Order::Retry).await,
+        Command::BreakGlass { run, plan, reason } => {
+            order::order(speaker, Verb::Approve, run, Order::BreakGlass { plan_hash: plan, reason }).await
+        }
         Command::Approve { run, plan, reason } => {
             order::order(speaker, Verb::Approve, run, Order::Approve { plan_hash: plan, reason }).await
         }

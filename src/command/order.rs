@@ -23,9 +23,12 @@ pub(super) async fn order(speaker: &Speaker<'_>, verb: Verb, run: RunId, order: 
     Ok(Reply { ok, text, card: None, data: json!({ "decided": decided, "run": data_of(&view)? }) })
 }
 
-/// A button's rejection is for the plan its card showed: of one that has been replaced meanwhile nothing is said.
+/// The record must say why. A button's rejection is for the plan its card showed: of one that has been replaced meanwhile nothing is said.
 pub(super) async fn reject(speaker: &Speaker<'_>, run: RunId, plan: Option<&str>, reason: Option<String>) -> Answer {
     let view = speaker.run(run).await?;
+    if reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(No::Refused(say::reject_why(run)));
+    }
     if let (Some(seen), Some(approval)) = (plan, &view.approval)
         && !approval.plan_hash.eq_ignore_ascii_case(seen)
     {

@@ -1,7 +1,7 @@
 //! What each command needs: one total table, by what the person must be allowed to do.
 
 use crate::access::{Permission, Risk, Role};
-use crate::chat::grammar::Verb;
+use crate::chat::grammar::{BookAct, Command, Verb};
 
 /// What giving this command takes. What an approval needs beyond it (the change's risk, teams, not one's own) the engine
 /// decides from the policy.
@@ -41,6 +41,15 @@ const fn permission(verb: Verb) -> Permission {
 /// The least role that may give this command.
 pub(super) const fn least_role(verb: Verb) -> Role {
     permission(verb).least_role()
+}
+
+/// The least role that may give exactly this command.
+pub(super) const fn role_for(command: &Command) -> Role {
+    match command {
+        // What everybody may read, only some may change.
+        Command::Playbooks { act: BookAct::Use { .. }, .. } => Permission::Configure.least_role(),
+        other => least_role(other.verb()),
+    }
 }
 
 /// Whether the command is a person's own word: said as someone else it would let one person pass for several where the

@@ -28,6 +28,8 @@ pub(super) async fn plan(
     };
     let values = speaker.deps.playbooks.resolve(&playbook.id, parameters, alert.as_ref());
     let values = values.map_err(|why| No::Refused(capital(&why)))?;
+    // Also what was not given: a default may come from an alert.
+    speaker.services_of(&playbook, &values)?;
     let mut lines = describe(&playbook);
     lines.extend(values.iter().map(|(name, value)| say::value_line(name, value)));
     let incident = incident.map(|incident| incident.id);

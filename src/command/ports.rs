@@ -10,6 +10,7 @@ use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::Explained;
 use crate::incident::{Act, Incident, Moment};
 use crate::ops::health::Report;
+use crate::playbook::versions::{History, Version};
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,12 @@ pub trait Playbooks: Send + Sync + 'static {
     fn find(&self, id: &str) -> Option<PlaybookBrief> {
         self.all().into_iter().find(|playbook| playbook.id.eq_ignore_ascii_case(id))
     }
+    /// Its versions, oldest first.
+    fn history<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<History, No>>;
+    /// What changed from one version to another; empty when nothing has.
+    fn diff<'a>(&'a self, id: &'a str, from: u32, to: u32) -> BoxFuture<'a, Result<String, No>>;
+    /// Puts a version in force, or the newest again.
+    fn choose<'a>(&'a self, id: &'a str, version: Option<u32>, by: Actor) -> BoxFuture<'a, Result<Version, No>>;
     /// The values a run would have with these given ones; a sentence if they don't fit.
     fn resolve(
         &self,
@@ -89,6 +96,8 @@ pub struct ParameterBrief {
     pub default: Option<String>,
     /// What it is.
     pub says: String,
+    /// Whether its value names a service: a task takes it as one.
+    pub names_service: bool,
 }
 
 /// A task of a playbook.

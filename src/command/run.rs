@@ -29,6 +29,10 @@ pub(super) async fn run(
         None => None,
     };
     let id = incident.map(|incident| incident.id);
+    // What the run would have, defaults included; what does not fit otherwise is the engine's to say.
+    if let Ok(values) = speaker.deps.playbooks.resolve(&playbook.id, &parameters, alert.as_ref()) {
+        speaker.services_of(&playbook, &values)?;
+    }
     speaker.audit("run", id.map_or_else(|| playbook.id.clone(), |id| format!("{id} {}", playbook.id))).await?;
     let key = key(speaker, &playbook.id, &parameters, id);
     let request = ProposeRequest {

@@ -1,5 +1,6 @@
 //! Who speaks, where, and what they mean when they leave something out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ports::Said;
@@ -101,6 +102,20 @@ impl<'a> Speaker<'a> {
         })
     }
 
+    /// Refuses a value of a playbook that should name a service and names none of the catalogue. Values the playbook has
+    /// no parameter for are the playbook's to refuse.
+    pub fn services_of(
+        &self,
+        playbook: &super::ports::PlaybookBrief,
+        given: &BTreeMap<String, String>,
+    ) -> Result<(), No> {
+        let names = playbook.parameters.iter().filter(|parameter| parameter.names_service);
+        for value in names.filter_map(|parameter| given.get(&parameter.name)) {
+            self.service(value)?;
+        }
+        Ok(())
+    }
+
     /// A playbook that is loaded.
     pub fn playbook(&self, id: &str) -> Result<super::ports::PlaybookBrief, No> {
         self.deps.playbooks.find(id).ok_or_else(|| {
@@ -135,7 +150,7 @@ impl<'a> Speaker<'a> {
 }
 
 /// `web:ana` without its chat.
-fn short_id(id: &PersonId) -> &str {
+pub(super) fn short_id(id: &PersonId) -> &str {
     id.0.rsplit(':').next().unwrap_or(&id.0)
 }
 

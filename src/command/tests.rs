@@ -17,6 +17,7 @@ use crate::heal::Explained;
 use crate::heal::tests::{SEVEN, alert, at, explained, incident, view, waiting};
 use crate::incident::{Act, Incident, Moment, Phase};
 use crate::ops::health::{Part, Report, State};
+use crate::playbook::versions::{History, Pin, Version};
 use crate::playbook::view::{Decided, Order, RunOutcome};
 use crate::playbook::{self, ProposeRequest, Proposed, RunState, RunView};
 use crate::source::{LogLine, LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
@@ -97,6 +98,27 @@ impl Runs for World {
 }
 
 impl Playbooks for World {
+    fn history<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<History, No>> {
+        let version = |number| Version {
+            number,
+            digest: format!("d{number}"),
+            shown: format!("1.{number}"),
+            file: "own.yaml".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let pin =
+            Pin { number: 1, digest: "d1".to_owned(), by: Actor::Mayday("ana".to_owned()), at: Timestamp::UNIX_EPOCH };
+        Box::pin(async move { Ok(History { versions: vec![version(1), version(2)], pin: Some(pin) }) })
+    }
+    fn diff<'a>(&'a self, _: &'a str, from: u32, to: u32) -> BoxFuture<'a, Result<String, No>> {
+        Box::pin(async move { Ok(format!("- {from}\n+ {to}\n")) })
+    }
+    fn choose<'a>(&'a self, id: &'a str, version: Option<u32>, _: Actor) -> BoxFuture<'a, Result<Version, No>> {
+        Box::pin(async move {
+            let mut versions = Playbooks::history(self, id).await?.versions;
+            Ok(versions.remove(version.map_or(1, |version| version as usize - 1)))
+        })
+    }
     fn all(&self) -> Vec<PlaybookBrief> {
         vec![PlaybookBrief {
             id: "PB-Restart".to_owned(),
@@ -110,6 +132,7 @@ impl Playbooks for World {
                     kind: kind.to_owned(),
                     default: None,
                     says: String::new(),
+                    names_service: name == "service",
                 })
                 .into(),
             tasks: vec![TaskBrief {
@@ -273,6 +296,21 @@ async fn help_shows_what_this_person_may_do_and_refusals_name_the_role() {
 }
 
 #[tokio::test]
+async fn versions_are_read_by_everybody_and_chosen_by_admins() {
+    let (desk, _) = desk();
+    let say = |role, text: &'static str| desk.say(inbound(person("vic", role), text));
+    let history = say(Role::Viewer, "playbooks PB-Restart history").await;
+    assert!(history.text.contains("1.1") && history.text.contains("in force"), "{}", history.text);
+    assert_eq!(history.data["versions"].as_array().unwrap().len(), 2);
+    let changed = say(Role::Viewer, "playbooks PB-Restart diff").await.text;
+    assert_eq!(changed, "PB-Restart: version 1 → 2\n- 1\n+ 2\n");
+    let refused = say(Role::Approver, "playbooks PB-Restart use 1").await;
+    assert!(!refused.ok && refused.text.contains("the role admin"), "{}", refused.text);
+    let chosen = say(Role::Admin, "playbooks PB-Restart use 1").await;
+    assert!(chosen.ok && chosen.text.contains("version 1 is in force now"), "{}", chosen.text);
+}
+
+#[tokio::test]
 async fn a_change_is_audited_before_it_is_done_with_who_acted_as_whom() {
     let (desk, world) = desk();
     let mut said = inbound(person("ana", Role::Approver), "ack INC-7");
@@ -316,7 +354,7 @@ async fn an_admin_decides_as_themself_and_never_as_someone_else_whose_vote_would
 async fn what_can_not_be_audited_is_not_done() {
     let (desk, world) = desk();
     world.audit_is_ill.store(true, std::sync::atomic::Ordering::Relaxed);
-    for line in ["ack INC-7", "approve RUN-3", "run PB-Restart service=x", "resolve 7"] {
+    for line in ["ack INC-7", "approve RUN-3", "run PB-Restart service=gateway", "resolve 7"] {
         let reply = ana(&desk, line).await;
         assert!(!reply.ok && reply.text.contains("disk full"), "{line}: {}", reply.text);
     }
@@ -349,6 +387,61 @@ async fn a_person_is_found_by_name_and_a_slip_is_helped() {
     let Act::Assign { to } = world.acts.lock().unwrap()[1].1.clone() else { panic!() };
     assert_eq!(to.0, "web:ana");
     assert_eq!(ana(&desk, "assign INC-7 @anna").await.text, "Nobody here is called `anna`. Did you mean `Ana`?");
+}
+
+#[tokio::test]
+async fn who_leaves_the_person_out_is_told_who_there_is() {
+    let (desk, _) = desk();
+    let reply = ana(&desk, "assign INC-7").await;
+    assert!(!reply.ok);
+    let last = reply.text.lines().last().unwrap();
+    assert!(last.starts_with("People here: @") && last.contains("@ana") && last.ends_with(", me."), "{}", reply.text);
+    assert!(!last.contains("@vic"), "a viewer leads nothing: {last}");
+}
+
+#[tokio::test]
+async fn a_rejection_says_why() {
+    let (desk, world) = desk();
+    for line in ["reject RUN-3", "reject RUN-3 --plan 9f86d081"] {
+        let asked = ana(&desk, line).await;
+        assert!(!asked.ok && asked.text.contains("`reject RUN-3 <reason>`"), "{}", asked.text);
+    }
+    assert!(world.orders.lock().unwrap().is_empty() && world.audits.lock().unwrap().is_empty());
+    ana(&desk, "reject RUN-3 not during the sale").await;
+    assert_eq!(world.orders.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_parameter_that_names_no_service_is_refused_at_the_door() {
+    let (desk, world) = desk();
+    for verb in ["plan", "run"] {
+        let refused = ana(&desk, &format!("{verb} PB-Restart service=ordr-service")).await;
+        let says = "`ordr-service` is no service of the catalogue. Did you mean `order-service`?";
+        assert_eq!((refused.ok, refused.text.as_str()), (false, says), "{verb}");
+    }
+    assert!(world.proposed.lock().unwrap().is_empty() && world.audits.lock().unwrap().is_empty());
+    let (library, mistakes) = crate::playbook::Library::load(None);
+    assert!(mistakes.is_empty());
+    for id in ["PB-Service-Restart", "PB-Disk-Cleanup"] {
+        let shipped = wire::brief(&library.get(id).unwrap());
+        let services = shipped.parameters.iter().filter(|parameter| parameter.names_service);
+        assert_eq!(services.map(|parameter| parameter.name.as_str()).collect::<Vec<_>>(), ["service"], "{id}");
+    }
+}
+
+#[tokio::test]
+async fn helps_columns_stand_under_each_other() {
+    let (desk, _) = desk();
+    let help = desk.say(inbound(person("root", Role::Admin), "help")).await.text;
+    let explained = |line: &str| Verb::all().any(|verb| line.ends_with(&verb.spec().about()));
+    let columns: std::collections::BTreeSet<usize> = help
+        .lines()
+        .filter(|line| line.starts_with("  ") && explained(line))
+        .map(|line| {
+            Verb::all().find_map(|verb| line.strip_suffix(verb.spec().about().as_str())).unwrap().chars().count()
+        })
+        .collect();
+    assert_eq!(columns.len(), 1, "{help}");
 }
 
 #[tokio::test]
@@ -423,6 +516,9 @@ async fn logs_and_metrics_answer_in_numbers_first_and_say_when_there_is_nothing(
     let reply = ana(&desk, "metrics queue_wait_seconds 2h").await;
     assert_eq!(reply.text, "queue_wait_seconds  now 3 s · least 1 s · mean 2 s · most 3 s");
     assert_eq!(reply.card.unwrap().chart.unwrap().caption, "queue_wait_seconds, last 2 h");
+    // The series ended 50 s ago: at this density it would have gone on.
+    let old = ana(&desk, "metrics queue_wait_seconds 5m").await.text;
+    assert_eq!(old, "queue_wait_seconds  last 3 s, 50 s ago · least 1 s · mean 2 s · most 3 s");
     assert_eq!(ana(&desk, "metrics nothing").await.text, "`nothing` has no data in the last 1 h.");
     let wrong = ana(&desk, "metrics rate(").await;
     assert!(!wrong.ok && wrong.text.contains("a parenthesis is open"), "{}", wrong.text);
@@ -433,7 +529,7 @@ async fn lists_are_dense_and_say_when_relatively_and_exactly() {
     let (desk, _) = desk();
     assert_eq!(
         ana(&desk, "incidents").await.text,
-        "1 open:\nINC-7  Critical · acknowledged · order-service: Service_Down · 1 alert · for 1 min (since 11:06:40 UTC)"
+        "1 open:\nINC-7  Critical · acknowledged · order-service: Service Down · 1 alert · for 1 min (since 11:06:40 UTC)"
     );
     assert_eq!(ana(&desk, "runs").await.text, "RUN-3  fixed · PB-Restart · INC-7 · 19 s ago (11:07:21 UTC)");
     assert_eq!(
@@ -442,10 +538,16 @@ async fn lists_are_dense_and_say_when_relatively_and_exactly() {
     );
     assert!(ana(&desk, "topology order-service").await.text.contains("called by: gateway"));
     assert_eq!(ana(&desk, "health").await.text, "Mayday is well.\nwell      store  answers in 1 ms");
-    let plan = ana(&desk, "plan PB-Restart service=x").await.text;
-    assert!(plan.contains("1. Restart it  Service_Restart · disruptive") && plan.contains("service = x"), "{plan}");
+    let plan = ana(&desk, "plan PB-Restart service=gateway").await.text;
+    assert!(
+        plan.contains("1. Restart it  Service_Restart · disruptive") && plan.contains("service = gateway"),
+        "{plan}"
+    );
     assert_eq!(ana(&desk, "plan PB-Restart").await.text, "PB-Restart needs the parameter `service`.");
-    assert!(plan.ends_with("`run PB-Restart service=x` proposes it; what it changes waits for an approval."), "{plan}");
+    assert!(
+        plan.ends_with("`run PB-Restart service=gateway` proposes it; what it changes waits for an approval."),
+        "{plan}"
+    );
 }
 
 #[tokio::test]

@@ -19,6 +19,10 @@ pub(super) async fn why(speaker: &Speaker<'_>, incident: Option<IncidentId>) -> 
     }
     for evidence in &found.evidence {
         lines.push(format!("  {}", say::evidence(&evidence.id.0, &evidence.says, &evidence.source, &evidence.query)));
+        // What a log said is often the whole answer; it is shown as what it is, a line from outside.
+        if let Some(sample) = evidence.samples.first().filter(|_| evidence.source == "own logs") {
+            lines.push(format!("      {}", say::sample(&super::logs::plain(sample.as_data()))));
+        }
     }
     if !found.not_seen.is_empty() {
         lines.push(say::not_seen(&found.not_seen));

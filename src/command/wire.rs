@@ -17,8 +17,8 @@ use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::{Explained, Investigator};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
-use crate::playbook::library::Library;
-use crate::playbook::model::{Parameter, Task, Trigger};
+use crate::playbook::model::{Parameter, Playbook, Task, Trigger};
+use crate::playbook::versions::{self, History, Version, Versions};
 use crate::playbook::{Book, parameters, tasks};
 use crate::store::Batch;
 
@@ -112,13 +112,34 @@ impl Healths for Health {
     }
 }
 
-impl Playbooks for Library {
+impl From<versions::Error> for No {
+    fn from(error: versions::Error) -> Self {
+        match error {
+            versions::Error::Refused(why) => Self::Refused(why),
+            versions::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Playbooks for Versions {
     fn all(&self) -> Vec<PlaybookBrief> {
-        Self::all(self).iter().map(|book| brief(book)).collect()
+        self.library().all().iter().map(|book| brief(book)).collect()
     }
 
     fn find(&self, id: &str) -> Option<PlaybookBrief> {
-        self.get(id).map(|book| brief(&book))
+        self.library().get(id).map(|book| brief(&book))
+    }
+
+    fn history<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<History, No>> {
+        Box::pin(async move { Ok(Self::history(self, id).await?) })
+    }
+
+    fn diff<'a>(&'a self, id: &'a str, from: u32, to: u32) -> BoxFuture<'a, Result<String, No>> {
+        Box::pin(async move { Ok(Self::diff(self, id, from, to).await?) })
+    }
+
+    fn choose<'a>(&'a self, id: &'a str, version: Option<u32>, by: Actor) -> BoxFuture<'a, Result<Version, No>> {
+        Box::pin(async move { Ok(Self::choose(self, id, version, by).await?) })
     }
 
     fn resolve(
@@ -127,7 +148,8 @@ impl Playbooks for Library {
         given: &BTreeMap<String, String>,
         alert: Option<&Alert>,
     ) -> Result<BTreeMap<String, String>, String> {
-        let Some(book) = self.get(id) else { return Err(say::no_playbook(id, self.nearest(id).as_deref())) };
+        let library = self.library();
+        let Some(book) = library.get(id) else { return Err(say::no_playbook(id, library.nearest(id).as_deref())) };
         let given = given.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect();
         let alert = alert.map(serde_json::to_value).transpose().map_err(|error| error.to_string())?;
         let values = parameters::resolve(&book.playbook, &given, alert.as_ref())?;
@@ -136,7 +158,7 @@ impl Playbooks for Library {
 }
 
 /// A playbook as people read it.
-fn brief(book: &Book) -> PlaybookBrief {
+pub(super) fn brief(book: &Book) -> PlaybookBrief {
     let playbook = &book.playbook;
     let trigger = |trigger: &Trigger| {
         let (service, severity) = (trigger.service_name.as_deref(), trigger.severity.as_deref());
@@ -147,6 +169,7 @@ fn brief(book: &Book) -> PlaybookBrief {
         kind: word(&parameter.kind),
         default: parameter.default.as_ref().map(plain),
         says: parameter.description.clone().unwrap_or_default(),
+        names_service: names_service(playbook, name),
     };
     let task = |task: &Task| TaskBrief {
         id: task.id.clone(),
@@ -163,6 +186,16 @@ fn brief(book: &Book) -> PlaybookBrief {
         parameters: playbook.parameters.iter().map(parameter).collect(),
         tasks: playbook.tasks.iter().map(task).collect(),
     }
+}
+
+/// Whether a task takes this parameter as its service.
+fn names_service(playbook: &Playbook, parameter: &str) -> bool {
+    let takes = |task: &Task| {
+        let words = task.parameters.get("service").and_then(Value::as_str)?.trim();
+        let inner = words.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        Some(inner.strip_prefix("params.")? == parameter)
+    };
+    playbook.tasks.iter().any(|task| takes(task) == Some(true))
 }
 
 /// An enum's word as playbooks write it.

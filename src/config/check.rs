@@ -85,6 +85,10 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     eyes(config, &mut sheet);
     listener(config, &mut sheet);
     users(config, &mut sheet);
+    database(config, &mut sheet);
+    for (key, why) in config.store.problems() {
+        sheet.add(path!["store", key], Code::Bounds, message::option_problem(key, &why));
+    }
     for row in NOT_YET {
         let at = path![row.section, row.key];
         if written.at(at).is_some() {
@@ -111,7 +115,7 @@ fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
                 at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));
             }
         }
-        sheet.add(&at, Code::Bounds, message::watch_problem(&problem.path, &problem.why));
+        sheet.add(&at, Code::Bounds, message::option_problem(&problem.path, &problem.why));
     }
     let known = service_names(sheet.written);
     let mut unknown: Vec<(Vec<Step>, &str)> = Vec::new();
@@ -182,6 +186,19 @@ fn listener(config: &Config, sheet: &mut Sheet<'_>) {
             && !is_http(url)
         {
             sheet.add(at, Code::Url, message::bad_url(url));
+        }
+    }
+}
+
+/// The shared store's address and limits; whether it answers is `super::database`'s question.
+fn database(config: &Config, sheet: &mut Sheet<'_>) {
+    for (key, why) in config.store.postgres.iter().flat_map(crate::store::postgres::Options::problems) {
+        let at = path!["store", "postgres", key];
+        match key {
+            // A variable or file that is missing was told already.
+            "url" if sheet.wrong.iter().any(|told| told.place == sheet.written.place_of(at)) => {}
+            "url" => sheet.add(at, Code::Database, why),
+            _ => sheet.add(at, Code::Bounds, message::bounds(key, &why)),
         }
     }
 }

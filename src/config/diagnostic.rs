@@ -43,6 +43,12 @@ pub enum Code {
     Playbook,
     /// CF018: something that is understood and that nothing carries out yet.
     NotYet,
+    /// CF019: not a database's address.
+    Database,
+    /// CF020: the database can't be used.
+    DatabaseDown,
+    /// CF021: a warning: the database may lose what was acknowledged.
+    DatabaseUnsafe,
     /// CF099: there are more mistakes than are shown.
     More,
 }
@@ -70,6 +76,9 @@ impl Code {
             Self::Bounds => "CF016",
             Self::Playbook => "CF017",
             Self::NotYet => "CF018",
+            Self::Database => "CF019",
+            Self::DatabaseDown => "CF020",
+            Self::DatabaseUnsafe => "CF021",
             Self::More => "CF099",
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod assemble;
 pub mod check;
+pub mod database;
 pub mod diagnostic;
 mod expand;
 pub mod load;

@@ -254,6 +254,41 @@ fn what_would_let_strangers_in_is_refused() {
     insta::assert_snapshot!(wrong.join("\n"));
 }
 
+#[test]
+fn a_shared_store_needs_an_address_that_makes_sense_and_never_shows_it() {
+    let wrong = |postgres: &str| check(&format!("store:\n  postgres: {postgres}\n")).unwrap_err().join("\n");
+    insta::assert_snapshot!(
+        [
+            "{}",
+            "{url: 'mysql://a:hunter2@b/c'}",
+            "{url: 'postgres://a:hunter2@b'}",
+            "{url: '${NO_SUCH}'}",
+            "{url: 'postgres://a:hunter2@b/c', urll: x}",
+            "{url: 'postgres://a@b/c', connections: 0, poll: 1h, patience: 1ms}",
+        ]
+        .map(wrong)
+        .join("\n")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("url"), "postgres://a:hunter2@b/c\n").unwrap();
+    let config = check_in("store: {postgres: {url_file: url}}", folder.path()).unwrap();
+    assert!(config.store.postgres.is_some());
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_shared_store_of_the_example_passes_when_it_is_taken_in() {
+    let shown: String = super::EXAMPLE
+        .lines()
+        .filter(|line| line.trim() != "postgres:")
+        .map(|line| line.strip_prefix("  #   ").map_or_else(|| line.to_owned(), |rest| format!("  {rest}")) + "\n")
+        .collect();
+    assert!(shown.contains("\n  postgres:\n"), "{shown}");
+    let url = |name: &str| (name == "MAYDAY_DATABASE_URL").then(|| "postgres://mayday:secret@db/mayday".to_owned());
+    let config = from_bytes("example.yaml", shown.as_bytes(), Path::new("."), &url).unwrap();
+    assert!(config.store.postgres.is_some());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

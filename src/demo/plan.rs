@@ -101,6 +101,8 @@ fn rules() -> Vec<Value> {
             "id": "service-unresponsive", "alert_name": "Service_Unresponsive", "severity": "Critical",
             // Of a process that runs: one that has ended is `Service_Down`.
             "expr": "sum by (service) (process_up) - sum by (service) (up)", "comparison": ">", "threshold": 0, "for": "3s",
+            // A hung process that ends is down, not well: `Service_Down` fires before this one is over.
+            "clear_for": "5s",
             "description": "{{ service }}: its process runs, but does not answer",
         }),
         json!({
@@ -135,4 +137,38 @@ fn rules() -> Vec<Value> {
             "description": "inventory-service: {{ value }} of its calls to the store failed within 30 s",
         }),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Timestamp;
+    use crate::watch::rules::RuleOptions;
+    use crate::watch::rules::state::{Measured, Phase, SeriesState};
+
+    fn rule(id: &str) -> RuleOptions {
+        let rule = rules().into_iter().find(|rule| rule["id"] == id).unwrap();
+        serde_json::from_value(rule).unwrap()
+    }
+
+    #[test]
+    fn a_hung_process_that_dies_is_never_seen_as_well_in_between() {
+        let (silent, down) = (rule("service-unresponsive"), rule("service-down"));
+        let start = Timestamp::UNIX_EPOCH;
+        let (mut silent_state, mut down_state) = (SeriesState::new(start), SeriesState::new(start));
+        let fires = |state: &SeriesState| matches!(state.phase, Phase::Firing { .. });
+        // It hangs until second 20, is dead until 40, and runs again.
+        for second in 0..60 {
+            let now = start + std::time::Duration::from_secs(second);
+            let (process_up, up) = match second {
+                0..20 => (1.0, 0.0),
+                20..40 => (0.0, 0.0),
+                _ => (1.0, 1.0),
+            };
+            silent_state.step(&silent, Measured::Value(process_up - up), now, 20);
+            down_state.step(&down, Measured::Value(process_up), now, 20);
+            let firing = fires(&silent_state) || fires(&down_state);
+            assert_eq!(firing, (3..40).contains(&second), "second {second}");
+        }
+    }
 }

@@ -134,11 +134,50 @@ fn private(folder: &Path) -> bool {
     })
 }
 
+/// What the folders of demos without `--data` begin with.
+const FOLDER: &str = "mayday-demo-";
+/// The file in such a folder that holds the pid of the demo it belongs to.
+const OWNER: &str = "demo.pid";
+/// So many folders of the system's place for temporary files are looked at.
+const LOOKED_AT: usize = 10_000;
+
 fn fresh_folder() -> io::Result<PathBuf> {
-    let name = format!("mayday-demo-{}", uuid::Uuid::now_v7().simple());
-    let folder = std::env::temp_dir().join(name);
+    let place = std::env::temp_dir();
+    sweep(&place);
+    let folder = place.join(format!("{FOLDER}{}", uuid::Uuid::now_v7().simple()));
     std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    std::fs::write(folder.join(OWNER), std::process::id().to_string())?;
     std::fs::canonicalize(folder)
+}
+
+/// Removes what demos left that were killed: folders of this user with a demo's name and mark whose demo is gone.
+fn sweep(place: &Path) {
+    let Ok(entries) = std::fs::read_dir(place) else { return };
+    for entry in entries.take(LOOKED_AT).flatten() {
+        let path = entry.path();
+        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER));
+        if named && private_to_us(&path) && owner_is_gone(&path.join(OWNER)) {
+            // Whatever can't be removed is tried again at the next start.
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// A real folder, not a link, that belongs to this user.
+fn private_to_us(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder)
+        .is_ok_and(|data| data.is_dir() && data.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Whether a mark names a process that is no more. Without a readable mark nothing is known, and nothing removed; a number
+/// that another process has now keeps the folder.
+fn owner_is_gone(mark: &Path) -> bool {
+    if !std::fs::symlink_metadata(mark).is_ok_and(|data| data.is_file() && data.len() < 32) {
+        return false;
+    }
+    let pid = std::fs::read_to_string(mark).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let Some(pid) = pid.filter(|pid| *pid > 0).and_then(rustix::process::Pid::from_raw) else { return false };
+    rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }
 
 /// Different ports that were free a moment ago: a service keeps its port over a restart, so it can't take any.
@@ -164,4 +203,39 @@ pub fn web_port(wanted: Option<u16>) -> io::Result<u16> {
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_demos_that_are_gone_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str, owner: Option<String>| {
+            let path = place.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("store"), "data").unwrap();
+            if let Some(owner) = owner {
+                std::fs::write(path.join(OWNER), owner).unwrap();
+            }
+            path
+        };
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let killed = folder("mayday-demo-killed", Some(gone.to_string()));
+        let kept = [
+            folder("mayday-demo-running", Some(std::process::id().to_string())),
+            folder("mayday-demo-unmarked", None),
+            folder("mayday-demo-odd", Some("-1".to_owned())),
+            folder("of-someone-else", Some(gone.to_string())),
+        ];
+        let elsewhere = folder("target", Some(gone.to_string()));
+        std::os::unix::fs::symlink(&elsewhere, place.path().join("mayday-demo-link")).unwrap();
+        sweep(place.path());
+        assert!(!killed.exists());
+        assert!(kept.iter().all(|folder| folder.exists()), "{kept:?}");
+        assert!(elsewhere.join("store").exists(), "links are not followed");
+    }
 }

@@ -86,6 +86,8 @@ pub struct Explained {
     pub chart: Option<Chart>,
     /// Numbers worth showing; at most 4.
     pub facts: Vec<Fact>,
+    /// The service that explains the subject's trouble, if that is another one and the first finding says so.
+    pub cause: Option<String>,
 }
 
 /// Where diagnosis reads.
@@ -141,12 +143,14 @@ impl Diagnosis {
         let mut not_seen = scope.not_seen.clone();
         not_seen.extend(observed.unseen());
         not_seen.push(say::no_such_sources());
-        let verdicts = rank::verdicts(&observed, &scope);
-        let (findings, evidence) = rank::cite(&verdicts, observed.evidence.clone());
-        let (chart, facts) = picture::of(&observed, &verdicts, &evidence, &scope, &window, subject.incident);
+        let ranked = rank::verdicts(&observed, &scope);
+        let verdicts = &ranked.verdicts;
+        let (findings, evidence) = rank::cite(verdicts, observed.evidence.clone());
+        let (chart, facts) = picture::of(&observed, verdicts, &evidence, &scope, &window, subject.incident);
         metrics::histogram!("mayday_diagnose_explain_seconds").record(began.elapsed().as_secs_f64());
         metrics::counter!("mayday_diagnose_explained_total", "found" => if findings.is_empty() { "no" } else { "yes" })
             .increment(1);
-        Explained { findings, evidence: evidence.into_iter().map(|(_, one)| one).collect(), not_seen, chart, facts }
+        let evidence = evidence.into_iter().map(|(_, one)| one).collect();
+        Explained { findings, evidence, not_seen, chart, facts, cause: ranked.cause }
     }
 }

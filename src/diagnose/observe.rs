@@ -14,7 +14,7 @@ use crate::analysis::{Change, Comparison, Evidence, EvidenceId, FaultKind, Outco
 use crate::core::message::diagnose as say;
 use crate::core::redact::redact;
 use crate::core::{Tainted, Timestamp, text};
-use crate::source::{LogPage, Series};
+use crate::source::{LogLine, LogPage, Series};
 use crate::watch::logs::is_error;
 use crate::watch::process::State;
 use crate::watch::scrape::Answer;
@@ -39,6 +39,10 @@ pub(super) mod weight {
     pub const NEW_LINES: f64 = 0.3;
     /// Many more of a known error.
     pub const MORE_ERRORS: f64 = 0.4;
+    /// What it wrote right before it ended, with an error in it.
+    pub const LAST_ERROR: f64 = 0.55;
+    /// The same without one.
+    pub const LAST_WORDS: f64 = 0.2;
     /// Others' errors name it.
     pub const NAMED: f64 = 0.45;
 }
@@ -47,6 +51,12 @@ pub(super) mod weight {
 const EARLY: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
 /// Lines up to this long before the start count as lines of the incident.
 const EARLY_LINES: jiff::SignedDuration = jiff::SignedDuration::from_secs(45);
+/// Lines up to this long before a process ended are its last words.
+const LAST: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+/// An end is noticed, and a line without a time is read, a little later than it happened.
+const LAG: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+/// So many last lines are kept.
+const LAST_LINES: usize = 5;
 /// Samples per piece of evidence.
 const SAMPLES: usize = 10;
 /// Templates of one service that become clues.
@@ -190,6 +200,7 @@ impl Eye<'_> {
                     let says = say::ended(self.service, &process.name, &exit.to_string(), exit.at);
                     let evidence = self.fact("process table", &query, says.clone());
                     self.clue(FaultKind::Crash, Nature::Cause, weight::ENDED, Some(exit.at), says, evidence);
+                    self.last_words(&seen.logs, &process.name, exit.at, exit.at + LAG);
                 }
                 State::Failed { why } if self.window.lasts => {
                     let says = say::not_started(self.service, &process.name, &outside(why));
@@ -202,6 +213,8 @@ impl Eye<'_> {
                             say::came_back(self.service, &process.name, &exit.to_string(), exit.at, process.exits);
                         let evidence = self.fact("process table", &query, says.clone());
                         self.clue(FaultKind::Crash, Nature::Cause, weight::CAME_BACK, Some(exit.at), says, evidence);
+                        // What follows is the next process's.
+                        self.last_words(&seen.logs, &process.name, exit.at, exit.at);
                     }
                     _ => {
                         let says = say::runs(self.service, &process.name, *pid, process.started_at);
@@ -218,6 +231,28 @@ impl Eye<'_> {
                 self.clue(FaultKind::Saturation, Nature::Cause, weight::HANGS, None, says, evidence);
             }
         }
+    }
+
+    /// What a process wrote right before it ended tells most about why, though it may have said the same before, or a
+    /// while before the alert's start.
+    fn last_words(&mut self, logs: &Asked<LogPage>, process: &str, ended: Timestamp, until: Timestamp) {
+        let Asked::Data(page) = logs else { return };
+        let near = page.lines.iter().filter(|line| line.at >= ended - LAST && line.at <= until);
+        let mut lines: Vec<&LogLine> = near.collect();
+        lines.sort_by_key(|line| line.at);
+        let total = lines.len() as u64;
+        let lines = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        let Some(last) = lines.last() else { return };
+        let telling = lines.iter().rfind(|line| line.level.as_deref().is_some_and(is_error));
+        let at = telling.map_or(last.at, |line| line.at);
+        let says = say::last_words(self.service, process, lines.len(), telling.is_some(), at);
+        // The newest first: it is most likely the reason.
+        let samples = lines.iter().rev().map(|line| Tainted::new(text::capped(line.text.as_data(), 400))).collect();
+        let query = format!("last lines of {}", self.service);
+        let outcome = Outcome::Data { rows: total, truncated: page.truncated };
+        let evidence = self.evidence("own logs", &query, outcome, says.clone(), samples);
+        let weight = if telling.is_some() { weight::LAST_ERROR } else { weight::LAST_WORDS };
+        self.clue(FaultKind::Crash, Nature::Symptom, weight, Some(at), says, evidence);
     }
 
     /// Health check and scrape say the same thing twice when a service is gone: the first that does makes the clue.

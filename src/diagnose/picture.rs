@@ -36,7 +36,15 @@ pub(super) fn of(
             2
         }
     };
-    let mut moved: Vec<&Moved> = observed.moved.iter().collect();
+    // What moved next door, where the blamed service is not called, tells nothing about this.
+    let blamed = verdicts.first().map(|verdict| verdict.service.as_str()).or(subject);
+    let tells = |moved: &&Moved| {
+        let below = scope.below(&moved.service);
+        let ours =
+            subject.is_some_and(|subject| subject == moved.service || scope.below(subject).contains(&moved.service));
+        ours || blamed.is_none_or(|blamed| blamed == moved.service || below.contains(blamed))
+    };
+    let mut moved: Vec<&Moved> = observed.moved.iter().filter(tells).collect();
     moved.sort_by(|one, other| near(one).cmp(&near(other)).then(other.change.score.total_cmp(&one.change.score)));
     let chart = moved.first().map(|moved| Chart {
         caption: say::caption(

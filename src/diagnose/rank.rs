@@ -40,7 +40,14 @@ pub(super) struct Verdict {
     onset: Option<Timestamp>,
 }
 
-pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
+/// Conclusions, and whom the subject suffers from.
+#[derive(Debug)]
+pub(super) struct Ranked {
+    pub verdicts: Vec<Verdict>,
+    pub cause: Option<String>,
+}
+
+pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Ranked {
     let mut by_service: BTreeMap<&str, Vec<&Clue>> = BTreeMap::new();
     for clue in &observed.clues {
         by_service.entry(&clue.service).or_default().push(clue);
@@ -60,10 +67,7 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
 
     let mut verdicts = Vec::new();
     for (service, clues) in &by_service {
-        let root = roots.of(service, &mut BTreeSet::new());
-        // Two that explain each other (they call each other) explain nothing: then each stands for itself.
-        let circle = root != *service && roots.of(&root, &mut BTreeSet::new()) == *service;
-        let root = if circle { (*service).to_owned() } else { root };
+        let root = roots.final_of(service);
         let half_seen = observed.half_seen.iter().any(|other| other == service);
         let sure = |score: f64| (score * if half_seen { 0.8 } else { 1.0 }).min(MOST_SURE);
         let mut evidence: Vec<usize> = Vec::new();
@@ -109,8 +113,25 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Vec<Verdict> {
     verdicts.sort_by(|one, other| {
         other.score.total_cmp(&one.score).then(one.onset.cmp(&other.onset)).then(one.service.cmp(&other.service))
     });
+    about_the_subject(&mut verdicts, &roots, scope);
     verdicts.truncate(FINDINGS);
-    verdicts
+    let subject = scope.services.first().map(|service| service.name.as_str());
+    let cause = subject.map(|subject| (subject, roots.final_of(subject)));
+    let cause = cause.filter(|(subject, root)| root != subject).map(|(_, root)| root);
+    let cause = cause.filter(|root| verdicts.first().is_some_and(|first| first.service == *root));
+    Ranked { verdicts, cause }
+}
+
+/// What explains the subject comes first. Once that is known, a fault next door that can't reach the subject, because
+/// nothing it calls is faulty and it suffers from something else, is another incident's finding and not this one's.
+fn about_the_subject(verdicts: &mut Vec<Verdict>, roots: &Roots<'_>, scope: &Scope) {
+    let Some(subject) = scope.services.first().map(|service| service.name.as_str()) else { return };
+    let root = roots.final_of(subject);
+    let Some(at) = verdicts.iter().position(|verdict| verdict.service == root) else { return };
+    let first = verdicts.remove(at);
+    let below = scope.below(subject);
+    verdicts.retain(|verdict| below.contains(&verdict.service) || roots.final_of(&verdict.service) == root);
+    verdicts.insert(0, first);
 }
 
 /// The clue that names the fault: a cause if one weighs at least two thirds of the best.
@@ -132,6 +153,14 @@ struct Roots<'a> {
 }
 
 impl Roots<'_> {
+    /// The service that explains this one's trouble. Two that explain each other (they call each other) explain nothing:
+    /// then each stands for itself.
+    fn final_of(&self, service: &str) -> String {
+        let root = self.of(service, &mut BTreeSet::new());
+        let circle = root != service && self.of(&root, &mut BTreeSet::new()) == service;
+        if circle { service.to_owned() } else { root }
+    }
+
     /// The service that explains this one's trouble: itself, if it has a cause of its own, else the faultiest root of
     /// what it calls. Silence is explained only by one that is silent, held or gone. `seen` ends circles of calls.
     fn of(&self, service: &str, seen: &mut BTreeSet<String>) -> String {

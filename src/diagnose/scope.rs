@@ -35,6 +35,20 @@ impl Scope {
         self.calls.iter().filter(move |(_, called)| called.contains(service)).map(|(caller, _)| caller.as_str())
     }
 
+    /// The services that `service` calls, directly or through others.
+    pub(super) fn below(&self, service: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut next = vec![service];
+        while let Some(one) = next.pop() {
+            for called in self.called_by(one) {
+                if found.insert(called.to_owned()) {
+                    next.push(called);
+                }
+            }
+        }
+        found
+    }
+
     /// The services that `service` calls directly.
     pub(super) fn called_by<'a>(&'a self, service: &str) -> impl Iterator<Item = &'a str> {
         self.calls.get(service).into_iter().flatten().map(String::as_str)

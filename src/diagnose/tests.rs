@@ -212,6 +212,8 @@ fn hang() -> World {
 async fn the_service_that_hangs_is_blamed_and_not_the_one_that_waits_for_it() {
     for subject in ["order-service", "gateway", "inventory-service"] {
         let explained = hang().explain(subject).await;
+        let others = (subject != "inventory-service").then_some("inventory-service");
+        assert_eq!(explained.cause.as_deref(), others, "the cause of {subject}");
         let first = &explained.findings[0];
         assert_eq!(
             (first.component.as_str(), first.kind),
@@ -264,6 +266,28 @@ async fn a_process_that_ended_is_the_cause_and_its_signal_is_said() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_process_that_ended_are_cited_even_when_it_said_them_before() {
+    let mut world = World::well();
+    let exit = Exit { code: Some(101), signal: None, ordered: false, at: ago(45) };
+    world.process("order-service").state = State::Exited { exit: exit.clone() };
+    world.process("order-service").last_exit = Some(exit);
+    // It crashed with the same words yesterday, so the line is nothing new; the last ones come before the alert's start.
+    for before in [600, 46] {
+        world.lines("order-service", [(before, "FATAL", "thread main panicked: index out of range".to_owned())]);
+    }
+    let explained = world.explain("order-service").await;
+    let words = explained.evidence.iter().find(|piece| piece.says.contains("before process order-service ended"));
+    let words = words.expect("last words");
+    assert_eq!(
+        words.says,
+        "order-service: the last log line before process order-service ended, an error, at 14:02:14 UTC"
+    );
+    assert!(words.samples[0].as_data().contains("index out of range"), "{words:?}");
+    assert!(explained.findings[0].evidence.contains(&words.id), "the finding cites it");
+    assert!(explained.findings[0].says.contains("ended with"), "{:?}", explained.findings[0]);
+}
+
+#[tokio::test]
 async fn a_disk_that_fills_up_is_the_cause_of_the_errors_it_makes() {
     let mut world = World::well();
     world.gauge("order-service", "disk_usage", |at| if at <= 60 { 97.0 } else { 40.0 + (at % 5) as f64 });
@@ -279,6 +303,34 @@ async fn a_disk_that_fills_up_is_the_cause_of_the_errors_it_makes() {
     assert!(
         explained.evidence.iter().any(|piece| piece.says.contains("new error log line") && piece.samples.len() == 2)
     );
+}
+
+#[tokio::test]
+async fn a_fault_next_door_is_not_the_finding_of_an_incident_it_can_not_reach() {
+    let shop: Vec<crate::catalog::Service> = serde_json::from_value(serde_json::json!([
+        {"name": "gateway", "team": "shop", "depends_on": ["order-service", "payment"], "base_url": "http://gateway", "health_path": "/health"},
+        {"name": "order-service", "team": "shop", "depends_on": ["inventory-service"], "base_url": "http://order-service", "health_path": "/health"},
+        {"name": "inventory-service", "team": "shop", "base_url": "http://inventory-service", "health_path": "/health"},
+        {"name": "payment", "team": "shop", "base_url": "http://payment", "health_path": "/health"},
+    ]))
+    .unwrap();
+    let catalog = Arc::new(Catalog::new(shop).unwrap());
+    let world = || {
+        let mut world = hang();
+        world.gauge("payment", "disk_usage", |at| if at <= 60 { 97.0 } else { 40.0 + (at % 5) as f64 });
+        world
+    };
+    let components = |explained: &Explained| -> Vec<String> {
+        explained.findings.iter().map(|finding| finding.component.clone()).collect()
+    };
+    let payment = world().explain_among(catalog.clone(), "payment").await;
+    assert_eq!(components(&payment)[0], "payment", "{:?}", payment.findings);
+    assert!(!components(&payment).contains(&"inventory-service".to_owned()), "{:?}", payment.findings);
+    assert_eq!(payment.cause, None);
+    let inventory = world().explain_among(catalog, "inventory-service").await;
+    assert_eq!(components(&inventory)[0], "inventory-service");
+    assert!(!components(&inventory).contains(&"payment".to_owned()), "{:?}", inventory.findings);
+    assert!(inventory.facts.iter().all(|fact| !fact.name.contains("payment")), "{:?}", inventory.facts);
 }
 
 #[tokio::test]

@@ -36,7 +36,9 @@ pub(super) fn diff_lines(approval: &ApprovalView) -> Vec<String> {
         if plan.changes.is_empty() {
             lines.push(capped(&plan.object, WIDTH));
         }
-        lines.extend(details.iter().map(|detail| capped(&format!("  {detail}"), WIDTH)));
+        let folder = shared_folder(&details, &plan.changes);
+        let short = |detail: &String| capped(&format!("  {}", detail.strip_prefix(&folder).unwrap_or(detail)), WIDTH);
+        lines.extend(details.iter().map(|detail| short(detail)));
     }
     cut(lines)
 }
@@ -56,6 +58,17 @@ pub(super) fn notes(approval: &ApprovalView) -> Vec<String> {
 
 fn field(change: &Change) -> &str {
     if change.field == ITSELF { "" } else { &change.field }
+}
+
+/// The folder that all details are files of, when a change names it already: then their names say enough.
+fn shared_folder(details: &[&String], changes: &[Change]) -> String {
+    let folder =
+        |path: &str| path.starts_with('/').then(|| path.rfind('/').map(|end| path[..=end].to_owned())).flatten();
+    let Some(first) = details.first().and_then(|detail| folder(detail)) else { return String::new() };
+    let all =
+        details.iter().filter(|detail| detail.starts_with('/')).all(|detail| folder(detail).as_ref() == Some(&first));
+    let named = changes.iter().any(|change| change.field.contains(first.trim_end_matches('/')));
+    if all && named { first } else { String::new() }
 }
 
 fn padded(text: &str, width: usize) -> String {

@@ -37,6 +37,8 @@ pub fn brief(view: &RunView, team: &str) -> RunBrief {
         ended: view.state == RunState::Ended,
         version: view.journal,
         plan,
+        approved_by: view.approved_by.clone(),
+        why: view.why.clone(),
     }
 }
 
@@ -80,7 +82,14 @@ fn what(view: &RunView) -> String {
             capped(&phrase.unwrap_or_else(|| name.clone()), LABEL)
         }
         Some(several) if several.len() > 1 => say::several(&capped(&view.playbook_name, LABEL), several.len()),
-        _ => capped(&view.playbook_name, LABEL),
+        // Before and after the approval: what its only change would be, or was.
+        _ => {
+            let service = view.parameters.get("service").and_then(serde_json::Value::as_str);
+            let phrases = view.tasks.iter().filter_map(|task| say::change(&task.kind, service?));
+            let mut phrases: Vec<String> = phrases.collect();
+            let one = if phrases.len() == 1 { phrases.pop() } else { None };
+            capped(&one.unwrap_or_else(|| view.playbook_name.clone()), LABEL)
+        }
     }
 }
 
@@ -142,10 +151,33 @@ fn steps(view: &RunView) -> Vec<Step> {
     shown
         .map(|task| Step {
             name: capped(&task.name, LABEL),
-            state: task_word(task.state).to_owned(),
-            note: task.note.as_deref().map(|note| capped(note, NOTE)),
+            state: step_word(view, task).to_owned(),
+            note: note(view, task),
         })
         .collect()
+}
+
+/// What is to say beside the step's word.
+fn note(view: &RunView, task: &TaskView) -> Option<String> {
+    // A condition is told as text: nothing renders its ticks.
+    let note = task.note.as_deref()?.replace('`', "");
+    // That nobody answered is said by the word.
+    let said = step_word(view, task) == say::NO_ANSWER && note.starts_with(say::NO_ANSWER);
+    (!said).then(|| capped(&note, NOTE))
+}
+
+/// A task's state as a step of the run: what it waits for, and whether a failed question was simply not answered.
+fn step_word(view: &RunView, task: &TaskView) -> &'static str {
+    let asks = |approval: &ApprovalView| approval.frontier.iter().any(|(name, _)| *name == task.name);
+    match task.state {
+        TaskState::Pending | TaskState::Waiting if view.state == RunState::Ended => say::NOT_RUN,
+        TaskState::Pending | TaskState::Waiting if view.approval.as_ref().is_some_and(asks) => say::NEEDS_APPROVAL,
+        TaskState::Waiting if task.kind == "Ask_Human" => say::NEEDS_ANSWER,
+        TaskState::Failed if task.kind == "API_Call" && task.note.as_deref().is_some_and(say::is_silence) => {
+            say::NO_ANSWER
+        }
+        state => task_word(state),
+    }
 }
 
 /// A task's state as people read it.

@@ -27,9 +27,9 @@ impl Record for Investigate {}
 
 /// Looks for causes, a bounded number at a time, each with a deadline.
 pub struct Investigator {
-    deps: Deps,
+    pub(super) deps: Deps,
     queue: Queue<Investigate>,
-    inbox: Queue<Input>,
+    pub(super) inbox: Queue<Input>,
     slots: Arc<Semaphore>,
     deadline: Duration,
     second_look: Duration,
@@ -94,6 +94,7 @@ impl Investigator {
                 not_seen,
                 chart: incident.chart.clone(),
                 facts: incident.known.facts.clone(),
+                cause: incident.known.relations.blames.clone(),
             }
         })
     }
@@ -111,8 +112,8 @@ impl Investigator {
     }
 
     fn tell(&self, batch: &mut Batch, incident: &Incident, explained: &Explained) -> Result<(), store::Error> {
-        let Explained { findings, evidence, not_seen, chart, facts } = explained.clone();
-        let found = Input::Found { incident: incident.id, findings, evidence, not_seen, chart, facts };
+        let Explained { findings, evidence, not_seen, chart, facts, cause } = explained.clone();
+        let found = Input::Found { incident: incident.id, findings, evidence, not_seen, chart, facts, cause };
         self.inbox.push(batch, Shard::of(&incident.group_key), &found).map(|_| ())
     }
 
@@ -131,6 +132,7 @@ impl Investigator {
             if is_news(&incident, &explained) {
                 self.tell(&mut batch, &incident, &explained)?;
             }
+            self.relate(&mut batch, &incident, &explained).await?;
             if again {
                 let due = self.deps.clock.now() + self.second_look;
                 let later = Investigate { incident: id, again: false };
@@ -153,6 +155,7 @@ fn is_news(incident: &Incident, explained: &Explained) -> bool {
     let nothing_yet = incident.evidence.is_empty() && !explained.evidence.is_empty();
     !same
         || nothing_yet
+        || incident.known.relations.blames != explained.cause
         || incident.not_seen != explained.not_seen
         || incident.chart.is_none() && explained.chart.is_some()
 }

@@ -12,6 +12,7 @@
 
 mod box_text;
 pub mod brief;
+mod fold;
 pub mod investigate;
 mod notices;
 pub mod ports;

@@ -12,6 +12,8 @@ pub use crate::diagnose::Explained;
 pub trait Incidents: Send + Sync + 'static {
     /// One incident.
     fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>>;
+    /// The newest open incidents, at most `limit`.
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>>;
     /// One alert.
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>>;
 }

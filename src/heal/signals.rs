@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Deps, Investigate, JOINED_PAUSE, Options, inbox, investigate_queue, signal_queue};
+use super::{Deps, Investigate, JOINED_PAUSE, Options, fold, inbox, investigate_queue, signal_queue};
 use crate::access::Actor;
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Status};
 use crate::core::message::heal as say;
 use crate::core::{BoxFuture, IncidentId, RunId, Tainted};
 use crate::incident::{Act, Incident, Input, Phase, Signal};
@@ -42,7 +42,8 @@ impl Signals {
         let (id, alert, opened) = match signal {
             Signal::Opened { incident, alert } => (*incident, alert, true),
             Signal::Joined { incident, alert } => (*incident, alert, false),
-            Signal::Resolved { incident } => return self.withdraw(*incident).await,
+            Signal::Resolved { incident } => return self.over(batch, *incident).await,
+            Signal::Folded { incident } => return self.folded(*incident).await,
         };
         let Some(incident) = self.deps.incidents.incident(id).await? else {
             tracing::warn!(incident = %id, "a signal names an incident that is not there");
@@ -50,7 +51,9 @@ impl Signals {
         };
         let due = self.deps.clock.now() + if opened { std::time::Duration::ZERO } else { JOINED_PAUSE };
         self.investigations.push_at(batch, shard, due, &Investigate { incident: id, again: opened })?;
+        // What helps is proposed where the cause is.
         if self.propose
+            && !incident.is_folded()
             && let Some(says) = self.propose(&incident, alert, opened).await?
         {
             let act = Act::Note { text: Tainted::new(says) };
@@ -60,13 +63,33 @@ impl Signals {
         Ok(())
     }
 
-    /// The incident is over: what Mayday proposed for it and nobody has begun has no reason any more, and must not keep a
-    /// plan for the next incident away.
-    async fn withdraw(&self, id: IncidentId) -> Result<(), store::Error> {
+    /// The incident is over: its proposals are taken back, and who suffered from it and still does is looked at once what
+    /// it left behind is past.
+    async fn over(&self, batch: &mut Batch, id: IncidentId) -> Result<(), store::Error> {
         let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
         if incident.phase != Phase::Resolved {
             return Ok(());
         }
+        for other in &incident.known.relations.sufferers {
+            if let Some(other) = self.deps.incidents.incident(other.incident).await? {
+                let due = self.deps.clock.now() + fold::AFTERMATH;
+                let look = Investigate { incident: other.id, again: false };
+                self.investigations.push_at(batch, Shard::of(&other.group_key), due, &look)?;
+            }
+        }
+        self.withdraw(&incident, &say::incident_over(id)).await
+    }
+
+    async fn folded(&self, id: IncidentId) -> Result<(), store::Error> {
+        let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
+        let Some(cause) = incident.known.relations.suffers_from.clone() else { return Ok(()) };
+        self.withdraw(&incident, &say::suffers_from(id, cause.incident)).await
+    }
+
+    /// What Mayday proposed for the incident and nobody has begun has no reason any more, and must not keep a plan for
+    /// another incident away.
+    async fn withdraw(&self, incident: &Incident, why: &str) -> Result<(), store::Error> {
+        let id = incident.id;
         // A run whose brief is still on the way is among the newest.
         let mut open: BTreeSet<RunId> = incident.runs.iter().filter(|run| !run.ended).map(|run| run.run).collect();
         match self.deps.runs.list(None, NEWEST).await {
@@ -83,8 +106,8 @@ impl Signals {
                     continue;
                 }
             }
-            match self.deps.runs.withdraw(run, say::incident_over(id)).await {
-                Ok(decided) => tracing::info!(incident = %id, %run, ?decided, "the incident is over"),
+            match self.deps.runs.withdraw(run, why.to_owned()).await {
+                Ok(decided) => tracing::info!(incident = %id, %run, ?decided, why, "a proposal is taken back"),
                 // Nobody drives it yet, right after a start: comes again.
                 Err(playbook::Error::Store(error @ store::Error::Unavailable(_))) => return Err(error),
                 Err(error) => tracing::warn!(incident = %id, %run, %error, "a proposal can't be taken back"),
@@ -101,6 +124,9 @@ impl Signals {
         opened: bool,
     ) -> Result<Option<String>, store::Error> {
         let Some(alert) = self.deps.incidents.alert(alert).await? else { return Ok(None) };
+        if !opened && alert.status == Status::Resolved {
+            return Ok(None);
+        }
         let playbook = match self.deps.triggers.best(&alert) {
             Ok(chosen) => chosen.playbook,
             // Said once per incident, not for every alert that joins.

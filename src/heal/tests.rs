@@ -21,18 +21,24 @@ use crate::store::{self, Batch};
 use crate::work::{Handler as _, Queued, Shard};
 
 #[derive(Default)]
-struct World {
-    incidents: Mutex<HashMap<IncidentId, Incident>>,
-    proposed: Mutex<Vec<ProposeRequest>>,
+pub(crate) struct World {
+    pub(crate) incidents: Mutex<HashMap<IncidentId, Incident>>,
+    pub(crate) proposed: Mutex<Vec<ProposeRequest>>,
     runs: Mutex<HashMap<RunId, RunView>>,
     withdrawn: Mutex<Vec<(RunId, String)>>,
     refuse: Mutex<Option<String>>,
-    explained: Mutex<Option<Explained>>,
+    pub(crate) explained: Mutex<Option<Explained>>,
 }
 
 impl Incidents for World {
     fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>> {
         Box::pin(async move { Ok(self.incidents.lock().unwrap().get(&id).cloned()) })
+    }
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>> {
+        Box::pin(async move {
+            let all = self.incidents.lock().unwrap();
+            Ok(all.values().filter(|one| !one.phase.is_over()).take(limit).cloned().collect())
+        })
     }
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {
         Box::pin(async move { Ok(Some(alert(id))) })
@@ -49,8 +55,11 @@ impl Triggers for World {
 }
 
 impl Explains for World {
-    fn explain<'a>(&'a self, _: &'a Incident) -> BoxFuture<'a, Explained> {
+    fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained> {
         Box::pin(async move {
+            if incident.id == EIGHT {
+                return explained("it answers at once");
+            }
             let known = self.explained.lock().unwrap().clone();
             match known {
                 Some(explained) => explained,
@@ -116,6 +125,8 @@ pub(crate) fn alert(id: &AlertId) -> Alert {
 }
 
 pub(crate) const SEVEN: IncidentId = IncidentId::new(7);
+/// Its cause is found at once, whatever the others wait for.
+const EIGHT: IncidentId = IncidentId::new(8);
 
 pub(crate) fn incident() -> Incident {
     Incident {
@@ -168,16 +179,16 @@ pub(crate) fn explained(says: &str) -> Explained {
     Explained { findings: vec![finding], evidence: vec![evidence], ..Explained::default() }
 }
 
-struct Bench {
-    world: Arc<World>,
+pub(crate) struct Bench {
+    pub(crate) world: Arc<World>,
     deps: Deps,
     leases: Arc<Leases>,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     shard: Shard,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Arc::new(World::default());
         world.incidents.lock().unwrap().insert(SEVEN, incident());
         let clock = ManualClock::at(at(2));
@@ -195,7 +206,7 @@ impl Bench {
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
     }
 
-    async fn signal(&self, signal: Signal) {
+    pub(crate) async fn signal(&self, signal: Signal) {
         let queue = signal_queue(&self.deps.store, &self.deps.clock);
         let mut batch = Batch::new();
         queue.push(&mut batch, self.shard, &signal).unwrap();
@@ -206,23 +217,28 @@ impl Bench {
         assert!(queue.due(self.shard, 10).await.unwrap().is_empty());
     }
 
-    async fn investigations(&self) -> Vec<Queued<Investigate>> {
+    pub(crate) async fn investigations(&self) -> Vec<Queued<Investigate>> {
         investigate_queue(&self.deps.store, &self.deps.clock).due(self.shard, 10).await.unwrap()
     }
 
-    async fn investigate(&self, deadline: Duration) {
+    pub(crate) async fn investigate(&self, deadline: Duration) {
         let options = Options { search_deadline: Span(deadline), ..Options::default() };
         let investigator = Investigator::new(self.deps.clone(), &options);
         investigator.handle(self.leases.of(self.shard), self.investigations().await).await.unwrap();
     }
 
-    async fn inbox(&self) -> Vec<Input> {
-        let items = inbox(&self.deps.store, &self.deps.clock).due(self.shard, 10).await.unwrap();
+    pub(crate) async fn inbox(&self) -> Vec<Input> {
+        self.inbox_of(&incident()).await
+    }
+
+    pub(crate) async fn inbox_of(&self, incident: &Incident) -> Vec<Input> {
+        let shard = Shard::of(&incident.group_key);
+        let items = inbox(&self.deps.store, &self.deps.clock).due(shard, 10).await.unwrap();
         items.into_iter().map(|item| item.record).collect()
     }
 }
 
-fn opened(alert: &str) -> Signal {
+pub(crate) fn opened(alert: &str) -> Signal {
     Signal::Opened { incident: SEVEN, alert: AlertId(alert.to_owned()) }
 }
 
@@ -323,6 +339,34 @@ async fn why_is_answered_within_the_deadline_even_when_no_search_is_free() {
     let _taken = investigator.busy().await;
     let said = tokio::time::timeout(Duration::from_secs(5), investigator.look_and_tell(&incident())).await;
     assert!(said.expect("it does not wait for others").unwrap().not_seen[0].contains("longer than 20 ms"));
+}
+
+#[tokio::test]
+async fn a_search_that_takes_long_holds_up_no_other_shards_search() {
+    let bench = Bench::new().await;
+    let other = Incident { id: EIGHT, group_key: "service_name=payment-gateway".to_owned(), ..incident() };
+    let shard = Shard::of(&other.group_key);
+    assert_ne!(shard, bench.shard);
+    bench.world.incidents.lock().unwrap().insert(EIGHT, other);
+    let options = Options { search_deadline: Span::from_secs(60), ..Options::default() };
+    let service = Service::new(bench.deps.clone(), options, bench.leases.clone());
+    let (_stopper, stop) = crate::core::stop::Stopper::new();
+    let loops = tokio::spawn(service.run(stop));
+    let queue = investigate_queue(&bench.deps.store, &bench.deps.clock);
+    for (shard, incident) in [(bench.shard, SEVEN), (shard, EIGHT)] {
+        let mut batch = Batch::new();
+        queue.push(&mut batch, shard, &Investigate { incident, again: false }).unwrap();
+        bench.deps.store.commit(batch).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let found = async {
+        while inbox(&bench.deps.store, &bench.deps.clock).due(shard, 10).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), found).await.expect("INC-8 waits for the search of INC-7");
+    assert!(bench.inbox().await.is_empty(), "INC-7 is still being searched");
+    loops.abort();
 }
 
 #[tokio::test]
@@ -458,6 +502,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         ],
         approval: None,
         undoes: Vec::new(),
+        approved_by: Vec::new(),
         journal: 9,
     }
 }
@@ -507,6 +552,24 @@ fn a_proposal_says_what_changes_how_it_is_undone_and_who_must_approve_until_when
 }
 
 #[test]
+fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
+    let mut view = waiting();
+    view.tasks[1].state = TaskState::Waiting;
+    view.tasks[0].state = TaskState::Failed;
+    let words = |view: &RunView| -> Vec<String> {
+        brief(view, "orders").plan.steps.into_iter().map(|step| step.state).collect()
+    };
+    view.tasks[0].note = Some("no answer in time".to_owned());
+    assert_eq!(words(&view), ["no answer", "needs approval"]);
+    assert_eq!(brief(&view, "orders").plan.steps[0].note, None, "said once");
+    view.tasks[0].note = Some("HTTP 404".to_owned());
+    assert_eq!(words(&view)[0], "failed");
+    view.approval = None;
+    view.state = RunState::Ended;
+    assert_eq!(words(&view)[1], "not run");
+}
+
+#[test]
 fn a_plan_that_is_asked_again_shows_what_moved() {
     let mut view = waiting();
     let approval = view.approval.as_mut().unwrap();
@@ -523,7 +586,10 @@ fn a_plan_that_is_asked_again_shows_what_moved() {
 #[test]
 fn an_ended_run_says_what_it_came_to_and_how_long_it_took_and_offers_nothing_to_press() {
     let plan = brief(&view(RunState::Ended, Some(RunOutcome::Fixed)), "orders").plan;
-    assert_eq!(plan.heading, "Fixed and verified: restart a hung service");
+    assert_eq!(plan.heading, "Fixed and verified: restart a hung service", "no service is known");
+    let mut of_service = view(RunState::Ended, Some(RunOutcome::Fixed));
+    of_service.parameters.insert("service".to_owned(), serde_json::json!("order-service"));
+    assert_eq!(brief(&of_service, "orders").plan.heading, "Fixed and verified: restart order-service");
     assert_eq!(plan.footer.as_deref(), Some("order-service answers again. Took 41 s."));
     assert!(plan.buttons.is_empty() && plan.diff.is_empty());
     assert_eq!(plan.steps.len(), 2);
@@ -553,4 +619,22 @@ fn a_plan_of_many_lines_is_cut_and_says_so() {
     let plan = brief(&view, "orders").plan;
     assert_eq!(plan.diff.len(), 24);
     assert_eq!(plan.diff[23], "… and 39 more");
+}
+
+#[test]
+fn files_of_a_folder_that_is_named_are_told_by_their_names() {
+    let mut view = waiting();
+    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
+    planned.changes = vec![Change {
+        field: "files in /var/log/orders".to_owned(),
+        before: "2 files".to_owned(),
+        after: "removed".to_owned(),
+    }];
+    planned.details =
+        ["/var/log/orders/a.log  1 MiB", "/var/log/orders/b.log  2 MiB", "and 4 more"].map(str::to_owned).into();
+    let diff = brief(&view, "orders").plan.diff;
+    assert_eq!(diff[1..], ["  a.log  1 MiB", "  b.log  2 MiB", "  and 4 more"]);
+    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
+    planned.details[1] = "/srv/b.log  2 MiB".to_owned();
+    assert_eq!(brief(&view, "orders").plan.diff[1], "  /var/log/orders/a.log  1 MiB", "two folders stay told apart");
 }

@@ -13,6 +13,10 @@ impl Incidents for incident::Incidents {
         Box::pin(self.get(id))
     }
 
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>> {
+        Box::pin(self.list(true, None, limit))
+    }
+
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {
         Box::pin(async move { Ok(Self::alert(self, id).await?.map(|view| view.alert)) })
     }

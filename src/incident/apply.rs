@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::links::Class;
-use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, RunBrief, Signal, group};
+use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, Related, RunBrief, Signal, fold, group};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
@@ -56,8 +56,14 @@ pub(super) enum Change {
         not_seen: Vec<String>,
         chart: Option<Chart>,
         facts: Vec<Fact>,
+        cause: Option<String>,
     },
     Run(Box<RunBrief>),
+    SuffersFrom(Option<Related>),
+    Sufferer {
+        other: Related,
+        suffers: bool,
+    },
 }
 
 /// What the store says beside the incident.
@@ -92,7 +98,7 @@ pub struct Illegal(pub String);
 
 impl Outcome {
     /// The timeline is shown in chats and reports, so no secret goes into it.
-    fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
+    pub(super) fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
         let says = match redact(&says) {
             std::borrow::Cow::Borrowed(_) => says,
             std::borrow::Cow::Owned(clean) => clean,
@@ -110,7 +116,7 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
     match change {
         Change::Alerts(alerts) => fold_alerts(&mut outcome, &alerts, known, now),
         Change::Act { by, act } => do_act(&mut outcome, by, act, now)?,
-        Change::Found { findings, evidence, not_seen, chart, mut facts } => {
+        Change::Found { findings, evidence, not_seen, chart, mut facts, cause } => {
             let incident = &mut outcome.incident;
             let best = findings.first().map(|finding| finding.says.clone());
             let news = best.is_some() && best != incident.findings.first().map(|finding| finding.says.clone());
@@ -119,6 +125,7 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
             incident.not_seen = not_seen;
             facts.truncate(FACTS);
             incident.known.facts = facts;
+            incident.known.relations.blames = cause;
             if chart.is_some() {
                 incident.chart = chart;
             }
@@ -129,6 +136,8 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
             outcome.changed = true;
         }
         Change::Run(brief) => take_run(&mut outcome, *brief, now),
+        Change::SuffersFrom(cause) => fold::suffers_from(&mut outcome, cause, now),
+        Change::Sufferer { other, suffers } => fold::sufferer(&mut outcome, other, suffers, now),
     }
     if outcome.changed {
         outcome.incident.version += 1;
@@ -277,6 +286,7 @@ fn begin_episode(incident: &mut Incident, start: Timestamp) {
     incident.started_at = start;
     incident.known.episode.retain(|kind| kind.firing > 0);
     incident.known.facts.clear();
+    incident.known.relations = super::Relations::default();
     incident.findings.clear();
     incident.evidence.clear();
     incident.not_seen.clear();
@@ -480,8 +490,21 @@ fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
         return;
     }
     let moved = before.is_none_or(|at| incident.runs[at].state != brief.state);
-    let (run, state) = (brief.run, brief.state.clone());
-    let says = say::run_moved(run, &brief.playbook, &state);
+    let (run, state, playbook) = (brief.run, brief.state.clone(), brief.playbook.clone());
+    let waits = brief.plan.buttons.iter().any(|button| button.command.starts_with("approve "));
+    let says = if waits {
+        say::run_waits(run, &brief.playbook)
+    } else {
+        say::run_moved(
+            run,
+            &brief.playbook,
+            &state,
+            brief.why.as_deref().filter(|_| brief.ended && brief.state != "fixed"),
+        )
+    };
+    // Each approval is told once, as its person's own word, and before what came of it.
+    let told = before.map_or(0, |at| incident.runs[at].approved_by.len());
+    let approvals: Vec<_> = brief.approved_by.iter().skip(told).cloned().collect();
     let fixed = brief.ended && state == "fixed";
     match before {
         Some(at) => incident.runs[at] = brief,
@@ -493,6 +516,10 @@ fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
         incident.runs.remove(oldest);
     }
     outcome.changed = true;
+    for person in approvals {
+        let says = say::run_approved(run, &playbook, &person.0);
+        outcome.moment(now, Actor::Person(person), says);
+    }
     if moved {
         outcome.moment(now, Actor::Mayday("playbook".to_owned()), says);
     }

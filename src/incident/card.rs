@@ -4,14 +4,15 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Incident, Kind, Phase};
+use super::{Incident, Kind, Phase, RunBrief};
 use crate::analysis::{EvidenceId, Finding};
 use crate::catalog;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
+use crate::core::message::diagnose::is_consequence;
 use crate::core::message::incident as say;
 use crate::core::redact::redact;
 use crate::core::text::capped;
-use crate::core::{Timestamp, number};
+use crate::core::{IncidentId, Timestamp, number};
 
 /// Longest place or alert name in a title, bytes: it is read on a phone.
 const IN_TITLE: usize = 80;
@@ -40,11 +41,17 @@ pub fn card(incident: &Incident, service: Option<&catalog::Service>, now: Timest
         title: title(incident, now),
         subtitle: subtitle(incident, service),
         facts: facts(incident),
-        chart: incident.chart.clone(),
+        // The cause's card has the picture.
+        chart: incident.chart.clone().filter(|_| !incident.is_folded()),
         sections: sections(incident),
-        plan: incident.runs.last().map(|run| run.plan.clone()),
+        plan: incident.runs.last().filter(|run| !taken_back(incident, run)).map(|run| run.plan.clone()),
         buttons: buttons(incident),
     }
+}
+
+/// Whether a run is the proposal that was taken back because the incident is another one's consequence.
+fn taken_back(incident: &Incident, run: &RunBrief) -> bool {
+    incident.is_folded() && run.ended && run.state == "cancelled"
 }
 
 /// Text from outside as a card shows it: without secrets (looked for before it is cut), and short.
@@ -120,10 +127,15 @@ fn subtitle(incident: &Incident, service: Option<&catalog::Service>) -> Option<S
     let first = incident.description.as_data().lines().map(str::trim).find(|line| !line.is_empty());
     let said = first.map(|line| shown(line, SUBTITLE));
     let impact = service.and_then(|service| say::impact(service.journey.as_deref(), service.cost_per_minute));
-    match (said, impact.filter(|_| !incident.phase.is_over())) {
-        (Some(said), Some(impact)) => Some(format!("{}. {impact}", said.trim_end_matches('.'))),
-        (said, impact) => said.or(impact),
-    }
+    let over = incident.phase.is_over();
+    let cause = incident.known.relations.suffers_from.as_ref();
+    let cause = cause.map(|cause| say::suffers_from(cause.incident, &shown(&cause.service, IN_TITLE), over));
+    let mut sentences: Vec<String> = [cause, said].into_iter().flatten().collect();
+    // Whom the cause harms stands on its card.
+    sentences.extend(impact.filter(|_| !over && !incident.is_folded()));
+    let whole = sentences.len() > 1;
+    let sentence = |text: &String| if whole { format!("{}.", text.trim_end_matches('.')) } else { text.clone() };
+    (!sentences.is_empty()).then(|| sentences.iter().map(sentence).collect::<Vec<_>>().join(" "))
 }
 
 fn facts(incident: &Incident) -> Vec<Fact> {
@@ -135,8 +147,15 @@ fn facts(incident: &Incident) -> Vec<Fact> {
         let words = shown(&say::alert_words(kind.name.as_data()), IN_TITLE);
         plain(if alone { say::VALUE } else { &words }, value)
     });
-    // What was measured for the finding knows what is normal, so it goes first.
-    let mut facts: Vec<Fact> = incident.known.facts.iter().cloned().chain(from_alerts).collect();
+    // What was measured for the finding knows what is normal, so it goes first; what is measured of the cause stands there.
+    let measured = incident.known.facts.iter().filter(|_| !incident.is_folded());
+    let mut facts: Vec<Fact> = measured.cloned().collect();
+    // The same number once: with what is normal, if that is known.
+    for fact in from_alerts {
+        if !(alone && facts.iter().any(|known| known.value == fact.value)) {
+            facts.push(fact);
+        }
+    }
     let host = incident.known.host.as_data();
     if !host.is_empty() && !incident.service.as_data().is_empty() {
         facts.push(plain(say::HOST, shown(host, IN_TITLE)));
@@ -148,8 +167,18 @@ fn facts(incident: &Incident) -> Vec<Fact> {
 fn sections(incident: &Incident) -> Vec<Section> {
     let quiet = |text: String| Line { lead: None, text, quiet: true, evidence: Vec::new() };
     let mut lines = Vec::new();
-    for (index, finding) in incident.findings.iter().take(FINDINGS).enumerate() {
-        let lead = if index == 0 { say::LIKELY_CAUSE } else { say::ALSO_POSSIBLE };
+    let most = if incident.is_folded() { 1 } else { FINDINGS };
+    for (index, finding) in incident.findings.iter().take(most).enumerate() {
+        let consequence = index > 0 && is_consequence(&finding.says);
+        // Who has a card of its own is listed below.
+        if consequence && incident.known.relations.sufferers.iter().any(|one| one.service == finding.component) {
+            continue;
+        }
+        let lead = match index {
+            0 => say::LIKELY_CAUSE,
+            _ if consequence => say::CONSEQUENCE,
+            _ => say::ALSO_POSSIBLE,
+        };
         lines.push(Line {
             lead: Some(lead.to_owned()),
             text: shown(&finding.says, FINDING),
@@ -169,6 +198,16 @@ fn sections(incident: &Incident) -> Vec<Section> {
             lines.push(quiet(say::LOOKING.to_owned()));
         }
     }
+    let others = &incident.known.relations.sufferers;
+    if !others.is_empty() {
+        let names: Vec<(&str, IncidentId)> = others.iter().map(|one| (one.service.as_str(), one.incident)).collect();
+        lines.push(Line {
+            lead: Some(say::suffer_lead(incident.phase.is_over()).to_owned()),
+            text: shown(&say::sufferers(&names), FINDING),
+            quiet: false,
+            evidence: Vec::new(),
+        });
+    }
     if lines.is_empty() { Vec::new() } else { vec![Section { heading: None, lines }] }
 }
 
@@ -185,7 +224,7 @@ fn buttons(incident: &Incident) -> Vec<Button> {
     let resolve = button(say::RESOLVE, format!("resolve {id}"), ButtonStyle::Plain);
     // One primary button at most: the plan's, if a plan waits.
     let plan_waits = incident.runs.last().is_some_and(|run| !run.plan.buttons.is_empty());
-    let style = if plan_waits { ButtonStyle::Plain } else { ButtonStyle::Primary };
+    let style = if plan_waits || incident.is_folded() { ButtonStyle::Plain } else { ButtonStyle::Primary };
     match incident.phase {
         Phase::Triggered | Phase::Reopened => {
             vec![button(say::ACKNOWLEDGE, format!("ack {id}"), style), why, details, resolve]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backlog::Backlog;
 use super::group::{self, CatalogNames};
+use super::refusals::Refusals;
 use super::set_aside::{self, SetAside, Shelf};
 use super::taking::Taking;
 use super::{Input, Options, keys};
@@ -21,7 +22,7 @@ use crate::work::{Queue, Shard};
 
 /// Alerts in one inbox item.
 const PER_ITEM: usize = 128;
-/// Alerts in one commit. The store takes about a mebibyte at once; a part that is larger all the same is halved.
+/// Alerts in one commit: usually less than a mebibyte. The store takes two at once; a part that is larger is halved.
 const PER_COMMIT: usize = 500;
 /// Alerts set aside in one commit, each with up to 8 KiB of text.
 const ASIDE_PER_COMMIT: usize = 20;
@@ -148,6 +149,7 @@ struct Inner {
     queue: Queue<Input>,
     backlog: Backlog,
     shelf: Shelf,
+    refusals: Refusals,
 }
 
 impl Intake {
@@ -157,7 +159,8 @@ impl Intake {
         let queue = Queue::new("incident", store.clone(), clock.clone());
         let backlog = Backlog::new(options.inbox_limit);
         let shelf = Shelf::new(options.set_aside_limit);
-        Self { inner: Arc::new(Inner { store, clock, catalog, options, queue, backlog, shelf }) }
+        let refusals = Refusals::default();
+        Self { inner: Arc::new(Inner { store, clock, catalog, options, queue, backlog, shelf, refusals }) }
     }
 
     /// Takes a body in; returns when what it reports would survive a power cut.
@@ -177,7 +180,7 @@ impl Intake {
         metrics::histogram!("mayday_alert_accept_seconds").record(began.elapsed().as_secs_f64());
         if let Err(refused) = &outcome {
             metrics::counter!("mayday_alert_bodies_refused_total", "why" => reason(refused)).increment(1);
-            tracing::warn!(format = format.word(), integration, bytes = body.len(), why = %refused, "a body was refused");
+            self.inner.refusals.say(&self.inner.clock, refused, format.word(), integration, body.len());
         }
         outcome
     }
@@ -383,7 +386,7 @@ fn is_the_alerts(error: &store::Error) -> bool {
     use store::Error;
     match error {
         Error::TooLarge { .. } | Error::Encode(_) | Error::Corrupt { .. } | Error::TooNew { .. } => true,
-        Error::Conflict(_) | Error::Unavailable(_) | Error::InUse(_) => false,
+        Error::Conflict(_) | Error::Unavailable(_) | Error::InUse(_) | Error::NewerLayout { .. } => false,
     }
 }
 

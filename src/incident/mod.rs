@@ -16,6 +16,7 @@
 mod apply;
 mod backlog;
 pub mod card;
+mod fold;
 mod group;
 mod handle;
 mod intake;
@@ -23,6 +24,7 @@ mod keys;
 mod links;
 mod loaded;
 mod options;
+mod refusals;
 mod series;
 mod service;
 mod set_aside;
@@ -31,6 +33,7 @@ mod taking;
 mod tests;
 
 pub use apply::Illegal;
+pub use fold::{Related, Relations};
 pub use handle::{AlertView, Error, Incidents};
 pub use intake::{Accepted, AlertRecord, Intake, Refused, Sender};
 pub use options::Options;
@@ -139,6 +142,8 @@ pub struct Known {
     pub reopened: u32,
     /// Moments written so far.
     pub moments: u64,
+    /// Which other incident is its cause, and which suffer from it.
+    pub relations: Relations,
 }
 
 /// One kind of alert in an episode: from the first alert to the last one's end.
@@ -177,6 +182,12 @@ pub struct RunBrief {
     pub version: u64,
     /// How the card shows it.
     pub plan: PlanBox,
+    /// Who has approved so far, in the order they did.
+    #[serde(default)]
+    pub approved_by: Vec<PersonId>,
+    /// Why it ended as it did: who rejected it, what failed.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// Everything that changes an incident.
@@ -214,6 +225,9 @@ pub enum Input {
         /// Numbers worth showing.
         #[serde(default)]
         facts: Vec<Fact>,
+        /// The service that is the cause, if it is not the incident's own.
+        #[serde(default)]
+        cause: Option<String>,
     },
     /// A run for this incident moved.
     Run {
@@ -221,6 +235,22 @@ pub enum Input {
         incident: IncidentId,
         /// How it stands now.
         brief: Box<RunBrief>,
+    },
+    /// Its cause has an incident of its own (none: no longer).
+    SuffersFrom {
+        /// Which incident suffers.
+        incident: IncidentId,
+        /// From which.
+        cause: Option<Related>,
+    },
+    /// Another incident suffers from this one, or no longer does.
+    Sufferer {
+        /// Which incident is the cause.
+        incident: IncidentId,
+        /// Which suffers.
+        other: Related,
+        /// Whether it does now.
+        suffers: bool,
     },
 }
 
@@ -297,6 +327,11 @@ pub enum Signal {
     },
     /// It ended.
     Resolved {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// It was folded into its cause's incident: what was proposed for it has no reason any more.
+    Folded {
         /// Which.
         incident: IncidentId,
     },

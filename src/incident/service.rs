@@ -114,6 +114,7 @@ fn weight_of(input: &Input) -> usize {
     match input {
         Input::Alerts { alerts, .. } => alerts.len().max(1),
         Input::Act { .. } | Input::Found { .. } | Input::Run { .. } => 1,
+        Input::SuffersFrom { .. } | Input::Sufferer { .. } => 1,
     }
 }
 
@@ -165,9 +166,11 @@ impl Applier {
                 return Ok(());
             }
             Input::Act { incident, by, act } => (incident, Change::Act { by, act }),
-            Input::Found { incident, findings, evidence, not_seen, chart, facts } => {
-                (incident, Change::Found { findings, evidence, not_seen, chart, facts })
+            Input::Found { incident, findings, evidence, not_seen, chart, facts, cause } => {
+                (incident, Change::Found { findings, evidence, not_seen, chart, facts, cause })
             }
+            Input::SuffersFrom { incident, cause } => (incident, Change::SuffersFrom(cause)),
+            Input::Sufferer { incident, other, suffers } => (incident, Change::Sufferer { other, suffers }),
             Input::Run { incident, brief } => (incident, Change::Run(brief)),
         };
         if let Err(illegal) = loaded.other(id, change).await? {

@@ -249,7 +249,16 @@ fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {
         },
     };
     let (run, playbook) = (RunId::new(3), "PB-Restart".to_owned());
-    Box::new(RunBrief { run, playbook, state: state.to_owned(), ended, version, plan })
+    Box::new(RunBrief {
+        run,
+        playbook,
+        state: state.to_owned(),
+        ended,
+        version,
+        plan,
+        approved_by: Vec::new(),
+        why: None,
+    })
 }
 
 #[test]
@@ -267,6 +276,28 @@ fn a_run_that_fixed_it_mitigates_and_an_older_brief_changes_nothing() {
     assert_eq!(play.incident.phase, Phase::Mitigated);
     play.alerts(6, &[AlertSeen { start: at(6), ..firing("c") }]);
     assert_eq!(play.incident.phase, Phase::Reopened);
+}
+
+#[test]
+fn the_timeline_names_who_approved_and_why_a_run_ended() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    let told = |play: &mut Play, brief: Box<RunBrief>| {
+        let outcome = play.change(3, Change::Run(brief), &Known::default());
+        outcome.moments.iter().map(|moment| (moment.by.clone(), moment.says.clone())).collect::<Vec<_>>()
+    };
+    let waits = told(&mut play, brief(1, "proposed", false));
+    assert_eq!(waits[0].1, "RUN-3 (PB-Restart): its plan waits for an approval.");
+    let by_ana = |version, state, ended| {
+        Box::new(RunBrief { approved_by: vec![PersonId("web:ana".to_owned())], ..*brief(version, state, ended) })
+    };
+    let approved = told(&mut play, by_ana(2, "running", true));
+    assert_eq!(approved[0], (ana(), "RUN-3 (PB-Restart): approved by ana.".to_owned()));
+    let mut ended = by_ana(3, "rejected", true);
+    ended.why = Some("ana rejected it: not now".to_owned());
+    let ended = told(&mut play, ended);
+    assert_eq!(ended.len(), 1, "an approval is told once");
+    assert_eq!(ended[0].1, "RUN-3 (PB-Restart): rejected: ana rejected it: not now.");
 }
 
 #[test]
@@ -324,6 +355,7 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
                 path: "/incidents/INC-7/evidence/E1".to_owned(),
             }],
         }],
+        cause: None,
     };
     play.change(4, found, &Known::default());
     play.change(4, Change::Run(brief(1, "waiting", false)), &Known::default());
@@ -332,6 +364,52 @@ fn the_card_tells_the_story_from_the_first_alert_to_the_end() {
     play.change(6, Change::Run(brief(2, "fixed", true)), &Known::default());
     play.alerts(7, &[resolved("a"), resolved("b")]);
     show("resolved", &play.card(60 * 24));
+}
+
+#[test]
+fn a_consequence_says_whose_it_is_and_asks_for_nothing() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    play.change(2, Change::Run(brief(1, "waiting", false)), &Known::default());
+    let cause = Related { incident: IncidentId::new(3), service: "inventory-service".to_owned() };
+    let folded = play.change(3, Change::SuffersFrom(Some(cause.clone())), &Known::default());
+    assert!(matches!(folded.signals[..], [Signal::Folded { .. }]));
+    assert!(says(folded)[0].starts_with("Suffers from INC-3 inventory-service"), "{:?}", says(folded));
+    let again = play.change(3, Change::SuffersFrom(Some(cause)), &Known::default());
+    assert!(!again.changed && again.moments.is_empty(), "said once");
+    play.change(3, Change::Run(brief(2, "cancelled", true)), &Known::default());
+    let card = play.card(3);
+    assert_eq!(card.plan, None, "the proposal that was taken back");
+    let subtitle = card.subtitle.unwrap();
+    assert!(subtitle.starts_with("Suffers from INC-3 inventory-service. CPU is busy"), "{subtitle}");
+    let alone = play.change(4, Change::SuffersFrom(None), &Known::default());
+    let all = matches!(&alone.signals[..], [Signal::Opened { alert: b, .. }, Signal::Joined { alert: a, .. }] if b.0 == "b" && a.0 == "a");
+    assert!(all, "what fits any of its alerts is proposed then: {:?}", alone.signals);
+    assert!(play.card(4).plan.is_some());
+    play.change(5, Change::SuffersFrom(Some(play.incident.related())), &Known::default());
+    play.alerts(6, &[resolved("a"), resolved("b")]);
+    assert_eq!(play.incident.phase, Phase::Resolved, "it ends by its own alerts");
+}
+
+#[test]
+fn a_cause_lists_who_suffers_from_it_until_its_next_episode() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    let gateway = Related { incident: IncidentId::new(9), service: "gateway".to_owned() };
+    for _ in 0..2 {
+        play.change(3, Change::Sufferer { other: gateway.clone(), suffers: true }, &Known::default());
+    }
+    let listed = |card: &crate::chat::Card| {
+        let lines = card.sections.iter().flat_map(|section| &section.lines);
+        lines.filter(|line| line.lead.as_deref() == Some("Suffer from it:")).map(|line| line.text.clone()).next()
+    };
+    assert_eq!(listed(&play.card(3)).as_deref(), Some("gateway (INC-9)"));
+    play.change(4, Change::Sufferer { other: gateway.clone(), suffers: false }, &Known::default());
+    assert_eq!(listed(&play.card(4)), None);
+    play.change(4, Change::Sufferer { other: gateway, suffers: true }, &Known::default());
+    play.alerts(5, &[resolved("a")]);
+    play.alerts(6, &[AlertSeen { start: at(6), ..firing("b") }]);
+    assert_eq!(listed(&play.card(6)), None);
 }
 
 #[test]

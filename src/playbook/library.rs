@@ -22,6 +22,8 @@ const MAX_FILES: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Library {
     books: RwLock<BTreeMap<String, Arc<Book>>>,
+    /// Versions that a person chose instead of what the files say.
+    pinned: RwLock<BTreeMap<String, Arc<Book>>>,
 }
 
 impl Library {
@@ -29,7 +31,7 @@ impl Library {
     #[must_use]
     pub fn of(books: impl IntoIterator<Item = Book>) -> Self {
         let books = books.into_iter().map(|book| (book.playbook.playbook_id.clone(), Arc::new(book))).collect();
-        Self { books: RwLock::new(books) }
+        Self { books: RwLock::new(books), ..Self::default() }
     }
 
     /// The shipped playbooks and those of a folder (`*.yaml`, `*.yml`, not below it), with every mistake found. One of the
@@ -69,7 +71,7 @@ impl Library {
                     }
                 }
                 Err(wrong) => {
-                    if let Some(last) = self.all().into_iter().find(|book| book.file == file) {
+                    if let Some(last) = self.of_files().into_iter().find(|book| book.file == file) {
                         own.entry(last.playbook.playbook_id.clone()).or_insert(last);
                     }
                     mistakes.extend(wrong);
@@ -83,18 +85,34 @@ impl Library {
         mistakes
     }
 
-    /// The playbook of this id, whatever the case.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<Arc<Book>> {
-        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
-        let exact = books.get(id.trim());
-        exact.or_else(|| books.values().find(|book| book.playbook.playbook_id.eq_ignore_ascii_case(id.trim()))).cloned()
+    /// Puts versions in force instead of what the files say; those pinned before no longer are.
+    pub(super) fn pin(&self, pinned: BTreeMap<String, Arc<Book>>) {
+        *self.pinned.write().unwrap_or_else(PoisonError::into_inner) = pinned;
     }
 
-    /// All of them, by id.
+    /// What the files say, whatever is in force.
+    pub(super) fn of_files(&self) -> Vec<Arc<Book>> {
+        self.books.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The playbook of this id that is in force, whatever the case.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Arc<Book>> {
+        let id = id.trim();
+        let find = |books: &RwLock<BTreeMap<String, Arc<Book>>>| {
+            let books = books.read().unwrap_or_else(PoisonError::into_inner);
+            let exact = books.get(id);
+            exact.or_else(|| books.values().find(|book| book.playbook.playbook_id.eq_ignore_ascii_case(id))).cloned()
+        };
+        find(&self.pinned).or_else(|| find(&self.books))
+    }
+
+    /// All that are in force, by id.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Book>> {
-        self.books.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let mut all = self.books.read().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(self.pinned.read().unwrap_or_else(PoisonError::into_inner).clone());
+        all.into_values().collect()
     }
 
     /// The id nearest to a wrong one.

@@ -28,6 +28,7 @@ pub mod tasks;
 pub mod testing;
 pub mod text;
 pub mod trigger;
+pub mod versions;
 pub mod view;
 mod yaml;
 
@@ -41,6 +42,7 @@ pub use notices::{Notice, NoticeKind, Notices, QueuedNotices};
 pub use options::Options;
 pub use registry::Registry;
 pub use trigger::Match;
+pub use versions::Versions;
 pub use view::{ProposeRequest, Proposed, RunState, RunView, Runs, TaskState};
 
 /// What can go wrong when asking the engine.

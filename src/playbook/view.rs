@@ -101,6 +101,9 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What waits for approval now.
     pub approval: Option<ApprovalView>,
+    /// Who has approved so far, in the order they did.
+    #[serde(default)]
+    pub approved_by: Vec<PersonId>,
     /// Number of journal events so far: grows with every change.
     pub journal: u64,
     /// Names of the tasks that would be undone if the run failed or were cancelled now, the newest first.
@@ -205,6 +208,13 @@ pub enum Order {
         plan_hash: Option<String>,
         /// Why, for the audit.
         reason: Option<String>,
+    },
+    /// Approve it alone, past whom the policy asks for: an admin's own responsibility, told to everyone.
+    BreakGlass {
+        /// Digest of the plan the person saw.
+        plan_hash: Option<String>,
+        /// Why; it must be given.
+        reason: String,
     },
     /// Reject it.
     Reject {

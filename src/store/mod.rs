@@ -6,6 +6,7 @@
 //! * commits become durable in order: if one survives, all before it do;
 //! * `read` and `scan` see every acknowledged commit (they may see one whose sync is still under way; whoever acts on
 //!   what it read commits an intent first, and that commit is durable only if what was read is);
+//! * a batch of up to 2 MiB is taken (keys, values and a little for each write): a larger one is refused whole;
 //! * `watch` wakes after the commit is durable; wake-ups coalesce.
 //!
 //! Architecture Invariant: no room above knows which adapter it talks to.
@@ -13,15 +14,19 @@
 pub mod blobs;
 pub mod key;
 pub mod memory;
+mod options;
+pub mod postgres;
 pub mod record;
 pub mod series;
 mod sled;
+mod watchers;
 
 use std::sync::Arc;
 
 pub use key::{Key, Range};
+pub use options::Options;
 pub use record::Record;
-pub use sled::{Options, open};
+pub use sled::open;
 
 use crate::core::BoxFuture;
 
@@ -211,6 +216,14 @@ pub enum Error {
     /// A record can't be written as JSON.
     #[error("a record can't be stored: {0}")]
     Encode(String),
+    /// A later version of Mayday has changed how the store is laid out, further than this one may write to.
+    #[error("the store has layout {found}, this Mayday writes to layouts up to {known}; start the newer version")]
+    NewerLayout {
+        /// The store's layout.
+        found: u32,
+        /// The newest this binary may write to.
+        known: u32,
+    },
     /// Another process has the store open.
     #[error("the data folder is in use by another Mayday: {0}; stop it, or talk to it with `mayday say`")]
     InUse(String),

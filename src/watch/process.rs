@@ -84,10 +84,14 @@ pub struct Exit {
 }
 
 impl std::fmt::Display for Exit {
-    /// `exit code 3`, `signal 9 (SIGKILL)`.
+    /// `exit code 3`, `exit code 134 (SIGABRT)`, `signal 9 (SIGKILL)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.code, self.signal) {
-            (Some(code), _) => write!(f, "exit code {code}"),
+            // A shell or a supervisor in between reports a signal as 128 and its number.
+            (Some(code), _) => match signal_name(code - 128).filter(|_| code > 128) {
+                Some(name) => write!(f, "exit code {code} ({name})"),
+                None => write!(f, "exit code {code}"),
+            },
             (None, Some(signal)) => match signal_name(signal) {
                 Some(name) => write!(f, "signal {signal} ({name})"),
                 None => write!(f, "signal {signal}"),

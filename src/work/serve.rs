@@ -1,6 +1,7 @@
 //! The loop that hands due items of a queue to their handler, shard by shard.
 //!
-//! Shards run beside each other (bounded), each one item list at a time, so a slow shard holds nobody up. What goes wrong
+//! Shards run beside each other (bounded), each one item list at a time and in a task of its own, so a slow shard holds
+//! nobody up, also if it keeps the processor busy. What goes wrong
 //! with the store is tried again; what goes wrong with an item (it can't be read, its handler fails or panics on it alone)
 //! is put off with growing pauses and given up after [`TRIES`].
 
@@ -9,8 +10,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
+use tokio::task::JoinSet;
 
 use super::{Lease, Leases, Queue, Queued, Shard};
 use crate::core::stop::Stop;
@@ -66,8 +67,7 @@ pub async fn serve<T: Record + Clone>(
     let mut changed = queue.watch();
     let mut past: HashMap<Shard, Past> = HashMap::new();
     let mut busy: HashSet<Shard> = HashSet::new();
-    let mut running = FuturesUnordered::new();
-    let (queue, leases, handler) = (&queue, &*leases, &*handler);
+    let mut running = JoinSet::new();
     while !stop.is_set() {
         let now = clock.now();
         let mut next = now + POLL;
@@ -83,9 +83,16 @@ pub async fn serve<T: Record + Clone>(
                         next = next.min(from);
                     } else if running.len() < SHARDS_AT_ONCE {
                         busy.insert(shard);
-                        running.push(
-                            async move { (shard, key, shard_once(queue, leases.of(shard), handler).await) }.boxed(),
-                        );
+                        let (queue, leases, handler) = (queue.clone(), leases.clone(), handler.clone());
+                        let handled = async move {
+                            let result = AssertUnwindSafe(shard_once(&queue, leases.of(shard), &*handler));
+                            let result = result.catch_unwind().await.unwrap_or_else(|_| {
+                                Err(store::Error::Unavailable("reading the queue ended with a panic".to_owned()))
+                            });
+                            (shard, key, result)
+                        };
+                        // A task of its own: a handler that computes for long holds up neither this loop nor other shards.
+                        running.spawn(handled);
                     }
                 }
             }
@@ -94,7 +101,7 @@ pub async fn serve<T: Record + Clone>(
         let wait = Duration::try_from(next.duration_since(now)).unwrap_or(POLL).max(Duration::from_millis(1));
         tokio::select! {
             () = stop.wait() => {}
-            Some((shard, key, result)) = running.next(), if !running.is_empty() => {
+            Some(Ok((shard, key, result))) = running.join_next(), if !running.is_empty() => {
                 busy.remove(&shard);
                 past.entry(shard).or_default().learn(queue.name(), leases.of(shard), key, result, clock.now());
             }
@@ -102,7 +109,7 @@ pub async fn serve<T: Record + Clone>(
             () = clock.sleep(wait) => forget_left(&mut past),
         }
     }
-    while running.next().await.is_some() {}
+    while running.join_next().await.is_some() {}
 }
 
 /// Items that were left in the queue are offered again.
@@ -201,9 +208,12 @@ enum Attempt {
 async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<Queued<T>>) -> Attempt {
     match AssertUnwindSafe(handler.handle(lease, items)).catch_unwind().await {
         Ok(Ok(())) => Attempt::Done,
-        Ok(Err(error @ (store::Error::Conflict(_) | store::Error::Unavailable(_) | store::Error::InUse(_)))) => {
-            Attempt::Store(error)
-        }
+        Ok(Err(
+            error @ (store::Error::Conflict(_)
+            | store::Error::Unavailable(_)
+            | store::Error::InUse(_)
+            | store::Error::NewerLayout { .. }),
+        )) => Attempt::Store(error),
         Ok(Err(error)) => Attempt::Item(error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -213,6 +213,86 @@ async fn a_poison_item_holds_nobody_up_and_is_kept_aside() {
     assert!(house.store.commit(batch).await.is_ok());
 }
 
+/// Takes items away at once, but first does what shard 0's items ask for: wait for ever, or keep the thread busy.
+struct Slow {
+    queue: Queue<Job>,
+    store: crate::store::SharedStore,
+    done: std::sync::Mutex<Vec<u16>>,
+    busy: std::sync::atomic::AtomicBool,
+}
+
+impl super::Handler<Job> for Slow {
+    fn handle<'a>(
+        &'a self,
+        lease: &'a super::Lease,
+        items: Vec<super::Queued<Job>>,
+    ) -> crate::core::BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            match items[0].record.0 {
+                0 => std::future::pending().await,
+                1 => {
+                    while self.busy.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                _ => {}
+            }
+            let mut batch = Batch::new();
+            for item in &items {
+                self.queue.done(&mut batch, item);
+            }
+            self.store.commit(batch).await?;
+            self.done.lock().unwrap().push(lease.shard.0);
+            Ok(())
+        })
+    }
+}
+
+/// `what` is 0 for a handler that waits for something slow, 1 for one that computes without a pause.
+async fn a_slow_item_holds_up_no_other_shard(what: u32) {
+    let clock = crate::core::clock::SystemClock::shared();
+    let store = Memory::shared();
+    let queue: Queue<Job> = Queue::new("jobs", store.clone(), clock.clone());
+    let slow = Arc::new(Slow {
+        queue: queue.clone(),
+        store: store.clone(),
+        done: std::sync::Mutex::default(),
+        busy: std::sync::atomic::AtomicBool::new(true),
+    });
+    let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
+    let (_stopper, stop) = crate::core::stop::Stopper::new();
+    let loops = tokio::spawn(super::serve(queue.clone(), leases, clock.clone(), slow.clone(), stop));
+    let push = |shard, job| {
+        let mut batch = Batch::new();
+        queue.push(&mut batch, Shard(shard), &Job(job)).unwrap();
+        store.commit(batch)
+    };
+    push(0, what).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // One after the other: each must be taken while the slow one still runs.
+    for shard in 1..=20 {
+        push(shard, 7).await.unwrap();
+        let handled = async {
+            while slow.done.lock().unwrap().last() != Some(&shard) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_millis(900), handled).await.expect("it waits for another shard's item");
+    }
+    slow.busy.store(false, std::sync::atomic::Ordering::Relaxed);
+    loops.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_item_that_waits_holds_up_no_other_shard() {
+    a_slow_item_holds_up_no_other_shard(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_item_that_computes_for_long_holds_up_no_other_shard() {
+    a_slow_item_holds_up_no_other_shard(1).await;
+}
+
 #[tokio::test]
 async fn a_shard_that_was_taken_over_is_left_alone() {
     let house = House::new();

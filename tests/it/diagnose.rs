@@ -107,7 +107,10 @@ async fn a_silent_service_below_and_a_crashed_one_beside_are_told_apart_within_s
     assert_eq!((proof.source.as_str(), &proof.outcome), ("health check", &Outcome::Timeout));
 
     let explained = diagnosis.explain_subject(&subject("mailer")).await;
-    assert!(explained.findings[0].says.contains("process mailer ended with exit code 137 at "), "{explained:#?}");
+    assert!(
+        explained.findings[0].says.contains("process mailer ended with exit code 137 (SIGKILL) at "),
+        "{explained:#?}"
+    );
     stopper.stop();
     running.await.unwrap();
 }

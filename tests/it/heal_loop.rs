@@ -24,7 +24,7 @@ use mayday::incident::{self, Incident, Incidents, Intake};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::{Health, QUEUES, QueuesCheck, StoreCheck};
 use mayday::playbook::action::{Change, Context, Error, Perform};
-use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle};
+use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle, Versions};
 use mayday::source::{LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
 use mayday::store::SharedStore;
 use mayday::store::memory::Memory;
@@ -101,6 +101,8 @@ impl Explains for Seer {
             says: "pid 4711 uses no CPU and answers nothing".to_owned(),
             samples: Vec::new(),
         };
+        // The gateway only waits for order-service.
+        let waits = incident.service.as_data() == "gateway";
         let finding = Finding {
             component: "order-service".to_owned(),
             kind: FaultKind::Crash,
@@ -108,7 +110,8 @@ impl Explains for Seer {
             says: "order-service hangs since 14:02".to_owned(),
             evidence: vec![evidence.id.clone()],
         };
-        let found = Explained { findings: vec![finding], evidence: vec![evidence], ..Explained::default() };
+        let cause = waits.then(|| "order-service".to_owned());
+        let found = Explained { findings: vec![finding], evidence: vec![evidence], cause, ..Explained::default() };
         Box::pin(std::future::ready(found))
     }
 }
@@ -147,8 +150,9 @@ impl Bot {
         let clock: SharedClock = SystemClock::shared();
         let start = clock.now() - Duration::from_secs(60);
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
-        let service = json!({ "name": "order-service", "team": "orders", "channel": "orders" });
-        let catalog = Arc::new(Catalog::new(vec![serde_json::from_value(service).unwrap()]).unwrap());
+        let service = |name: &str| json!({ "name": name, "team": "orders", "channel": "orders" });
+        let services = ["order-service", "gateway"].map(|name| serde_json::from_value(service(name)).unwrap());
+        let catalog = Arc::new(Catalog::new(services.to_vec()).unwrap());
         let options = incident::Options::default();
         let intake = Intake::new(store.clone(), clock.clone(), catalog.clone(), options.clone());
         let incidents = Incidents::new(store.clone(), clock.clone());
@@ -195,7 +199,7 @@ impl Bot {
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents, catalog: catalog.clone() }),
                 runs: Arc::new(engine.clone()),
-                playbooks: library,
+                playbooks: Arc::new(Versions::new(store.clone(), clock.clone(), audit.clone(), library, None)),
                 logs: Arc::new(Seer),
                 metrics: Arc::new(Seer),
                 causes: heal.investigator(),
@@ -216,7 +220,11 @@ impl Bot {
     }
 
     async fn alert(&self, status: Status) {
-        let fingerprint = Fingerprint("order-down".to_owned());
+        self.alert_of("order-service", status).await;
+    }
+
+    async fn alert_of(&self, service: &str, status: Status) {
+        let fingerprint = Fingerprint(format!("{service}-down"));
         let start = self.start;
         let alert = Alert {
             alert_id: AlertId::of("mayday", &fingerprint, start),
@@ -224,12 +232,12 @@ impl Bot {
             alert_name: "Service_Down".into(),
             severity: Severity::Critical,
             status,
-            service_name: "order-service".into(),
+            service_name: service.into(),
             host_ip: None,
             metric_value: None,
             timestamp: start,
             labels: std::collections::BTreeMap::new(),
-            description: Tainted::new("order-service answers nothing"),
+            description: Tainted::new(format!("{service} answers nothing")),
             metric_value_from: None,
             metric_unit: None,
             fingerprint,
@@ -252,9 +260,13 @@ impl Bot {
 
     /// The card in the channel as soon as it is as wanted.
     async fn card(&self, what: &str, wanted: impl Fn(&Card) -> bool) -> Card {
+        self.card_of("INC-1", what, wanted).await
+    }
+
+    async fn card_of(&self, id: &str, what: &str, wanted: impl Fn(&Card) -> bool) -> Card {
         let mut last = None;
         for _ in 0..400 {
-            if let Some(message) = self.chat.find("orders", "INC-1").await.unwrap()
+            if let Some(message) = self.chat.find("orders", id).await.unwrap()
                 && let Content::Card(card) = message.content
             {
                 if wanted(&card) {
@@ -321,7 +333,7 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     assert!(card.plan.is_some_and(|plan| plan.buttons.is_empty()), "nothing is left to press");
 
     let timeline = bot.say(Role::Viewer, "timeline").await.text;
-    for part in ["RUN-1", "fixed", "hangs since"] {
+    for part in ["RUN-1", "fixed", "hangs since", "ana: RUN-1 (PB-Service-Restart): approved by ana."] {
         assert!(timeline.contains(part), "{part} is missing in {timeline}");
     }
     let why = bot.say(Role::Viewer, "why").await.text;
@@ -330,6 +342,9 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     let audit = Audit::new(bot.store.clone(), SystemClock::shared()).list(None, 50).await.unwrap();
     let actions: Vec<&str> = audit.records.iter().map(|record| record.action.as_str()).collect();
     assert!(actions.contains(&"approve"), "{actions:?}");
+    let approved = audit.records.iter().find(|record| record.action == "approve").unwrap();
+    assert_eq!(approved.actor, Some(mayday::access::Actor::Person(PersonId("web:ana".to_owned()))));
+    assert_eq!(approved.subject, "RUN-1");
     bot.engine.stop().await;
 }
 
@@ -375,4 +390,32 @@ async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
     assert!(card.plan.unwrap().footer.unwrap().contains("not during the sale"));
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0);
     bot.engine.stop().await;
+}
+
+#[tokio::test]
+async fn one_fault_is_one_card_that_asks_and_the_others_say_whose_consequence_they_are() {
+    let bot = Bot::start(sick(), Memory::shared()).await;
+    bot.alert_of("gateway", Status::Firing).await;
+    let folded =
+        |card: &Card| card.subtitle.as_deref().is_some_and(|text| text.starts_with("Suffers from INC-2 order-service"));
+    bot.card_of("INC-1", "a card with a plan, as long as the cause has none", |card| approve_button(card).is_some())
+        .await;
+    bot.alert_of("order-service", Status::Firing).await;
+    let gateway =
+        bot.card_of("INC-1", "folded, without its proposal", |card| folded(card) && card.plan.is_none()).await;
+    assert!(gateway.title.starts_with("gateway: Service Down since "), "{}", gateway.title);
+    let listed = |card: &Card| {
+        let lines = || card.sections.iter().flat_map(|section| &section.lines);
+        lines().any(|line| line.lead.as_deref() == Some("Suffer from it:") && line.text == "gateway (INC-1)")
+    };
+    let cause =
+        bot.card_of("INC-2", "the one card that asks", |card| approve_button(card).is_some() && listed(card)).await;
+    assert!(!folded(&cause));
+    assert!(bot.say(Role::Viewer, "incidents").await.text.contains("suffers from INC-2"));
+    // Its own record and timeline stay, and it ends by its own alert.
+    bot.alert_of("gateway", Status::Resolved).await;
+    let over = bot.card_of("INC-1", "over by itself", |card| card.over).await;
+    assert!(over.subtitle.unwrap().starts_with("Suffered from INC-2 order-service"));
+    let told = bot.say(Role::Viewer, "timeline INC-1").await.text;
+    assert!(told.contains("Suffers from INC-2 order-service") && told.contains("Resolved"), "{told}");
 }

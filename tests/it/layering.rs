@@ -19,8 +19,12 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Libraries whose names may stand in one folder only.
-const ADAPTERS: &[(&str, &str)] =
-    &[("slack_morphism", "src/chat/slack/"), ("serenity", "src/chat/discord/"), ("sled", "src/store/")];
+const ADAPTERS: &[(&str, &str)] = &[
+    ("slack_morphism", "src/chat/slack/"),
+    ("serenity", "src/chat/discord/"),
+    ("sled", "src/store/"),
+    ("sqlx", "src/store/postgres/"),
+];
 
 #[derive(Debug, PartialEq, Eq)]
 struct Violation {

@@ -10,33 +10,46 @@ use std::process::{Command, Stdio};
 
 use mayday::store::{Batch, Key, Options, Write};
 
-/// Names the folder the traced process uses; without it the committer is a test that does nothing.
+/// Names the folder the traced process uses; without it the committers are tests that do nothing.
 const FOLDER: &str = "MAYDAY_TEST_POWER_CUT_FOLDER";
+/// How many tasks of the traced process commit at the same time.
+const AT_ONCE: &str = "MAYDAY_TEST_POWER_CUT_AT_ONCE";
 const COMMITS: usize = 120;
+/// Bytes of a segment of sled's log, as `store::sled` sets it: what one commit writes must stay below.
+const SEGMENT: usize = 16 * 1024 * 1024;
 
 /// The marks at a commit's first and last bytes.
 fn marks(number: usize) -> [String; 2] {
     [format!("<first-{number:05}>"), format!("<last-{number:05}>")]
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn acknowledged(number: usize) {
+    std::io::stderr().write_all(format!("ack {number:05}\n").as_bytes()).unwrap();
+}
+
 /// Not a test by itself: the process that is traced.
 #[test]
 fn committer() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let at_once: usize = std::env::var(AT_ONCE).unwrap().parse().unwrap();
+    let runtime = runtime();
     let store = mayday::store::open(folder.as_ref(), &Options::default()).unwrap();
-    let tasks: Vec<_> = (0..4)
+    let tasks: Vec<_> = (0..at_once)
         .map(|task| {
             let store = store.clone();
             runtime.spawn(async move {
-                for number in (task..COMMITS).step_by(4) {
+                for number in (task..COMMITS).step_by(at_once) {
                     let [first, last] = marks(number);
-                    // Some are larger than a page may be, some than a group.
+                    // Some are larger than a page may be.
                     let size = [10, 700, 20_000, 90_000][number / 4 % 4];
                     let value = format!("{first}{}{last}", "x".repeat(size)).into_bytes();
                     let key = Key::of(["power-cut", &format!("{:03}", number % 60)]);
                     store.commit(Batch { conditions: Vec::new(), writes: vec![Write::Put(key, value)] }).await.unwrap();
-                    std::io::stderr().write_all(format!("ack {number:05}\n").as_bytes()).unwrap();
+                    acknowledged(number);
                 }
             })
         })
@@ -44,6 +57,73 @@ fn committer() {
     for task in tasks {
         runtime.block_on(task).unwrap();
     }
+}
+
+/// Not a test by itself: the process whose hard batches are measured.
+#[test]
+fn large_committer() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let store = mayday::store::open(folder.as_ref(), &Options::default()).unwrap();
+    let mut number = 0;
+    let mut commit = |writes: Vec<Write>| {
+        // What the batch before left to sled's own timer is not this one's.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        runtime().block_on(store.commit(Batch { conditions: Vec::new(), writes })).unwrap();
+        number += 1;
+        acknowledged(number);
+    };
+    let most = Options::default().batch_bytes;
+    // 2 KiB is the largest value that is not cut: pages of those are the largest there are.
+    let whole = 2 * 1024;
+    let count = most / (whole + 80);
+    let fat = |round: usize, at: usize| {
+        // Spread over the key space, so that each is in another page than the last.
+        let key = Key::of(["fat", &format!("{:05}", at * 7_919 % count), &format!("{round:02}")]);
+        Write::Put(key, vec![round as u8; whole])
+    };
+    // As many values as a batch takes, new; then among them, again and again; then all overwritten.
+    for round in 0..6 {
+        commit((0..count).map(|at| fat(round, at)).collect());
+    }
+    commit((0..count).map(|at| fat(0, at)).collect());
+    // One value as large as a batch; again over itself.
+    for byte in 0..2 {
+        commit(vec![Write::Put(Key::of(["one"]), vec![byte; most - 1_000])]);
+    }
+    // As many small changes as a page of alerts makes, each in a page full of large values; again until pages are rewritten.
+    for round in 0..12 {
+        let small = |at: usize| {
+            let key =
+                Key::of(["fat", &format!("{:05}", at * 7_919 % count), &format!("{:02}-small-{at:05}", round % 6)]);
+            Write::Put(key, vec![round as u8; 300])
+        };
+        commit((0..1_500).map(small).collect());
+    }
+}
+
+/// Runs one of the committers under strace; gives its trace, and the log's path as strace shows it.
+fn traced(test: &str, at_once: usize, shown_bytes: usize) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let trace = folder.path().join("trace");
+    let child = Command::new("strace")
+        .args(["-f", "-y", "-qq", "-e", "signal=none", "-s", &shown_bytes.to_string()])
+        .args(["-e", "trace=write,pwrite64,pwritev,writev,pwritev2,fsync,fdatasync,sync_file_range"])
+        .arg("-o")
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env(FOLDER, &data)
+        .env(AT_ONCE, at_once.to_string())
+        .stdin(Stdio::null())
+        .output();
+    let child = child.unwrap_or_else(|error| {
+        panic!("this test sees system calls through strace ({error}); install it: apt-get install strace")
+    });
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "strace must be allowed to trace a child (kernel.yama.ptrace_scope ≤ 2): {said}");
+    let trace = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
+    (trace, format!("<{}>", data.canonicalize().unwrap().join("db").display()))
 }
 
 /// A system call: the lines of the trace where it starts and ends.
@@ -54,6 +134,8 @@ struct Call<'a> {
     /// What strace shows between the parentheses, as far as it is known when the call starts.
     arguments: &'a str,
     worked: bool,
+    /// What it returned: of a write its bytes.
+    result: usize,
 }
 
 /// The calls of a trace by `strace -f -y`, in the order in which they start.
@@ -63,11 +145,14 @@ fn calls(trace: &str) -> Vec<Call<'_>> {
     for (at, line) in trace.lines().enumerate() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
-        let worked = !line.rsplit(" = ").next().is_some_and(|result| result.starts_with('-'));
+        let result = line.rsplit(" = ").next().unwrap_or_default();
+        let worked = !result.starts_with('-');
+        let result = result.parse().unwrap_or(0);
         if rest.starts_with("<... ") {
             if let Some(call) = unfinished.remove(thread) {
                 calls[call].end = at;
                 calls[call].worked = worked;
+                calls[call].result = result;
             }
         } else if let Some((name, arguments)) = rest.split_once('(') {
             let pending = rest.ends_with("<unfinished ...>");
@@ -75,55 +160,90 @@ fn calls(trace: &str) -> Vec<Call<'_>> {
                 unfinished.insert(thread, calls.len());
             }
             let end = if pending { usize::MAX } else { at };
-            calls.push(Call { start: at, end, name, arguments, worked: worked && !pending });
+            calls.push(Call { start: at, end, name, arguments, worked: worked && !pending, result });
         }
     }
     calls
 }
 
-#[test]
-fn a_commit_is_acknowledged_only_after_its_bytes_are_synced() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let trace = folder.path().join("trace");
-    let child = Command::new("strace")
-        .args(["-f", "-y", "-qq", "-s", "4194304", "-e", "signal=none"])
-        .args(["-e", "trace=write,pwrite64,pwritev,writev,pwritev2,fsync,fdatasync,sync_file_range"])
-        .arg("-o")
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "power_cut::committer", "--nocapture", "--test-threads", "1"])
-        .env(FOLDER, &data)
-        .stdin(Stdio::null())
-        .output();
-    let child = child.unwrap_or_else(|error| {
-        panic!("this test sees system calls through strace ({error}); install it: apt-get install strace")
-    });
-    let said = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "strace must be allowed to trace a child (kernel.yama.ptrace_scope ≤ 2): {said}");
+/// What a committer's trace says about the log and the acknowledgements.
+struct Seen<'a> {
+    writes: Vec<&'a Call<'a>>,
+    syncs: Vec<&'a Call<'a>>,
+    acks: Vec<&'a Call<'a>>,
+}
 
-    let trace = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
-    let calls = calls(&trace);
-    let log = format!("<{}>", data.canonicalize().unwrap().join("db").display());
-    let of_log = |call: &&Call<'_>| call.arguments.split(',').next().is_some_and(|file| file.contains(&log));
-    let writes: Vec<_> = calls.iter().filter(|call| call.name.contains("write")).filter(of_log).collect();
-    let syncs: Vec<_> =
-        calls.iter().filter(|call| call.name == "fdatasync" || call.name == "fsync").filter(of_log).collect();
-    let acks: Vec<_> = calls.iter().filter(|call| call.name == "write" && call.arguments.contains("\"ack ")).collect();
-    assert_eq!(acks.len(), COMMITS);
-    for number in 0..COMMITS {
-        let ack = acks.iter().find(|call| call.arguments.contains(&format!("ack {number:05}"))).unwrap();
-        for mark in marks(number) {
-            let written = writes.iter().find(|call| call.arguments.contains(&mark));
-            let written = written.unwrap_or_else(|| panic!("{mark} was never written to the log"));
-            assert!(
-                syncs.iter().any(|sync| sync.worked && sync.start > written.end && sync.end < ack.start),
-                "commit {number}: {mark} was written at line {}, acknowledged at line {}, and not synced in between",
-                written.end,
-                ack.start
-            );
+impl<'a> Seen<'a> {
+    fn of(calls: &'a [Call<'a>], log: &str) -> Self {
+        let of_log = |call: &&Call<'_>| call.arguments.split(',').next().is_some_and(|file| file.contains(log));
+        Self {
+            writes: calls.iter().filter(|call| call.name.contains("write")).filter(of_log).collect(),
+            syncs: calls
+                .iter()
+                .filter(|call| call.name == "fdatasync" || call.name == "fsync")
+                .filter(of_log)
+                .collect(),
+            acks: calls.iter().filter(|call| call.name == "write" && call.arguments.contains("\"ack ")).collect(),
         }
     }
-    // One sync serves all that wait: far fewer syncs than one for each commit and writer.
-    assert!(syncs.len() <= COMMITS + 40, "{} syncs for {COMMITS} commits", syncs.len());
+
+    /// Each commit's bytes are written, and then synced, before it is acknowledged.
+    fn check(&self) {
+        assert_eq!(self.acks.len(), COMMITS);
+        for number in 0..COMMITS {
+            let ack = self.acks.iter().find(|call| call.arguments.contains(&format!("ack {number:05}"))).unwrap();
+            for mark in marks(number) {
+                let written = self.writes.iter().find(|call| call.arguments.contains(&mark));
+                let written = written.unwrap_or_else(|| panic!("{mark} was never written to the log"));
+                assert!(
+                    self.syncs.iter().any(|sync| sync.worked && sync.start > written.end && sync.end < ack.start),
+                    "commit {number}: {mark} was written at line {}, acknowledged at line {}, and not synced in between",
+                    written.end,
+                    ack.start
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_is_acknowledged_only_after_its_bytes_are_synced() {
+    for at_once in [1, 4] {
+        let (trace, log) = traced("power_cut::committer", at_once, 4_194_304);
+        let calls = calls(&trace);
+        let seen = Seen::of(&calls, &log);
+        seen.check();
+        if at_once == 1 {
+            assert!(seen.syncs.len() >= COMMITS, "{} syncs for {COMMITS} commits one by one", seen.syncs.len());
+        }
+    }
+}
+
+#[test]
+fn commits_that_wait_share_one_sync() {
+    let (trace, log) = traced("power_cut::committer", 40, 4_194_304);
+    let calls = calls(&trace);
+    let seen = Seen::of(&calls, &log);
+    seen.check();
+    // 40 at a time, three rounds: a sync for each commit would be 120; opening the store takes one or two.
+    assert!(seen.syncs.len() <= COMMITS / 3, "{} syncs for {COMMITS} commits, 40 at a time", seen.syncs.len());
+}
+
+/// sled overwrites a segment at the earliest one segment of log after the last page was moved out of it; with a sync in
+/// between nothing is lost. See `store::sled`.
+#[test]
+fn the_hardest_batches_write_less_than_a_segment_of_log() {
+    let (trace, log) = traced("power_cut::large_committer", 1, 32);
+    let calls = calls(&trace);
+    let seen = Seen::of(&calls, &log);
+    let mut sizes = Vec::new();
+    let mut from = 0;
+    for ack in &seen.acks {
+        let written = seen.writes.iter().filter(|call| (from..ack.start).contains(&call.start));
+        sizes.push(written.map(|call| call.result).sum::<usize>());
+        from = ack.start;
+    }
+    println!("log bytes of each batch: {sizes:?}");
+    assert_eq!(sizes.len(), 21);
+    assert!(sizes.iter().all(|size| *size < SEGMENT), "{sizes:?}");
 }

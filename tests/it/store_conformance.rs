@@ -36,6 +36,17 @@ impl Place for Embedded {
     }
 }
 
+struct Postgres(String);
+
+impl Place for Postgres {
+    fn new() -> Self {
+        Self(crate::postgres_world::database())
+    }
+    fn open(&mut self) -> SharedStore {
+        crate::postgres_world::open(&self.0)
+    }
+}
+
 fn key(text: &str) -> Key {
     Key::of(text.split('/'))
 }
@@ -152,7 +163,8 @@ async fn large_values_come_back_as_they_were<P: Place>() {
     let large = |seed: u8, length: usize| -> Vec<u8> {
         (0..length).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
     };
-    let lengths = [0, 1, 16 * 1024, 16 * 1024 + 1, 100_000, 1_500_000];
+    // The trait takes batches of up to 2 MiB.
+    let lengths = [0, 1, 2 * 1024, 2 * 1024 + 1, 100_000, 2_000_000];
     for (number, length) in lengths.into_iter().enumerate() {
         let write = Write::Put(key(&format!("large/{number}")), large(number as u8, length));
         store.commit(Batch { writes: vec![write], ..Batch::default() }).await.unwrap();
@@ -371,6 +383,7 @@ macro_rules! conformance {
 
 conformance!(memory, InMemory, cases: 200);
 conformance!(embedded, Embedded, cases: 40);
+conformance!(postgres, Postgres, cases: 12);
 
 #[tokio::test]
 async fn a_folder_in_use_is_said_to_be() {
@@ -392,14 +405,28 @@ async fn a_batch_or_a_key_that_is_too_large_is_refused_with_the_reason() {
     assert!(store.commit(put("a", &"x".repeat(90_000))).await.is_ok());
 }
 
+#[tokio::test]
+async fn options_that_a_segment_could_not_take_are_named_and_not_followed() {
+    let options = Options { batch_bytes: 64 << 20, group_bytes: 0, ..Options::default() };
+    let said: Vec<_> = options.problems().into_iter().map(|(name, why)| format!("{name} {why}")).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[1].contains("batch_bytes must be between 16384 and 2097152 bytes"), "{said:?}");
+    assert_eq!(Options::default().problems(), []);
+    let folder = tempfile::tempdir().unwrap();
+    let store = mayday::store::open(folder.path(), &options).unwrap();
+    let refused = store.commit(put("a", &"x".repeat(3 << 20))).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { most: 2_097_152, .. }), "{refused}");
+    assert!(refused.to_string().contains("write it in parts"), "{refused}");
+}
+
 /// sled would put large pages into files that it never syncs.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_beside_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<_> = mayday::store::open(folder.path(), &Options::default()).unwrap();
     for round in 0..4 {
-        let writes = (0..60).map(|number| {
-            let length = [16_384, 16_383, 200_000, 10][(number + round) % 4];
+        let writes = (0..40).map(|number| {
+            let length = [2_048, 2_047, 180_000, 10][(number + round) % 4];
             Write::Put(key(&format!("{}/{number}", "k".repeat(900))), vec![round as u8; length])
         });
         store.commit(Batch { conditions: Vec::new(), writes: writes.collect() }).await.unwrap();

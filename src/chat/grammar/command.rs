@@ -48,7 +48,7 @@ pub enum Command {
     /// What runs out, and when.
     Capacity { service: Option<String> },
     /// The playbooks, or one of them.
-    Playbooks { playbook: Option<String> },
+    Playbooks { playbook: Option<String>, act: BookAct },
     /// What a run would change.
     Plan { playbook: String, parameters: BTreeMap<String, String>, incident: Option<IncidentId> },
     /// Proposes a run.
@@ -65,6 +65,8 @@ pub enum Command {
     Retry { run: RunId },
     /// Lets a plan happen. `plan`: digest of what the person saw.
     Approve { run: RunId, plan: Option<String>, reason: Option<String> },
+    /// `approve <run> [--plan HASH] --break-glass REASON`: an admin alone, past whom the policy asks for.
+    BreakGlass { run: RunId, plan: Option<String>, reason: String },
     /// Refuses a plan.
     Reject { run: RunId, plan: Option<String>, reason: Option<String> },
     /// Answers what a run asks.
@@ -118,7 +120,7 @@ impl Command {
             Self::Resume { .. } => Verb::Resume,
             Self::Cancel { .. } => Verb::Cancel,
             Self::Retry { .. } => Verb::Retry,
-            Self::Approve { .. } => Verb::Approve,
+            Self::Approve { .. } | Self::BreakGlass { .. } => Verb::Approve,
             Self::Reject { .. } => Verb::Reject,
             Self::Answer { .. } => Verb::Answer,
             Self::Oncall { .. } => Verb::Oncall,
@@ -141,6 +143,28 @@ pub enum Filter {
     Open,
     /// Also those that are.
     All,
+}
+
+/// What is done with a playbook's versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BookAct {
+    /// It is shown.
+    #[default]
+    Show,
+    /// Which versions there are.
+    History,
+    /// What changed: from a version (the one before the newest if left out) to another (the newest).
+    Diff {
+        /// The older one.
+        from: Option<u32>,
+        /// The newer one.
+        to: Option<u32>,
+    },
+    /// A version is put in force.
+    Use {
+        /// Which; none: the newest again.
+        version: Option<u32>,
+    },
 }
 
 /// Whether a finding helped.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::command::{Command, Filter, Matcher, Operator, Verdict, Who};
+use super::command::{BookAct, Command, Filter, Matcher, Operator, Verdict, Who};
 use super::error::GrammarError;
-use super::spec::{FILTERS, LEVELS, SPECS, Spec, VERDICTS, Verb};
+use super::spec::{BOOK_ACTS, FILTERS, LEVELS, NEWEST, SPECS, Spec, VERDICTS, Verb};
 use super::token::{Cursor, Token, Unclosed, is_double, unquote};
 use crate::alert::Severity;
 use crate::core::duration::Span;
@@ -176,7 +176,10 @@ impl<'a> Parser<'a> {
                 Command::Forecast { expression, span }
             }
             Verb::Capacity => Command::Capacity { service: self.optional()?.map(|word| word.text) },
-            Verb::Playbooks => Command::Playbooks { playbook: self.optional()?.map(|word| word.text) },
+            Verb::Playbooks => {
+                let playbook = self.optional()?.map(|word| word.text);
+                Command::Playbooks { playbook, act: self.book_act()? }
+            }
             Verb::Plan => {
                 let (playbook, parameters, incident) = self.playbook()?;
                 Command::Plan { playbook, parameters, incident }
@@ -198,7 +201,14 @@ impl<'a> Parser<'a> {
             Verb::Retry => Command::Retry { run: self.run()? },
             Verb::Approve => {
                 let (run, plan) = (self.run()?, self.flag("--plan")?);
-                Command::Approve { run, plan, reason: self.text()? }
+                match self.flag("--break-glass")? {
+                    // Without quotes the reason goes on to the end of the line.
+                    Some(first) => {
+                        let rest = self.text()?.map(|rest| format!(" {rest}")).unwrap_or_default();
+                        Command::BreakGlass { run, plan, reason: format!("{first}{rest}") }
+                    }
+                    None => Command::Approve { run, plan, reason: self.text()? },
+                }
             }
             Verb::Reject => {
                 let (run, plan) = (self.run()?, self.flag("--plan")?);
@@ -254,6 +264,38 @@ impl<'a> Parser<'a> {
                 Err(self.near(word.at.clone(), say::not_a_choice(word.raw, &choices.join(", ")), near))
             }
         }
+    }
+
+    /// What is done with a playbook's versions.
+    fn book_act(&mut self) -> Parsed<BookAct> {
+        let Some(word) = self.optional()? else { return Ok(BookAct::Show) };
+        Ok(match self.choice(&word, BOOK_ACTS)? {
+            0 => BookAct::History,
+            1 => {
+                let from = self.version()?;
+                BookAct::Diff { from, to: if from.is_some() { self.version()? } else { None } }
+            }
+            _ => {
+                let word = self.expect(say::A_VERSION)?;
+                if word.text.eq_ignore_ascii_case(NEWEST) {
+                    BookAct::Use { version: None }
+                } else {
+                    BookAct::Use { version: Some(self.number(&word)?) }
+                }
+            }
+        })
+    }
+
+    fn version(&mut self) -> Parsed<Option<u32>> {
+        match self.optional()? {
+            Some(word) => self.number(&word).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn number(&self, word: &Token<'_>) -> Parsed<u32> {
+        let number = word.text.trim_start_matches(['v', 'V']).parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| self.near(word.at.clone(), say::not_a_version(word.raw), None))
     }
 
     /// An incident's id if the next word is one.
@@ -433,6 +475,10 @@ impl<'a> Parser<'a> {
         let given = word.raw.split('=').next().unwrap_or_default();
         if !given.eq_ignore_ascii_case(name) {
             let flags = self.spec.map_or(&[] as &[_], |spec| spec.flags);
+            // Another one of this command: its turn comes.
+            if flags.iter().skip_while(|flag| flag.name != name).any(|flag| flag.name.eq_ignore_ascii_case(given)) {
+                return Ok(None);
+            }
             let near = nearest(given, flags.iter().map(|flag| flag.name));
             return Err(self.near(word.at.clone(), say::not_a_flag(given), near));
         }

@@ -118,6 +118,17 @@ fn a_slip_is_marked_and_the_nearest_word_is_offered() {
     assert_eq!((marked(&error), error.near.as_deref()), ("run3", Some("RUN-3")));
     let error = wrong("ack RUN-3");
     assert_eq!(marked(&error), "RUN-3");
+    for line in [
+        "approve RUN-3 --break-glass \"shop down, nobody awake\"",
+        "approve RUN-3 --break-glass shop down, nobody awake",
+    ] {
+        let Command::BreakGlass { plan: None, reason, .. } = ok(line) else { panic!("{line}") };
+        assert_eq!(reason, "shop down, nobody awake");
+    }
+    let whole = "approve RUN-3 --plan 9f86d0 --break-glass \"shop down\"";
+    assert_eq!(ok(whole).to_string(), whole);
+    wrong("approve RUN-3 --break-glass");
+    wrong("reject RUN-3 --break-glass why");
     let error = wrong("approve RUN-3 --pln 9f86d0");
     assert_eq!((marked(&error), error.near.as_deref()), ("--pln", Some("--plan")));
     let error = wrong("silence a=b 2 h");
@@ -130,7 +141,7 @@ fn a_slip_is_marked_and_the_nearest_word_is_offered() {
 fn what_is_missing_or_too_much_is_said_with_the_usage() {
     let error = wrong("approve");
     assert!(error.at.is_empty() && error.at.start == "approve".len());
-    assert!(error.to_string().contains("approve <RUN-3> [--plan HASH] [reason]"), "{error}");
+    assert!(error.to_string().contains("approve <RUN-3> [--plan HASH] [--break-glass REASON] [reason]"), "{error}");
     assert_eq!(marked(&wrong("health now")), "now");
     assert_eq!(marked(&wrong("show INC-7 INC-8")), "INC-8");
     assert_eq!(marked(&wrong("run PB-X replicas")), "replicas");
@@ -145,6 +156,20 @@ fn an_option_behind_the_reason_is_refused_and_not_taken_as_its_text() {
     let error = wrong("approve RUN-3 looks fine --plan 9f86d0");
     assert_eq!(marked(&error), "--plan");
     assert!(matches!(ok("approve RUN-3 \"see --plan\""), Command::Approve { plan: None, reason: Some(_), .. }));
+}
+
+#[test]
+fn versions_of_a_playbook_are_named_by_number() {
+    let act = |line: &str| match ok(line) {
+        Command::Playbooks { playbook: Some(id), act } if id == "PB-Disk" => act,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(act("playbooks PB-Disk"), BookAct::Show);
+    assert_eq!(act("playbooks PB-Disk hist"), BookAct::History);
+    assert_eq!(act("playbooks PB-Disk diff v2"), BookAct::Diff { from: Some(2), to: None });
+    assert_eq!(act("playbooks PB-Disk use newest"), BookAct::Use { version: None });
+    assert_eq!(marked(&wrong("playbooks PB-Disk use last")), "last");
+    assert_eq!(marked(&wrong("playbooks PB-Disk undo")), "undo");
 }
 
 #[test]
@@ -165,6 +190,16 @@ fn text() -> impl Strategy<Value = String> {
 
 fn incident() -> impl Strategy<Value = Option<IncidentId>> {
     prop::option::of(any::<u64>().prop_map(IncidentId::new))
+}
+
+fn book_act() -> impl Strategy<Value = BookAct> {
+    let number = || 1u32..9_999;
+    prop_oneof![
+        Just(BookAct::History),
+        Just(BookAct::Diff { from: None, to: None }),
+        (number(), prop::option::of(number())).prop_map(|(from, to)| BookAct::Diff { from: Some(from), to }),
+        prop::option::of(number()).prop_map(|version| BookAct::Use { version }),
+    ]
 }
 
 fn span() -> impl Strategy<Value = Span> {
@@ -193,7 +228,8 @@ fn command() -> impl Strategy<Value = Command> {
         (word(), prop::option::of(span()), prop::collection::vec(word(), 0..4))
             .prop_map(|(service, span, words)| Command::Logs { service, span, words }),
         (text(), prop::option::of(span())).prop_map(|(expression, span)| Command::Metrics { expression, span }),
-        prop::option::of(word()).prop_map(|playbook| Command::Playbooks { playbook }),
+        prop::option::of(word()).prop_map(|playbook| Command::Playbooks { playbook, act: BookAct::Show }),
+        (word(), book_act()).prop_map(|(playbook, act)| Command::Playbooks { playbook: Some(playbook), act }),
         (word(), parameters(), incident()).prop_map(|(playbook, parameters, incident)| Command::Run {
             playbook,
             parameters,

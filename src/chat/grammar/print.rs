@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::command::{Command, Filter, Verdict, Who};
+use super::command::{BookAct, Command, Filter, Verdict, Who};
 use super::parse::split_span;
+use super::spec::NEWEST;
 use super::token::is_double;
 use crate::core::IncidentId;
 use crate::core::duration::Span;
@@ -57,10 +58,19 @@ impl Display for Command {
             }
             Self::Trace { id } => write!(f, " {}", Word(id)),
             Self::Topology { service } => write!(f, " {}", Word(service)),
-            Self::Anomalies { service: word }
-            | Self::Capacity { service: word }
-            | Self::Playbooks { playbook: word }
-            | Self::Oncall { team: word } => write!(f, "{}", Maybe(word.as_deref().map(Word).as_ref())),
+            Self::Anomalies { service: word } | Self::Capacity { service: word } | Self::Oncall { team: word } => {
+                write!(f, "{}", Maybe(word.as_deref().map(Word).as_ref()))
+            }
+            Self::Playbooks { playbook, act } => {
+                write!(f, "{}", Maybe(playbook.as_deref().map(Word).as_ref()))?;
+                match act {
+                    BookAct::Show => Ok(()),
+                    BookAct::History => f.write_str(" history"),
+                    BookAct::Diff { from, to } => write!(f, " diff{}{}", Maybe(from.as_ref()), Maybe(to.as_ref())),
+                    BookAct::Use { version: None } => write!(f, " use {NEWEST}"),
+                    BookAct::Use { version: Some(version) } => write!(f, " use {version}"),
+                }
+            }
             Self::Plan { playbook, parameters, incident } | Self::Run { playbook, parameters, incident } => {
                 playbook_line(f, playbook, parameters, *incident)
             }
@@ -74,6 +84,13 @@ impl Display for Command {
                     write!(f, " --plan {}", Word(plan))?;
                 }
                 write!(f, "{}", Maybe(reason.as_deref().map(Text).as_ref()))
+            }
+            Self::BreakGlass { run, plan, reason } => {
+                write!(f, " {run}")?;
+                if let Some(plan) = plan {
+                    write!(f, " --plan {}", Word(plan))?;
+                }
+                write!(f, " --break-glass {}", Word(reason))
             }
             Self::Answer { run, task, answer } => {
                 write!(f, " {run}")?;

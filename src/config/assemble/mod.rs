@@ -33,7 +33,7 @@ use crate::incident::{self, Incidents};
 use crate::ops::delivery::Outbox;
 use crate::ops::health::{self, Ask, Check, Health, State};
 use crate::ops::telemetry::Telemetry;
-use crate::playbook::{Engine, Library, Parts, Registry, Runs};
+use crate::playbook::{Engine, Library, Parts, Registry, Runs, Versions};
 use crate::store::SharedStore;
 use crate::store::series::Series;
 use crate::work::{Leases, serve};
@@ -91,6 +91,7 @@ pub enum Error {
 /// A bot that runs.
 pub struct Bot {
     url: String,
+    local_url: String,
     data: PathBuf,
     sessions: Sessions,
     has_passwords: bool,
@@ -131,6 +132,14 @@ impl Bot {
             return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
         }
         let library = Arc::new(library);
+        let versions = Versions::new(
+            store.clone(),
+            clock.clone(),
+            audit.clone(),
+            library.clone(),
+            config.playbooks.folder.clone(),
+        );
+        versions.note().await?;
         let listen = free_port(config.http.listen);
         let actions = action::all(&action::Deps {
             catalog: catalog.clone(),
@@ -180,7 +189,7 @@ impl Bot {
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
                 runs: runs.clone(),
-                playbooks: library.clone(),
+                playbooks: Arc::new(versions.clone()),
                 logs,
                 metrics,
                 causes: heal.investigator(),
@@ -219,6 +228,7 @@ impl Bot {
         let (loops, stop) = Stopper::new();
         let mut tasks = JoinSet::new();
         let url = listener.url();
+        let local_url = format!("http://{}", listener.local_addr());
         let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog, config.incidents);
         let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
         let outbox = Outbox::new(delivery, store.clone(), clock.clone());
@@ -226,6 +236,7 @@ impl Bot {
         run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
         run(&mut tasks, "own eyes", watch.run(stop.clone()));
         run(&mut tasks, "the playbook engine", playbook::Service::new(engine).run(stop.clone()));
+        run(&mut tasks, "the versions of playbooks", versions.run(stop.clone()));
         run(&mut tasks, "the healing loop", heal.run(stop.clone()));
         run(&mut tasks, "the telemetry", telemetry.upkeep(stop));
         run(&mut tasks, "the listener", async move {
@@ -237,6 +248,7 @@ impl Bot {
         tracing::info!(url, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "ready");
         Ok(Self {
             url,
+            local_url,
             data: config.data,
             sessions,
             has_passwords: persons.have_passwords(),
@@ -253,6 +265,12 @@ impl Bot {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it listens on this machine.
+    #[must_use]
+    pub fn local_url(&self) -> &str {
+        &self.local_url
     }
 
     /// From the call to ready.
@@ -323,10 +341,17 @@ async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
     let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
     let (path, options) = (config.data.join("store"), config.store.clone());
-    let store = tokio::task::spawn_blocking(move || store::open(&path, &options));
+    let store = async {
+        match &config.store.postgres {
+            Some(postgres) => store::postgres::open(postgres, &config.store).await,
+            None => tokio::task::spawn_blocking(move || store::open(&path, &options))
+                .await
+                .unwrap_or_else(|error| Err(store::Error::Unavailable(error.to_string()))),
+        }
+    };
     let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
     let series = tokio::task::spawn_blocking(move || Series::open(&path, options, clock));
-    let store = store.await.map_err(|error| wrong(std::io::Error::other(error)))??;
+    let store = store.await?;
     let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
     Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))? })
 }

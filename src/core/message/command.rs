@@ -224,9 +224,19 @@ pub fn commander(name: &str) -> String {
 /// A finding in a sentence with its confidence and evidence.
 #[must_use]
 pub fn finding(rank: usize, says: &str, confidence: f64, evidence: &[String]) -> String {
-    let lead = if rank == 0 { "Likely cause" } else { "Also possible" };
+    let lead = match rank {
+        0 => "Likely cause",
+        _ if super::diagnose::is_consequence(says) => "Consequence",
+        _ => "Also possible",
+    };
     let cites = if evidence.is_empty() { String::new() } else { format!(" [{}]", evidence.join(" ")) };
     format!("{lead}: {} (confidence {confidence:.2}){cites}", says.trim_end_matches('.'))
+}
+
+/// A line of a log that proves something, below its evidence.
+#[must_use]
+pub fn sample(line: &str) -> String {
+    format!("| {line}")
 }
 
 /// One piece of evidence.
@@ -251,6 +261,18 @@ pub fn no_finding(incident: IncidentId) -> String {
 #[must_use]
 pub fn acknowledged(id: IncidentId, name: &str) -> String {
     format!("{id} acknowledged by {name}.")
+}
+
+/// Whom `assign` takes.
+#[must_use]
+pub fn can_be_assigned(people: &[String]) -> String {
+    format!("People here: {}.", people.join(", "))
+}
+
+/// A rejection without a reason.
+#[must_use]
+pub fn reject_why(run: RunId) -> String {
+    format!("Why not? `reject {run} <reason>` says it; the reason goes into the record.")
 }
 
 /// Assigned.
@@ -311,10 +333,14 @@ pub fn no_series(expression: &str, span: Duration) -> String {
     format!("`{}` has no data in the last {}.", short(expression), human(span))
 }
 
-/// One series in numbers.
+/// One series in numbers; `old` says how old the last one is, if it is too old to be the present one.
 #[must_use]
-pub fn series(labels: &str, last: &str, least: &str, mean: &str, most: &str) -> String {
-    format!("{labels}  now {last} · least {least} · mean {mean} · most {most}")
+pub fn series(labels: &str, last: &str, old: Option<Duration>, least: &str, mean: &str, most: &str) -> String {
+    let now = match old {
+        None => format!("now {last}"),
+        Some(old) => format!("last {last}, {} ago", human(old)),
+    };
+    format!("{labels}  {now} · least {least} · mean {mean} · most {most}")
 }
 
 /// Caption of a chart.

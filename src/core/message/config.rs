@@ -180,9 +180,13 @@ pub fn targets(all: usize, up: usize) -> String {
     if all == 0 { "no metrics pages are configured".to_owned() } else { format!("{up} of {all} metrics pages answer") }
 }
 
-/// Printed by `run` once it is ready.
-pub fn ready(url: &str) -> String {
-    format!("Mayday listens on {url}")
+/// Printed by `run` once it is ready; behind a proxy the address people open is not where it listens.
+pub fn ready(url: &str, local: &str) -> String {
+    if url == local {
+        format!("Mayday listens on {url}")
+    } else {
+        format!("Mayday listens on {local}, people open {url}")
+    }
 }
 
 /// Printed by `run` when people sign in by link.
@@ -190,13 +194,23 @@ pub fn link(link: &str, valid: &str) -> String {
     format!("Sign in once with this link (void after {valid}):\n\n    {link}\n")
 }
 
+/// A value outside its bounds.
+pub fn bounds(key: &str, why: &str) -> String {
+    format!("`{key}` {why}")
+}
+
+/// What is wrong, but keeps nobody from starting.
+pub fn warning(says: &str) -> String {
+    format!("warning: {says}")
+}
+
 /// A key that nothing carries out yet.
 pub fn not_yet(what: &str, key: &str) -> String {
     format!("{what} are not there yet: remove `{key}`")
 }
 
-/// What the watching room says about its options.
-pub fn watch_problem(path: &str, why: &str) -> String {
+/// What a room says about its options.
+pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
     format!("`{key}` {why}")
 }

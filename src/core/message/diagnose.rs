@@ -71,6 +71,22 @@ pub fn ended(service: &str, process: &str, how: &str, at: Timestamp) -> String {
     format!("{service}: process {process} ended with {how} at {}", clock(at))
 }
 
+/// The lines right before a process ended; whether one of them is an error, and when that came (else the last).
+#[must_use]
+pub fn last_words(service: &str, process: &str, lines: usize, error: bool, at: Timestamp) -> String {
+    let which = match lines {
+        1 => "the last log line".to_owned(),
+        many => format!("the last {many} log lines"),
+    };
+    let error = match (error, lines) {
+        (true, 1) => ", an error,",
+        (true, _) => ", with an error",
+        (false, 1) => ",",
+        (false, _) => ", the newest",
+    };
+    format!("{service}: {which} before process {process} ended{error} at {}", clock(at))
+}
+
 /// A process ended by itself and runs again.
 #[must_use]
 pub fn came_back(service: &str, process: &str, how: &str, at: Timestamp, exits: u64) -> String {
@@ -143,6 +159,12 @@ fn listed(names: &[&str], most: usize) -> String {
 pub fn suffers(service: &str, from: &str, symptom: &str) -> String {
     let symptom = symptom.strip_prefix(service).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(symptom);
     format!("{service}: suffers from {from}; {symptom}")
+}
+
+/// Whether a conclusion says that a service suffers from another: a consequence, no other explanation.
+#[must_use]
+pub fn is_consequence(says: &str) -> bool {
+    says.split_once(": ").is_some_and(|(_, rest)| rest.starts_with("suffers from "))
 }
 
 /// A source did not answer in time.

@@ -158,6 +158,22 @@ pub fn valid_until(at: Timestamp) -> String {
     format!("Valid until {} UTC.", at.strftime("%H:%M"))
 }
 
+/// A step that a person must allow.
+pub const NEEDS_APPROVAL: &str = "needs approval";
+/// A step that a person must answer.
+pub const NEEDS_ANSWER: &str = "needs an answer";
+/// A question to a service that nobody answered: that is a finding, not a failure of the run.
+pub const NO_ANSWER: &str = "no answer";
+/// A step of an ended run that was never begun.
+pub const NOT_RUN: &str = "not run";
+
+/// Whether a call's error says that nobody answered, as `action::api_call` words it.
+#[must_use]
+pub fn is_silence(note: &str) -> bool {
+    let note = note.to_lowercase();
+    ["no answer", "refused", "timed out", "unreachable"].iter().any(|words| note.contains(words))
+}
+
 /// Label of the reject button.
 #[must_use]
 pub fn reject() -> String {
@@ -258,6 +274,12 @@ pub fn rejected_before(playbook: &str, run: RunId) -> String {
 #[must_use]
 pub fn incident_over(incident: IncidentId) -> String {
     format!("{incident} is over")
+}
+
+/// Why a proposal is taken back when its incident is another one's consequence.
+#[must_use]
+pub fn suffers_from(incident: IncidentId, cause: IncidentId) -> String {
+    format!("{incident} suffers from {cause}, what helps is proposed there")
 }
 
 /// Something a run has to tell.

@@ -105,6 +105,8 @@ pub fn impact(journey: Option<&str>, cost_per_minute: Option<f64>) -> Option<Str
 pub const LIKELY_CAUSE: &str = "Likely cause:";
 /// Bold beginning of the others.
 pub const ALSO_POSSIBLE: &str = "Also possible:";
+/// Bold beginning of what follows from the first.
+pub const CONSEQUENCE: &str = "Consequence:";
 /// While nothing is found yet.
 pub const LOOKING: &str = "Looking for the cause in metrics, logs and processes.";
 /// When the search came to nothing.
@@ -133,7 +135,50 @@ pub const HOST: &str = "Host";
 /// Label of the team's fact.
 pub const TEAM: &str = "Team";
 
+/// First words of a card whose cause has an incident of its own.
+#[must_use]
+pub fn suffers_from(cause: IncidentId, service: &str, over: bool) -> String {
+    format!("{} from {cause} {service}", if over { "Suffered" } else { "Suffers" })
+}
+
+/// Bold beginning of who suffers.
+#[must_use]
+pub const fn suffer_lead(over: bool) -> &'static str {
+    if over { "Suffered from it:" } else { "Suffer from it:" }
+}
+
+/// Who suffers: each service with its incident.
+#[must_use]
+pub fn sufferers(others: &[(&str, IncidentId)]) -> String {
+    let one = |(service, id): &(&str, IncidentId)| format!("{service} ({id})");
+    others.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 // --- the timeline
+
+/// Its cause has an incident of its own.
+#[must_use]
+pub fn folded_into(cause: IncidentId, service: &str) -> String {
+    format!("Suffers from {cause} {service}: what helps there helps here, so nothing is proposed here.")
+}
+
+/// What was seen as its cause no longer is.
+#[must_use]
+pub fn stands_alone(cause: IncidentId) -> String {
+    format!("No longer seen as a consequence of {cause}.")
+}
+
+/// Another incident suffers from this one.
+#[must_use]
+pub fn suffers(other: IncidentId, service: &str) -> String {
+    format!("{other} {service} suffers from this.")
+}
+
+/// It no longer does.
+#[must_use]
+pub fn no_longer_suffers(other: IncidentId, service: &str) -> String {
+    format!("{other} {service} is no longer seen as a consequence of this.")
+}
 
 /// The first moment.
 #[must_use]
@@ -184,10 +229,24 @@ pub fn mitigated(run: RunId) -> String {
     format!("Mitigated: {run} fixed it; alerts may still be ending.")
 }
 
-/// A run moved.
+/// A run moved; when it has ended, why so.
 #[must_use]
-pub fn run_moved(run: RunId, playbook: &str, state: &str) -> String {
-    format!("{run} ({playbook}): {}.", state.replace('_', " "))
+pub fn run_moved(run: RunId, playbook: &str, state: &str, why: Option<&str>) -> String {
+    let why = why.map(str::trim).filter(|why| !why.is_empty());
+    let why = why.map_or_else(String::new, |why| format!(": {}", why.trim_end_matches('.')));
+    format!("{run} ({playbook}): {}{why}.", state.replace('_', " "))
+}
+
+/// A run's plan waits for people.
+#[must_use]
+pub fn run_waits(run: RunId, playbook: &str) -> String {
+    format!("{run} ({playbook}): its plan waits for an approval.")
+}
+
+/// A person approved a run's plan.
+#[must_use]
+pub fn run_approved(run: RunId, playbook: &str, who: &str) -> String {
+    format!("{run} ({playbook}): approved by {}.", person(who))
 }
 
 /// Diagnosis has a first or another conclusion.

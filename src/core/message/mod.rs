@@ -14,5 +14,7 @@ pub mod heal;
 pub mod incident;
 pub mod ops;
 pub mod playbook;
+pub mod playbook_versions;
+pub mod store;
 pub mod watch;
 pub mod web;

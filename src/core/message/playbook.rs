@@ -58,6 +58,21 @@ pub fn approved_more(run: RunId, missing: usize) -> String {
     format!("{run}: your approval counts; {people} must approve.")
 }
 
+/// An admin approved past the policy.
+#[must_use]
+pub fn glass_broken(run: RunId) -> String {
+    format!("{run} starts now on your own responsibility; everyone is told, with your reason.")
+}
+/// An admin whose plain approval is all that is missing.
+#[must_use]
+pub fn no_need_to_break_glass(run: RunId) -> String {
+    format!("{run}: your approval is all it needs; `approve {run}` gives it. Nothing changed.")
+}
+/// Told to everyone: the policy was passed.
+#[must_use]
+pub fn notice_glass(run: RunId, name: &str, reason: &str) -> String {
+    format!("{name} broke the glass: {run} starts without the approvals that the policy asks for. Reason: {reason}")
+}
 /// A second click.
 #[must_use]
 pub fn already_approved(run: RunId, by: &str) -> String {

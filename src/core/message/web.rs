@@ -123,11 +123,11 @@ pub fn outcome_empty() -> &'static str {
 /// The source did not answer.
 #[must_use]
 pub fn outcome_timeout() -> &'static str {
-    "The source did not answer in time. Nothing is known."
+    "no answer in time"
 }
 
 /// The source failed.
 #[must_use]
 pub fn outcome_failed(why: &str) -> String {
-    format!("The source failed: {why}. Nothing is known.")
+    format!("failed: {why}")
 }

@@ -149,7 +149,8 @@ fn step_row(step: &Step) -> Markup {
     let class = match step.state.as_str() {
         "done" => "done",
         "running" => "running",
-        "failed" | "in doubt" => "bad",
+        "failed" | "in doubt" | "no answer" => "bad",
+        "needs approval" | "needs an answer" => "running",
         _ => "idle",
     };
     html! {

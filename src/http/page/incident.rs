@@ -9,6 +9,7 @@ use crate::access::Actor;
 use crate::analysis::{Evidence, Outcome};
 use crate::chat::Content;
 use crate::chat::web::Message;
+use crate::core::message::incident::{alert_words, suffers_from};
 use crate::core::message::web as say;
 use crate::http::session::encoded;
 use crate::incident::{Incident, Moment, Phase};
@@ -45,7 +46,11 @@ fn row(incident: &Incident) -> Markup {
             a href={ "/incidents/" (incident.id) } {
                 span.id { (incident.id) }
                 span.sev { (severity_word(incident.severity)) }
-                span.what { strong { (incident.service.as_data()) } " " (incident.alert_name.as_data()) }
+                span.what { strong { (incident.service.as_data()) } " " (alert_words(incident.alert_name.as_data()))
+                    @if let Some(cause) = &incident.known.relations.suffers_from {
+                        " " span.normal { (suffers_from(cause.incident, &cause.service, incident.phase == Phase::Resolved)) }
+                    }
+                }
                 span.state { (phase(incident.phase)) " " (ago(incident.resolved_at.unwrap_or(incident.started_at))) }
             }
         }
@@ -84,7 +89,7 @@ pub(in crate::http) fn one(
                         span.state { (phase(incident.phase)) " " (ago(incident.started_at)) }
                         span.id { (incident.id) }
                     }
-                    h2 { (incident.service.as_data()) ": " (incident.alert_name.as_data()) }
+                    h2 { (incident.service.as_data()) ": " (alert_words(incident.alert_name.as_data())) }
                     p.sub { (incident.description.as_data()) }
                 },
             }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Unplanned};
-use crate::access::{Actor, Approved, AuditRecord, Right};
+use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
@@ -204,7 +204,14 @@ impl Driver {
         };
         let (task, approved) = (&self.status.head.tasks[index].id, self.status.tasks[index].plan.as_ref()?);
         let grant = self.status.grants.get(self.status.tasks[index].grant?)?;
-        let frontier = Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?;
+        let frontier = if grant.broken {
+            let vote = grant.votes.first().filter(|vote| vote.plan_hash == grant.frontier.plan_hash())?;
+            let (id, name) = (vote.by.clone(), vote.name.clone());
+            let person = Person { id, name, role: vote.role, teams: vote.teams.clone() };
+            Approved::break_glass(grant.frontier.clone(), &person, vote.reason.as_deref().unwrap_or_default()).ok()?
+        } else {
+            Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?
+        };
         frontier.plan().covers(task, approved).then(|| frontier.right().clone())
     }
 

@@ -28,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, events};
+pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 
 use super::book::Book;

@@ -225,6 +225,11 @@ pub enum Event {
         /// Their vote.
         vote: Vote,
     },
+    /// An admin approved on their own responsibility, past whom the policy asks for; the vote says why.
+    GlassBroken {
+        /// Their vote.
+        vote: Vote,
+    },
     /// A person rejected the run.
     Rejected {
         /// Who.
@@ -378,6 +383,7 @@ impl Event {
             Self::Moved { .. } => "moved",
             Self::Asked { .. } => "asked",
             Self::Voted { .. } => "voted",
+            Self::GlassBroken { .. } => "glass_broken",
             Self::Rejected { .. } => "rejected",
             Self::Expired => "expired",
             Self::Started { .. } => "started",
@@ -418,6 +424,7 @@ impl Event {
             Self::Proposed { .. }
             | Self::Asked { .. }
             | Self::Voted { .. }
+            | Self::GlassBroken { .. }
             | Self::Rejected { .. }
             | Self::Expired
             | Self::Paused { .. }

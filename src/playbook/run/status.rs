@@ -73,6 +73,9 @@ pub struct Grant {
     pub frontier: Frontier,
     /// Who approved.
     pub votes: Vec<Vote>,
+    /// Whether it is one admin's, past the policy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
 }
 
 /// One task.
@@ -328,8 +331,16 @@ impl Status {
                 let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
                 self.votes.push(vote.clone());
                 if ask.request.standing(&self.votes) == Standing::Complete {
-                    self.grant();
+                    self.grant(false);
                 }
+            }
+            Event::GlassBroken { vote } => {
+                let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
+                if vote.plan_hash != ask.request.plan_hash {
+                    return Err(self.illegal(event));
+                }
+                self.votes = vec![vote.clone()];
+                self.grant(true);
             }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
                 let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -405,7 +416,7 @@ impl Status {
     }
 
     /// The votes are complete: what was asked is approved.
-    fn grant(&mut self) {
+    fn grant(&mut self, broken: bool) {
         let Some(ask) = self.ask.take() else { return };
         let number = self.grants.len();
         for task in &ask.tasks {
@@ -417,7 +428,7 @@ impl Status {
             }
         }
         let votes = std::mem::take(&mut self.votes);
-        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes });
+        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes, broken });
     }
 
     fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {

@@ -60,6 +60,7 @@ impl Status {
             parameters: head.parameters.clone(),
             tasks: tasks.collect(),
             approval: self.approval(book),
+            approved_by: self.approved_by(),
             journal: self.seq,
             undoes: book.map(|book| self.undoes(book)).unwrap_or_default(),
         }
@@ -71,6 +72,11 @@ impl Status {
             return Vec::new();
         }
         undoable(book, self).into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
+    }
+
+    fn approved_by(&self) -> Vec<crate::access::PersonId> {
+        let votes = self.grants.iter().flat_map(|grant| &grant.votes).chain(&self.votes);
+        votes.map(|vote| vote.by.clone()).collect()
     }
 
     fn why(&self) -> Option<String> {

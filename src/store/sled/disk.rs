@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> 
     std::fs::create_dir_all(path).map_err(|error| at(path, &error))?;
     let config = ::sled::Config::new()
         .path(path)
-        .segment_size(SEGMENT_BYTES)
+        .segment_size(segment_bytes(path))
         .cache_capacity(options.cache_bytes)
         // Durability is the writer's. This timer also cleans old segments, and nothing else does.
         .flush_every_ms(Some(u64::try_from(options.clean_every.0.as_millis()).unwrap_or(u64::MAX).max(100)));
@@ -33,6 +33,22 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> 
             Err(error) => return Err(unavailable(&error)),
         }
     }
+}
+
+/// The segments' size: an older folder keeps what its `conf` says, since sled opens it with no other.
+fn segment_bytes(path: &Path) -> usize {
+    let conf = std::fs::read(path.join("conf")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&conf);
+    let size = said.lines().find_map(|line| line.strip_prefix("segment_size: ")?.trim().parse().ok());
+    let size = size.unwrap_or(SEGMENT_BYTES);
+    if size < SEGMENT_BYTES {
+        tracing::warn!(
+            segment_bytes = size,
+            "the data folder was made by an earlier Mayday; a power cut in the middle of a very large write may harm it. \
+             Start with a new folder to be safe"
+        );
+    }
+    size
 }
 
 /// The log file, opened a second time: its `fdatasync` covers what sled wrote through its own descriptor, and an error

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Batch, Condition, Error, Key, Revision, Write};
 use super::disk::Disk;
-use super::{Options, SEGMENT_BYTES, Shared, layout, unavailable};
+use super::{MOST_BYTES, Options, Shared, layout, unavailable};
 
 /// Revisions are promised to the disk in blocks, so that the counter is not written with each commit.
 const BLOCK: u64 = 1 << 20;
@@ -47,8 +47,6 @@ pub(super) struct Writer {
     last: u64,
     /// Revisions up to this one may be given out before it has to be raised.
     ceiling: u64,
-    /// Keys whose values are cut, with the number of their chunks.
-    cut: HashMap<Key, usize>,
     /// Why nothing is taken any more.
     failed: Option<Error>,
 }
@@ -77,25 +75,25 @@ impl Writer {
             })?),
             None => 0,
         };
-        let mut cut: HashMap<Key, usize> = HashMap::new();
-        for stored in shared.tree.scan_prefix(layout::OWN).keys() {
-            if let Some(owner) = layout::chunk_owner(&stored.map_err(|error| unavailable(&error))?) {
-                *cut.entry(owner).or_default() += 1;
-            }
-        }
-        let group_bytes = options.group_bytes.clamp(1, SEGMENT_BYTES / 2);
-        Ok(Self { shared, disk, requests, group_bytes, last, ceiling: last, cut, failed: None })
+        let group_bytes = options.group_bytes.clamp(1, MOST_BYTES);
+        Ok(Self { shared, disk, requests, group_bytes, last, ceiling: last, failed: None })
     }
 
     /// Runs until every sender is gone.
     pub fn run(mut self) {
-        while let Some(first) = self.requests.blocking_recv() {
+        // A request that would make the group too large waits for the next one.
+        let mut over: Option<Request> = None;
+        while let Some(first) = over.take().or_else(|| self.requests.blocking_recv()) {
             let started = Instant::now();
             let mut group = Group::default();
             let mut bytes = first.bytes;
             self.decide(&mut group, first);
             while bytes < self.group_bytes && group.answers.len() < GROUP {
                 let Ok(next) = self.requests.try_recv() else { break };
+                if bytes + next.bytes > self.group_bytes {
+                    over = Some(next);
+                    break;
+                }
                 bytes += next.bytes;
                 self.decide(&mut group, next);
             }
@@ -170,7 +168,7 @@ impl Writer {
         for (done, answer) in group.answers {
             let _ = done.send(answer);
         }
-        self.shared.wake(group.writes.keys().map(Key::as_str), revision);
+        self.shared.watchers.wake(group.writes.keys().map(Key::as_str), revision);
     }
 
     fn write(&mut self, writes: &HashMap<Key, Option<(Revision, Vec<u8>)>>) -> Result<(), Error> {
@@ -183,11 +181,13 @@ impl Writer {
                     0
                 }
             };
-            if chunks > 0 || self.cut.contains_key(key) {
-                let before = if chunks > 0 { self.cut.insert(key.clone(), chunks) } else { self.cut.remove(key) };
-                for number in chunks..before.unwrap_or(0) {
-                    batch.remove(layout::chunk_key(key, number));
-                }
+            // Applying needs the page anyway, so looking at what stood there costs little.
+            let before = match self.shared.tree.get(key.as_str()).map_err(|error| unavailable(&error))? {
+                Some(stored) => layout::chunks(key, &stored)?,
+                None => 0,
+            };
+            for number in chunks..before {
+                batch.remove(layout::chunk_key(key, number));
             }
         }
         if self.last > self.ceiling {

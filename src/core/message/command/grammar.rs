@@ -22,6 +22,8 @@ pub const AN_ANSWER: &str = "an answer";
 pub const A_TRACE: &str = "a trace id";
 /// Expected: good or bad.
 pub const A_VERDICT: &str = "good or bad";
+/// What was expected.
+pub const A_VERSION: &str = "a version's number, or newest";
 /// Expected: a metric.
 pub const AN_EXPRESSION: &str = "a metric or an expression, as rate(http_requests_total[5m])";
 /// Expected: a matcher.
@@ -119,6 +121,12 @@ pub fn not_a_command(word: &str) -> String {
 #[must_use]
 pub fn unexpected(word: &str) -> String {
     format!("`{}` is more than this command takes.", short(word))
+}
+
+/// Not the number of a version.
+#[must_use]
+pub fn not_a_version(word: &str) -> String {
+    format!("`{word}` is not the number of a version")
 }
 
 /// None of the words that may stand there.
