@@ -184,6 +184,9 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         Command::Resume { run } => order::order(speaker, Verb::Resume, run, Order::Resume).await,
         Command::Cancel { run } => order::order(speaker, Verb::Cancel, run, Order::Cancel).await,
         Command::Retry { run } => order::order(speaker, Verb::Retry, run, Order::Retry).await,
+        Command::BreakGlass { run, plan, reason } => {
+            order::order(speaker, Verb::Approve, run, Order::BreakGlass { plan_hash: plan, reason }).await
+        }
         Command::Approve { run, plan, reason } => {
             order::order(speaker, Verb::Approve, run, Order::Approve { plan_hash: plan, reason }).await
         }

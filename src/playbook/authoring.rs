@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use super::action::{Context, Planned};
 use super::book::Book;
 use super::diagnostic::{Code, Diagnostic, Place};
-use super::engine::{parameters_of, unsupported};
+use super::engine::parameters_of;
 use super::model::{Playbook, Risk, Task, Undo};
 use super::options::Approvals;
 use super::registry::Registry;
-use super::run::{Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
+use super::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
 use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
-use super::{library, parameters};
+use super::{children, library, parameters};
 use crate::access::Actor;
 use crate::core::message::playbook as say;
 use crate::core::{RunId, Timestamp};
@@ -51,6 +51,7 @@ pub fn load(path: &Path) -> (Vec<Book>, Vec<Diagnostic>) {
             Err(wrong) => mistakes.extend(wrong),
         }
     }
+    mistakes.extend(children::mistakes(&books.iter().collect::<Vec<_>>()));
     (books, mistakes)
 }
 
@@ -103,7 +104,6 @@ pub async fn plan(
     now: Timestamp,
 ) -> Result<Vec<Preview>, String> {
     let status = before(book, parameters::resolve(&book.playbook, given, None)?, now)?;
-    let refused = unsupported(book);
     let mut previews = Vec::new();
     // A list that the author wrote down, or that only needs the parameters, is known before the run.
     let mut status = status;
@@ -129,8 +129,8 @@ pub async fn plan(
         let name = head.name.clone();
         let own =
             matches!(task.kind.as_str(), "Verify") || (task.kind == "Wait" && task.parameters.contains_key("until"));
-        let would = if let Some(why) = refused.as_ref().filter(|why| why.starts_with(&format!("{}:", task.id))) {
-            Would::NotHere(why.clone())
+        let would = if task.kind == CHILD {
+            Would::Later(say::child_later(task.parameters.get("playbook").and_then(Value::as_str).unwrap_or("another")))
         } else if head.part == Part::Each && status.items(index).next().is_some() {
             // Its items stand below, each with what it would do.
             continue;
@@ -197,6 +197,8 @@ fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> R
         at: now,
         deadline: now,
         tasks: TaskHead::of(&book.playbook),
+        parent: None,
+        line: Vec::new(),
         lock: None,
     };
     apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|illegal| illegal.to_string())

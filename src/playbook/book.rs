@@ -30,6 +30,12 @@ pub struct Book {
     pub when: Vec<Option<Condition>>,
 }
 
+impl AsRef<Book> for Book {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Book {
     /// Reads and checks a playbook; `file` is its name as the author knows it.
     ///

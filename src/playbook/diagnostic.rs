@@ -78,6 +78,8 @@ pub enum Code {
     PB030,
     /// A `for_each` that can't work.
     PB031,
+    /// A playbook that would run itself, or a line of playbooks that is too long.
+    PB032,
 }
 
 impl fmt::Display for Code {

@@ -79,6 +79,8 @@ impl Library {
             }
         }
         found.extend(own);
+        let all: Vec<&Book> = found.values().map(AsRef::as_ref).collect();
+        mistakes.extend(super::children::mistakes(&all));
         *self.books.write().unwrap_or_else(PoisonError::into_inner) = found;
         mistakes
     }

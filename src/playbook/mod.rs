@@ -7,6 +7,7 @@ pub mod action;
 pub mod authoring;
 pub mod book;
 mod check;
+mod children;
 pub mod condition;
 pub mod diagnostic;
 pub mod engine;

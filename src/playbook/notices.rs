@@ -103,6 +103,10 @@ fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
         says,
     };
     match event {
+        Event::GlassBroken { vote } => {
+            let reason = vote.reason.as_deref().unwrap_or_default();
+            return vec![of_run(NoticeKind::Escalation, say::notice_glass(head.run, &vote.name, reason))];
+        }
         Event::Unwinding { undo, why } => {
             let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));
             let says = say::notice_unwinding(head.run, &names.collect::<Vec<_>>(), why);

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::run::{Event, Stage, Status};
 use super::view::{Decided, Order};
-use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Standing};
-use crate::core::Timestamp;
+use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Right, Standing, Vote};
+use crate::core::message::access;
 use crate::core::message::playbook as say;
+use crate::core::{RunId, Timestamp};
 
 /// What follows from an order.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
     };
     match order {
         Order::Approve { plan_hash, reason } => approve(status, plan_hash.as_deref(), reason.clone(), person, now),
+        Order::BreakGlass { plan_hash, reason } => break_glass(status, plan_hash.as_deref(), reason, person, now),
         Order::Reject { reason } => {
             let risk = status.ask.as_ref().map_or(crate::access::Risk::Reversible, |ask| ask.request.policy.risk);
             if let Some(refused) = needs(Permission::Approve(risk), "reject changes") {
@@ -120,6 +122,18 @@ pub fn withdraw(status: &Status, why: &str) -> Answer {
     Answer { events: vec![event], audit: None, says: Decided::Done(say::withdrawn(run)) }
 }
 
+/// The run that this one is a part of is to end: so is this one, and undoes what it did where it says how. The person's
+/// order to the parent is in the audit; this is what follows from it.
+#[must_use]
+pub fn parent_ends(status: &Status, parent: RunId) -> Answer {
+    let run = status.head.run;
+    if status.ended.is_some() || status.cancelled.is_some() || status.rejected.is_some() || status.unwinding.is_some() {
+        return Answer::nothing(say::not_now(run, "it ends already"));
+    }
+    let event = Event::Cancelled { by: Actor::Mayday(say::end_with_parent(parent)) };
+    Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) }
+}
+
 fn state_word(status: &Status) -> String {
     serde_json::to_value(status.state()).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -171,6 +185,56 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
             right: None,
         }),
         says: Decided::Done(says),
+    }
+}
+
+/// Where the policy asks for more people than there are awake: one admin, with a reason, in front of everyone.
+fn break_glass(status: &Status, saw: Option<&str>, reason: &str, person: &Person, now: Timestamp) -> Answer {
+    let run = status.head.run;
+    if !person.role.may(Permission::BreakGlass) {
+        return Answer::refused(access::may_not_break_glass(&person.name));
+    }
+    if reason.trim().is_empty() {
+        return Answer::refused(access::break_glass_needs_reason());
+    }
+    let Some(ask) = &status.ask else { return Answer::nothing(say::nothing_to_approve(run, &state_word(status))) };
+    if saw.is_some_and(|saw| saw != ask.request.plan_hash) {
+        return Answer::nothing(say::other_plan(run));
+    }
+    if now >= ask.request.expires {
+        return Answer::nothing(Refusal::Expired { expires: ask.request.expires }.to_string());
+    }
+    // What they may do as anyone may needs no broken glass, so that each broken one means something.
+    if let Ok(vote) = ask.request.vote(person, saw, &status.votes, now, None) {
+        let votes: Vec<_> = status.votes.iter().cloned().chain([vote]).collect();
+        if ask.request.standing(&votes) == Standing::Complete {
+            return Answer::nothing(say::no_need_to_break_glass(run));
+        }
+    }
+    let reason = crate::core::text::capped(reason.trim(), 500);
+    let vote = Vote {
+        by: person.id.clone(),
+        name: person.name.clone(),
+        role: person.role,
+        teams: person.teams.clone(),
+        plan_hash: ask.request.plan_hash.clone(),
+        at: now,
+        reason: Some(reason.clone()),
+    };
+    let detail = json!({
+        "playbook": status.head.playbook, "plan": ask.request.plan_hash, "tasks": ask.tasks,
+        "needed": ask.request.policy.count, "approvers": ask.request.policy.approvers, "reason": reason,
+    });
+    Answer {
+        events: vec![Event::GlassBroken { vote }],
+        audit: Some(AuditRecord {
+            actor: Actor::Person(person.id.clone()),
+            action: "break_glass".to_owned(),
+            subject: run.to_string(),
+            detail,
+            right: Some(Right::BreakGlass { by: person.id.clone(), reason }),
+        }),
+        says: Decided::Done(say::glass_broken(run)),
     }
 }
 

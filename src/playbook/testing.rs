@@ -14,7 +14,7 @@ use super::notices;
 use super::options::{Approvals, Options};
 use super::parameters;
 use super::run::{
-    Busy, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskHead, TaskPlan, apply, decide, retry,
+    Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskHead, TaskPlan, apply, decide, retry,
     retry_at, values_for,
 };
 use crate::access::{Actor, Person, PersonId, Role};
@@ -96,6 +96,8 @@ impl<'a> Simulation<'a> {
             at: now,
             deadline: now.checked_add(longest.0).map_err(|error| error.to_string())?,
             tasks: TaskHead::of(&book.playbook),
+            parent: None,
+            line: Vec::new(),
             lock: None,
         };
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
@@ -190,7 +192,9 @@ impl<'a> Simulation<'a> {
         let inverse = matches!(self.status.part(index), Part::Undo { inverse: true, .. });
         let parameters = if inverse { Ok(json!({})) } else { parameters_of(self.book, &self.status, index) };
         match parameters {
-            Err(why) => self.record(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
+            Err(why) => {
+                self.record(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None, output: None })
+            }
             // What the inverse does, only the action knows; it is carried out in one go.
             Ok(parameters) if self.status.part(index).is_undo() => {
                 if self.status.head.tasks[index].changes {
@@ -231,7 +235,7 @@ impl<'a> Simulation<'a> {
             } else {
                 let worse = holds == Measured::Worse;
                 let kind = if worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
-                Event::Failed { task, kind, why: note, retry_at: None }
+                Event::Failed { task, kind, why: note, retry_at: None, output: None }
             };
             return self.record(event);
         }
@@ -250,7 +254,14 @@ impl<'a> Simulation<'a> {
             let kind = FailureKind::Transient;
             let attempt = self.status.tasks[index].attempt;
             let retry_at = retry_at(retry(self.book, &self.status, index).as_ref(), kind, attempt, &task, self.now);
-            return self.record(Event::Failed { task, kind, why, retry_at });
+            return self.record(Event::Failed { task, kind, why, retry_at, output: None });
+        }
+        if declared.kind == CHILD
+            && let Some(outcome) =
+                output.get("outcome").and_then(Value::as_str).filter(|it| !["fixed", "no_effect"].contains(it))
+        {
+            let (kind, why) = (FailureKind::Permanent, format!("it ended ({outcome})"));
+            return self.record(Event::Failed { task, kind, why, retry_at: None, output: Some(output) });
         }
         if declared.kind == "Notification" {
             let intent = self.status.tasks[index].intent.as_ref();

@@ -38,6 +38,23 @@ pub enum RunOutcome {
     Stuck,
 }
 
+impl RunOutcome {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::NoEffect => "no_effect",
+            Self::MadeWorse => "made_worse",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
 /// A task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -191,6 +208,13 @@ pub enum Order {
         plan_hash: Option<String>,
         /// Why, for the audit.
         reason: Option<String>,
+    },
+    /// Approve it alone, past whom the policy asks for: an admin's own responsibility, told to everyone.
+    BreakGlass {
+        /// Digest of the plan the person saw.
+        plan_hash: Option<String>,
+        /// Why; it must be given.
+        reason: String,
     },
     /// Reject it.
     Reject {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mayday::playbook::{Faults, RunState, TaskState};
+use mayday::playbook::view::{Order, RunOutcome};
+use mayday::playbook::{Faults, RunState, RunView, Runs as _, TaskState};
 
 use super::engine_world::{Act, World};
 
@@ -50,6 +51,20 @@ tasks:
   - {id: tell, type: Notification, depends_on: [asked], parameters: {message: done}}
 ";
 
+/// Two tasks that fail at the same time, and then what was done is undone: by an inverse, by a task that asks a person when
+/// it is interrupted, and item by item.
+const UNWIND: &str = "
+playbook_id: PB-Unwind
+name: two failures at once, and everything is undone
+tasks:
+  - {id: first, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, rollback: inverse}
+  - {id: each, type: Config_Rollback, depends_on: [first], for_each: {in: [x, y], concurrency: 2}, parameters: {service: '{{ item }}', to: v1}, rollback: inverse}
+  - {id: command, type: Run_Command, depends_on: [each], parameters: {program: fix}, rollback: unfix}
+  - {id: unfix, type: Run_Command, parameters: {program: unfix}}
+  - {id: bad, type: Metric_Query, depends_on: [command], parameters: {expr: up}}
+  - {id: worse, type: Metric_Query, depends_on: [command], parameters: {expr: up}}
+";
+
 fn script(world: &World, name: &str) {
     let mut target = world.target();
     match name {
@@ -57,6 +72,13 @@ fn script(world: &World, name: &str) {
             target.script.insert("flaky".to_owned(), [Act::Transient].into());
             target.script.insert("broken".to_owned(), vec![Act::Permanent; 40].into());
             target.script.insert("restart".to_owned(), [Act::Transient].into());
+        }
+        "PB-Unwind" | "PB-Stuck" => {
+            target.script.insert("bad".to_owned(), vec![Act::Permanent; 40].into());
+            target.script.insert("worse".to_owned(), vec![Act::Permanent; 40].into());
+            if name == "PB-Stuck" {
+                target.script.insert("unfix".to_owned(), vec![Act::Permanent; 40].into());
+            }
         }
         "PB-Doubts" => {
             target.script.insert("probed".to_owned(), [Act::DoUnsaid].into());
@@ -84,7 +106,7 @@ async fn run(text: &str, name: &str, faults: Faults) -> (End, u64) {
         }
     };
     let target = world.target();
-    let changes = ["restart", "command", "second", "probed", "asked"];
+    let changes = ["restart", "command", "second", "probed", "asked", "unfix", "each[0]", "each[1]"];
     let happened = changes
         .iter()
         .filter_map(|task| {
@@ -97,9 +119,18 @@ async fn run(text: &str, name: &str, faults: Faults) -> (End, u64) {
 
 #[tokio::test]
 async fn a_crash_at_every_record_ends_the_same_and_repeats_nothing() {
-    for (text, name) in
-        [(RESTART, "PB-Restart"), (PARALLEL, "PB-Parallel"), (RETRIES, "PB-Retries"), (DOUBTS, "PB-Doubts")]
-    {
+    every_record(&[(RESTART, "PB-Restart"), (PARALLEL, "PB-Parallel"), (RETRIES, "PB-Retries"), (DOUBTS, "PB-Doubts")])
+        .await;
+}
+
+#[tokio::test]
+async fn nor_does_one_while_a_run_takes_back_what_it_did_or_can_not() {
+    let stuck = UNWIND.replace("PB-Unwind", "PB-Stuck");
+    every_record(&[(UNWIND, "PB-Unwind"), (stuck.as_str(), "PB-Stuck")]).await;
+}
+
+async fn every_record(playbooks: &[(&str, &str)]) {
+    for (text, name) in playbooks.iter().copied() {
         let (end, records) = run(text, name, Faults::none()).await;
         assert!(records > 8, "{name} {records}");
         assert!(end.2.values().all(|times| *times == 1), "{name}: {:?}", end.2);
@@ -144,12 +175,23 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
     let count = 2 + dice.roll(7);
     for number in 0..count {
         let id = format!("t{number}");
-        let what = match dice.roll(4) {
-            0 => "type: Metric_Query, parameters: {expr: up}",
-            1 => "type: Disk_Cleanup, parameters: {service: a}",
-            2 => "type: Service_Restart, parameters: {service: a}",
-            _ => "type: Run_Command, parameters: {program: fix}",
+        let each = dice.roll(4) == 0;
+        let what = match dice.roll(7) {
+            0 => "type: Metric_Query, parameters: {expr: up}".to_owned(),
+            1 => "type: Disk_Cleanup, parameters: {service: a}".to_owned(),
+            2 => "type: Service_Restart, parameters: {service: a}".to_owned(),
+            3 => "type: Run_Command, parameters: {program: fix}".to_owned(),
+            4 => "type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, rollback: inverse".to_owned(),
+            5 => "type: Config_Rollback, parameters: {service: a, to: v1}, rollback: inverse".to_owned(),
+            _ => {
+                let undoes = if each { format!("{id}[{{{{ item }}}}]") } else { id.clone() };
+                text.push_str(&format!(
+                    "  - {{id: u{number}, type: API_Call, action: POST /undo, parameters: {{undoes: '{undoes}'}}}}\n"
+                ));
+                format!("type: Run_Command, parameters: {{program: fix}}, rollback: u{number}")
+            }
         };
+        let what = if each { format!("{what}, for_each: {{in: [0, 1, 2], concurrency: 2}}") } else { what };
         let before: Vec<String> =
             (0..number).filter(|_| dice.roll(3) == 0).map(|before| format!("t{before}")).collect();
         let on_failure = ["abort", "continue", "continue", "escalate_with_notification"][dice.roll(4) as usize];
@@ -158,16 +200,27 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
             "  - {{id: {id}, {what}, depends_on: [{}], on_failure: {on_failure}{retry}}}\n",
             before.join(", ")
         ));
-        let acts = (0..dice.roll(4)).map(|_| match dice.roll(9) {
-            0 | 1 => Act::Transient,
-            2 => Act::Permanent,
-            3 => Act::DoUnsaid,
-            4 => Act::Lost,
-            5 => Act::Hang,
-            6 => Act::Panic,
-            _ => Act::Do,
-        });
-        scripts.push((id, acts.collect()));
+        let mut acts = |most: u64| -> Vec<Act> {
+            let count = dice.roll(most);
+            (0..count)
+                .map(|_| match dice.roll(9) {
+                    0 | 1 => Act::Transient,
+                    2 => Act::Permanent,
+                    3 => Act::DoUnsaid,
+                    4 => Act::Lost,
+                    5 => Act::Hang,
+                    6 => Act::Panic,
+                    _ => Act::Do,
+                })
+                .collect()
+        };
+        // What undoes it may fail as well.
+        for step in [id.clone(), format!("{id}[0]"), format!("{id}[1]"), format!("{id}[2]")] {
+            scripts.push((step, acts(4)));
+        }
+        for undo in [format!("undo:{id}"), format!("undo:{id}[1]"), format!("u{number}"), format!("u{number}[1]")] {
+            scripts.push((undo, acts(3)));
+        }
     }
     (text, scripts)
 }
@@ -180,8 +233,15 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
             eprintln!("{info}");
         }
     }));
-    let first: u64 = std::env::var("MAYDAY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    for seed in first..first + 120 {
+    // `MAYDAY_SEED=n` begins at a seed (and reproduces it), `MAYDAY_CASES=n` looks at so many, for a soak.
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let (first, cases) = (number("MAYDAY_SEED").unwrap_or(1), number("MAYDAY_CASES").unwrap_or(150));
+    // Without them, as many as a few seconds allow; the first fifty in any case.
+    let (begun, soak) = (std::time::Instant::now(), number("MAYDAY_CASES").is_some());
+    for seed in first..first + cases {
+        if !soak && seed >= first + 50 && begun.elapsed() > std::time::Duration::from_secs(12) {
+            break;
+        }
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let (text, scripts) = random(&mut dice);
         let world = World::of(&[&text]);
@@ -213,33 +273,60 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
                 break view;
             }
         };
-        assert_eq!(view.state, RunState::Ended, "seed {seed}");
-        let target = world.target();
-        for task in &view.tasks {
-            let times: Vec<u32> = target
-                .keys
-                .get(&task.id)
-                .map(|keys| keys.iter().map(|key| target.happened[key]).collect())
-                .unwrap_or_default();
-            if matches!(task.kind.as_str(), "Service_Restart" | "Run_Command") {
-                assert!(times.iter().sum::<u32>() <= 1, "seed {seed}: {} happened {times:?} times\n{text}", task.id);
+        check(&world, &view, &text, seed);
+        if view.undo_failed() {
+            // People try until it works: the scripts are over some time.
+            let engine = world.engine(Faults::none()).await;
+            let mut view = view;
+            for _ in 0..20 {
+                if !view.undo_failed() {
+                    break;
+                }
+                let ana = super::engine_world::person("ana", mayday::access::Role::Approver);
+                engine.order(view.run, Order::Retry, &ana).await.unwrap();
+                view = world.finish(&engine, view.run).await.unwrap();
             }
-            if task.state == TaskState::Succeeded {
+            assert_ne!(view.outcome, Some(RunOutcome::Stuck), "seed {seed}: {view:#?}");
+            check(&world, &view, &text, seed);
+        }
+    }
+}
+
+/// What must be true of every run that has ended, whatever went wrong on the way.
+fn check(world: &World, view: &RunView, text: &str, seed: u64) {
+    assert_eq!(view.state, RunState::Ended, "seed {seed}");
+    let target = world.target();
+    let stopped = view.tasks.iter().any(|task| task.state == TaskState::RolledBack || task.undo)
+        || view.outcome == Some(RunOutcome::Failed);
+    for task in &view.tasks {
+        let times: Vec<u32> = target
+            .keys
+            .get(&task.id)
+            .map(|keys| keys.iter().map(|key| target.happened[key]).collect())
+            .unwrap_or_default();
+        if matches!(task.kind.as_str(), "Service_Restart" | "Run_Command" | "Config_Rollback") {
+            assert!(times.iter().all(|times| *times <= 1), "seed {seed}: {} happened {times:?} times\n{text}", task.id);
+            assert!(times.len() <= 1, "seed {seed}: {} happened {times:?} times\n{text}", task.id);
+        }
+        let whole = view.tasks.iter().any(|item| item.id.starts_with(&format!("{}[", task.id)));
+        let declared = format!("id: {},", task.id.split('[').next().unwrap_or_default());
+        let line = text.lines().find(|line| line.contains(&declared)).unwrap_or_default();
+        let empty = line.contains("for_each") && !task.id.contains('[');
+        match task.state {
+            TaskState::Succeeded if !whole && !empty => {
                 assert!(!times.is_empty(), "seed {seed}: {} never happened\n{text}", task.id);
             }
-            assert!(
-                matches!(
-                    task.state,
-                    TaskState::Succeeded
-                        | TaskState::Failed
-                        | TaskState::Skipped
-                        | TaskState::Pending
-                        | TaskState::Waiting
-                ),
-                "seed {seed}: {} is left {:?}",
-                task.id,
-                task.state
-            );
+            TaskState::RolledBack => {
+                assert!(!target.slate.contains(&task.id), "seed {seed}: {} is not undone\n{text}", task.id);
+            }
+            TaskState::Running | TaskState::InDoubt => {
+                panic!("seed {seed}: {} is left {:?}\n{text}", task.id, task.state);
+            }
+            _ => {}
+        }
+        // A run that stopped, and could undo what it did, leaves nothing that says how it is undone.
+        if stopped && view.outcome != Some(RunOutcome::Stuck) && line.contains("rollback:") && !task.undo {
+            assert!(!target.slate.contains(&task.id), "seed {seed}: {} stays\n{text}\n{view:#?}", task.id);
         }
     }
 }

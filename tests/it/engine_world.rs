@@ -117,8 +117,9 @@ impl Action for Fake {
         let mut to = parameters.clone();
         let undoes = context.task.starts_with("undo:") || parameters["parameters"]["undoes"].is_string();
         if let Value::Object(map) = &mut to {
-            let reads = ["Metric_Query", "Log_Aggregation", "Notification"].contains(&self.kind)
-                || parameters["action"].as_str().is_some_and(|line| line.starts_with("GET"));
+            let read = ["Metric_Query", "Log_Aggregation", "Notification", "Database_Check", "Dependency_Check"];
+            let reads =
+                read.contains(&self.kind) || parameters["action"].as_str().is_some_and(|line| line.starts_with("GET"));
             map.insert("undo_me".to_owned(), json!(!undoes && !reads));
         }
         Box::pin(std::future::ready(Ok(Planned {
@@ -136,6 +137,13 @@ impl Action for Fake {
                 let mut target = lock(&self.target);
                 *target.calls.entry(context.task.clone()).or_default() += 1;
                 let act = target.script.get_mut(&context.task).and_then(VecDeque::pop_front).unwrap_or(Act::Do);
+                // A reading that is given as a failure is one.
+                let given = target.outputs.get(&context.task).and_then(VecDeque::front);
+                if let Some(why) = given.and_then(|given| given["fails"].as_str()).filter(|_| act == Act::Do) {
+                    let why = why.to_owned();
+                    drop(Self::output(&mut target, &context.task));
+                    return Err(Error::Permanent(why));
+                }
                 if matches!(act, Act::Do | Act::DoUnsaid) {
                     Self::happens(&mut target, context, intent);
                 }
@@ -153,6 +161,9 @@ impl Action for Fake {
     }
     fn inverse(&self, target: &Value, _: &Value) -> Option<Value> {
         // Never what has no `to`: an action may find that it can't.
+        if self.kind == "Kubernetes_Scale" {
+            return Some(json!({"service": target["service"], "replicas": 2}));
+        }
         target["to"].as_str().filter(|to| *to != "nowhere").map(|to| json!({"to": to, "service": "a", "percent": 100}))
     }
     fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
@@ -172,6 +183,8 @@ pub struct World {
     pub clock: ManualClock,
     pub target: SharedTarget,
     pub options: Options,
+    /// Task types that have an executor besides those that always have one here.
+    pub more: Vec<&'static str>,
     texts: Vec<String>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -216,6 +229,7 @@ impl World {
             clock,
             target: SharedTarget::default(),
             options,
+            more: Vec::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             pump,
         }
@@ -232,7 +246,7 @@ impl World {
     /// A new process on the store: it takes all shards over.
     pub async fn engine(&self, faults: Faults) -> Engine {
         let fake = |kind, settle| -> Arc<dyn Action> { Arc::new(Fake { kind, settle, target: self.target.clone() }) };
-        let actions = vec![
+        let mut actions = vec![
             fake("API_Call", Settle::Repeat),
             fake("Metric_Query", Settle::Repeat),
             fake("Log_Aggregation", Settle::Repeat),
@@ -243,6 +257,7 @@ impl World {
             fake("Traffic_Shift", Settle::Repeat),
             fake("Config_Rollback", Settle::Probe),
         ];
+        actions.extend(self.more.iter().map(|kind| fake(kind, Settle::Repeat)));
         let books = self.texts.iter().map(|text| {
             Book::read("test.yaml", text.as_bytes()).unwrap_or_else(|wrong| {
                 panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

@@ -65,6 +65,8 @@ pub enum Command {
     Retry { run: RunId },
     /// Lets a plan happen. `plan`: digest of what the person saw.
     Approve { run: RunId, plan: Option<String>, reason: Option<String> },
+    /// `approve <run> [--plan HASH] --break-glass REASON`: an admin alone, past whom the policy asks for.
+    BreakGlass { run: RunId, plan: Option<String>, reason: String },
     /// Refuses a plan.
     Reject { run: RunId, plan: Option<String>, reason: Option<String> },
     /// Answers what a run asks.
@@ -118,7 +120,7 @@ impl Command {
             Self::Resume { .. } => Verb::Resume,
             Self::Cancel { .. } => Verb::Cancel,
             Self::Retry { .. } => Verb::Retry,
-            Self::Approve { .. } => Verb::Approve,
+            Self::Approve { .. } | Self::BreakGlass { .. } => Verb::Approve,
             Self::Reject { .. } => Verb::Reject,
             Self::Answer { .. } => Verb::Answer,
             Self::Oncall { .. } => Verb::Oncall,

@@ -201,7 +201,14 @@ impl<'a> Parser<'a> {
             Verb::Retry => Command::Retry { run: self.run()? },
             Verb::Approve => {
                 let (run, plan) = (self.run()?, self.flag("--plan")?);
-                Command::Approve { run, plan, reason: self.text()? }
+                match self.flag("--break-glass")? {
+                    // Without quotes the reason goes on to the end of the line.
+                    Some(first) => {
+                        let rest = self.text()?.map(|rest| format!(" {rest}")).unwrap_or_default();
+                        Command::BreakGlass { run, plan, reason: format!("{first}{rest}") }
+                    }
+                    None => Command::Approve { run, plan, reason: self.text()? },
+                }
             }
             Verb::Reject => {
                 let (run, plan) = (self.run()?, self.flag("--plan")?);
@@ -468,6 +475,10 @@ impl<'a> Parser<'a> {
         let given = word.raw.split('=').next().unwrap_or_default();
         if !given.eq_ignore_ascii_case(name) {
             let flags = self.spec.map_or(&[] as &[_], |spec| spec.flags);
+            // Another one of this command: its turn comes.
+            if flags.iter().skip_while(|flag| flag.name != name).any(|flag| flag.name.eq_ignore_ascii_case(given)) {
+                return Ok(None);
+            }
             let near = nearest(given, flags.iter().map(|flag| flag.name));
             return Err(self.near(word.at.clone(), say::not_a_flag(given), near));
         }

@@ -118,6 +118,17 @@ fn a_slip_is_marked_and_the_nearest_word_is_offered() {
     assert_eq!((marked(&error), error.near.as_deref()), ("run3", Some("RUN-3")));
     let error = wrong("ack RUN-3");
     assert_eq!(marked(&error), "RUN-3");
+    for line in [
+        "approve RUN-3 --break-glass \"shop down, nobody awake\"",
+        "approve RUN-3 --break-glass shop down, nobody awake",
+    ] {
+        let Command::BreakGlass { plan: None, reason, .. } = ok(line) else { panic!("{line}") };
+        assert_eq!(reason, "shop down, nobody awake");
+    }
+    let whole = "approve RUN-3 --plan 9f86d0 --break-glass \"shop down\"";
+    assert_eq!(ok(whole).to_string(), whole);
+    wrong("approve RUN-3 --break-glass");
+    wrong("reject RUN-3 --break-glass why");
     let error = wrong("approve RUN-3 --pln 9f86d0");
     assert_eq!((marked(&error), error.near.as_deref()), ("--pln", Some("--plan")));
     let error = wrong("silence a=b 2 h");
@@ -130,7 +141,7 @@ fn a_slip_is_marked_and_the_nearest_word_is_offered() {
 fn what_is_missing_or_too_much_is_said_with_the_usage() {
     let error = wrong("approve");
     assert!(error.at.is_empty() && error.at.start == "approve".len());
-    assert!(error.to_string().contains("approve <RUN-3> [--plan HASH] [reason]"), "{error}");
+    assert!(error.to_string().contains("approve <RUN-3> [--plan HASH] [--break-glass REASON] [reason]"), "{error}");
     assert_eq!(marked(&wrong("health now")), "now");
     assert_eq!(marked(&wrong("show INC-7 INC-8")), "INC-8");
     assert_eq!(marked(&wrong("run PB-X replicas")), "replicas");

@@ -85,6 +85,13 @@ impl Display for Command {
                 }
                 write!(f, "{}", Maybe(reason.as_deref().map(Text).as_ref()))
             }
+            Self::BreakGlass { run, plan, reason } => {
+                write!(f, " {run}")?;
+                if let Some(plan) = plan {
+                    write!(f, " --plan {}", Word(plan))?;
+                }
+                write!(f, " --break-glass {}", Word(reason))
+            }
             Self::Answer { run, task, answer } => {
                 write!(f, " {run}")?;
                 if let Some(task) = task {

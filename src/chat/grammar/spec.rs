@@ -152,6 +152,7 @@ const REASON: Arg = arg("reason", Kind::Text, Need::Maybe);
 const LOOK_BACK: Kind = Kind::Span(&["10m", "30m", "1h", "6h", "24h"]);
 const LOOK_AHEAD: Kind = Kind::Span(&["24h", "7d"]);
 const PLAN_FLAG: &[Flag] = &[Flag { name: "--plan", value: "HASH", kind: Kind::Text }];
+const APPROVE_FLAGS: &[Flag] = &[PLAN_FLAG[0], Flag { name: "--break-glass", value: "REASON", kind: Kind::Text }];
 const INCIDENT_FLAG: &[Flag] = &[Flag { name: "--incident", value: "INC-7", kind: Kind::Incident }];
 const TASK_FLAG: &[Flag] = &[Flag { name: "--task", value: "TASK", kind: Kind::Text }];
 
@@ -241,7 +242,7 @@ pub const SPECS: &[Spec] = &[
     spec(Verb::Resume, "resume", &[RUN], "resume RUN-3"),
     spec(Verb::Cancel, "cancel", &[RUN], "cancel RUN-3"),
     spec(Verb::Retry, "retry", &[RUN], "retry RUN-3"),
-    Spec { flags: PLAN_FLAG, ..spec(Verb::Approve, "approve", &[RUN, REASON], "approve RUN-3") },
+    Spec { flags: APPROVE_FLAGS, ..spec(Verb::Approve, "approve", &[RUN, REASON], "approve RUN-3") },
     Spec { flags: PLAN_FLAG, ..spec(Verb::Reject, "reject", &[RUN, REASON], "reject RUN-3 not during the sale") },
     Spec {
         flags: TASK_FLAG,
@@ -296,7 +297,7 @@ impl fmt::Display for Verb {
 }
 
 impl Spec {
-    /// How it is said: `approve <RUN-3> [--plan HASH] [reason]`.
+    /// How it is said: `approve <RUN-3> [--plan HASH] [--break-glass REASON] [reason]`.
     #[must_use]
     pub fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
@@ -364,7 +365,7 @@ mod tests {
 
     #[test]
     fn usage_shows_what_must_and_what_may_be_said() {
-        assert_eq!(Verb::Approve.spec().usage(), "approve <RUN-3> [--plan HASH] [reason]");
+        assert_eq!(Verb::Approve.spec().usage(), "approve <RUN-3> [--plan HASH] [--break-glass REASON] [reason]");
         assert_eq!(Verb::Silence.spec().usage(), "silence <label=value …> <2h>");
         assert_eq!(Verb::Plan.spec().usage(), "plan <playbook> [key=value …] [--incident INC-7]");
     }

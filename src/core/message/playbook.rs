@@ -58,6 +58,21 @@ pub fn approved_more(run: RunId, missing: usize) -> String {
     format!("{run}: your approval counts; {people} must approve.")
 }
 
+/// An admin approved past the policy.
+#[must_use]
+pub fn glass_broken(run: RunId) -> String {
+    format!("{run} starts now on your own responsibility; everyone is told, with your reason.")
+}
+/// An admin whose plain approval is all that is missing.
+#[must_use]
+pub fn no_need_to_break_glass(run: RunId) -> String {
+    format!("{run}: your approval is all it needs; `approve {run}` gives it. Nothing changed.")
+}
+/// Told to everyone: the policy was passed.
+#[must_use]
+pub fn notice_glass(run: RunId, name: &str, reason: &str) -> String {
+    format!("{name} broke the glass: {run} starts without the approvals that the policy asks for. Reason: {reason}")
+}
 /// A second click.
 #[must_use]
 pub fn already_approved(run: RunId, by: &str) -> String {
@@ -373,10 +388,40 @@ pub fn quota_used(playbook: &str, runs: u32, per: Duration) -> String {
 pub fn too_many_open(limit: usize) -> String {
     format!("{limit} runs are open, which is the limit; decide or cancel some first (`runs`)")
 }
-/// Something of the language that has no engine yet.
+/// A child's end, when its parent is to end.
 #[must_use]
-pub fn not_here_yet(task: &str, what: &str) -> String {
-    format!("{task}: `{what}` is not available here yet; the playbook checks and tests, but can't run")
+pub fn end_with_parent(parent: RunId) -> String {
+    format!("{parent}, which it is a part of, is to end")
+}
+/// A task that waits for a run.
+#[must_use]
+pub fn waits_for(run: RunId) -> String {
+    format!("waits for {run}, which asks for its own approvals")
+}
+/// What a child run came to.
+#[must_use]
+pub fn child_ended(run: RunId, outcome: &str, why: &str) -> String {
+    format!("{run} ended ({outcome}): {why}")
+}
+/// Playbooks that run each other in a circle.
+#[must_use]
+pub fn child_circle(line: &[String]) -> String {
+    format!("these playbooks run each other without end: {}; remove one of the Sub_Playbook tasks", line.join(" → "))
+}
+/// Playbooks that run each other in too long a line.
+#[must_use]
+pub fn child_too_deep(line: &[String], most: usize) -> String {
+    format!("{} is a line of {} playbooks, at most {most} may run each other; join some", line.join(" → "), line.len())
+}
+/// A task that is another playbook's run.
+#[must_use]
+pub fn child_later(playbook: &str) -> String {
+    format!("runs {playbook}, which plans and asks by itself")
+}
+/// A task that a test lets fail.
+#[must_use]
+pub fn made_to_fail() -> String {
+    "made to fail".to_owned()
 }
 /// A task type without an executor.
 #[must_use]

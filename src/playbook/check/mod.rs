@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::diagnostic::{Code, Place, Report};
 use super::model::{ParameterType, Places, Playbook, Risk, Task, Undo};
+use super::run::CHILD;
 use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
 use super::text;
 use crate::core::nearest::hint;
@@ -396,8 +397,24 @@ impl Checker<'_> {
                 self.add(path, Code::PB014, says);
             }
         }
+        if task.kind == CHILD {
+            self.child(task, path);
+        }
         if task.kind == "Wait" && task.parameters.contains_key("for") == task.parameters.contains_key("until") {
             self.add(path, Code::PB014, "Wait needs either `for:` a duration or `until:` a condition");
+        }
+    }
+
+    /// A task that is another playbook's run has that playbook's limits.
+    fn child(&mut self, task: &Task, path: &str) {
+        let own = task.parameters.get("playbook").and_then(Value::as_str);
+        if own.is_some_and(|id| id.eq_ignore_ascii_case(&self.playbook.playbook_id)) {
+            let says = "a playbook can't run itself; name another, or use `retry` or `for_each`";
+            self.add(&format!("{path}.parameters.playbook"), Code::PB032, says);
+        }
+        if task.timeout.is_some() {
+            let says = "a Sub_Playbook takes as long as that playbook's `max_duration` allows; remove `timeout`";
+            self.add(&format!("{path}.timeout"), Code::PB032, says);
         }
     }
 

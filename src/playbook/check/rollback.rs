@@ -4,6 +4,7 @@ use super::Checker;
 use crate::core::nearest::hint;
 use crate::playbook::diagnostic::Code;
 use crate::playbook::model::{Otherwise, Risk, Task, Undo};
+use crate::playbook::run::CHILD;
 use crate::playbook::tasks;
 
 impl Checker<'_> {
@@ -18,7 +19,11 @@ impl Checker<'_> {
         let known = tasks::find(&task.kind);
         match task.undone_by() {
             Some(_) if known.is_some() && tasks::risk(task) == Risk::Read => {
-                let says = format!("`{}` changes nothing, so there is nothing to undo; remove it", task.id);
+                let says = if task.kind == CHILD {
+                    format!("what `{}` runs says itself how it is undone; remove it", task.id)
+                } else {
+                    format!("`{}` changes nothing, so there is nothing to undo; remove it", task.id)
+                };
                 let at = if task.rollback.is_some() { here } else { format!("{path}.verify.otherwise") };
                 self.add(&at, Code::PB029, says);
             }

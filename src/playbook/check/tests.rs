@@ -244,3 +244,22 @@ fn a_list_must_be_one_and_its_items_are_seen_only_where_they_are() {
     );
     assert!(mistakes(&text).join("").contains("PB023: `for_each` has 101 entries, at most 100 are allowed"));
 }
+
+#[test]
+fn a_playbook_does_not_run_itself() {
+    let text = format!(
+        "{HEAD}tasks:
+  - {{id: a, type: Sub_Playbook, timeout: 5m, parameters: {{playbook: pb-a}}}}
+  - {{id: b, type: Sub_Playbook, rollback: inverse, parameters: {{parameters: {{}}}}}}
+"
+    );
+    let found = mistakes(&text).join("\n");
+    for expected in [
+        "a.yaml:4:69: PB032: a playbook can't run itself",
+        "PB032: a Sub_Playbook takes as long as that playbook's `max_duration` allows; remove `timeout`",
+        "PB029: what `b` runs says itself how it is undone; remove it",
+        "PB014: Sub_Playbook needs the parameter `playbook`",
+    ] {
+        assert!(found.contains(expected), "missing {expected:?} in\n{found}");
+    }
+}

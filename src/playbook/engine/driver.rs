@@ -9,19 +9,20 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::child::Stopping;
 use super::commit::{Lost, Pending, commit};
 use super::effects::Held;
 use super::effects::{Came, Unplanned, Verification};
-use super::{Letter, Said, Shared, journal, locked, render, shard_of, stuck};
+use super::{Engine, Letter, Said, Shared, journal, locked, render, shard_of, stuck};
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
-use crate::core::{BoxFuture, Timestamp};
+use crate::core::{BoxFuture, RunId, Timestamp};
 use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide};
+use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stops};
 use crate::playbook::view::Decided;
 use crate::store;
 
@@ -49,6 +50,10 @@ pub(super) enum Landed {
     Measured(usize, Verification),
     /// A verification after a task.
     Verified(usize, Verification),
+    /// A child run has ended.
+    Child(usize, RunId, End),
+    /// Mayday stops; there is nothing to write down.
+    Nothing(usize),
 }
 
 /// Drives a run until it has ended or this process must let go of it.
@@ -78,6 +83,7 @@ pub async fn drive(shared: Arc<Shared>, status: Status, book: Arc<Book>, mut mai
     runs.remove(&run);
     metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
     drop(runs);
+    Engine::wake_parents(&shared);
     shared.ended.notify_waiters();
     shared.ended.notify_one();
 }
@@ -94,6 +100,8 @@ pub(super) struct Driver {
     pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
+    /// Told to those who wait for children.
+    pub(super) stopping: Arc<Stopping>,
 }
 
 impl Driver {
@@ -116,6 +124,7 @@ impl Driver {
             starting: Vec::new(),
             replies: Vec::new(),
             wake: None,
+            stopping: Arc::default(),
         }
     }
 
@@ -179,6 +188,9 @@ impl Driver {
             self.wake = None;
             // A step may also fail before it is worked on at all: whatever was written down, it is decided again.
             let before = self.status.seq;
+            if stops(&self.book, &self.status, now) {
+                self.stopping.set();
+            }
             if !self.shared.stop.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
@@ -262,7 +274,7 @@ impl Driver {
             tokio::select! {
                 () = &mut grace => break,
                 landed = self.flights.next() => {
-                    if let Some(landed @ (Landed::Came(..) | Landed::Measured(..) | Landed::Verified(..))) = landed {
+                    if let Some(landed @ (Landed::Came(..) | Landed::Measured(..) | Landed::Verified(..) | Landed::Child(..))) = landed {
                         self.land(landed)?;
                         self.save().await?;
                     }
@@ -288,6 +300,7 @@ impl Driver {
         match said {
             Said::Order { order, person } => order::answer(&self.status, order, person, now),
             Said::Withdraw { why } => order::withdraw(&self.status, why),
+            Said::ParentEnds { parent } => order::parent_ends(&self.status, *parent),
         }
     }
 
@@ -368,12 +381,18 @@ impl Driver {
         let parameters = match self.parameters(index) {
             Ok(parameters) => parameters,
             Err(why) => {
-                let failed = Event::Failed { task: self.id(index), kind: FailureKind::Broken, why, retry_at: None };
+                let failed = Event::Failed {
+                    task: self.id(index),
+                    kind: FailureKind::Broken,
+                    why,
+                    retry_at: None,
+                    output: None,
+                };
                 return self.record(failed, now);
             }
         };
         self.busy.insert(index);
-        if self.measures(index) {
+        if self.measures(index) || self.is_child(index) {
             let planned = Planned {
                 object: String::new(),
                 changes: Vec::new(),
@@ -430,9 +449,28 @@ impl Driver {
         found
     }
 
+    /// Works on something beside everything else.
+    pub(super) fn fly(&mut self, work: impl Future<Output = Landed> + Send + 'static) {
+        self.flights.push(Box::pin(work));
+    }
+
     /// Performs the task's durable intent.
     fn perform(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        let own = self.measures(index) || self.is_child(index);
+        if own && self.shared.tools.faults.fail.as_deref() == Some(self.status.head.tasks[index].id.as_str()) {
+            self.busy.insert(index);
+            let came = Came::Failed(FailureKind::Permanent, say::made_to_fail());
+            return self.fly(std::future::ready(Landed::Came(index, came)));
+        }
+        if self.is_child(index) {
+            if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
+                self.await_child(index);
+            } else {
+                self.call(index);
+            }
+            return;
+        }
         self.busy.insert(index);
         let now = self.shared.parts.clock.now();
         let context = self.context(index, now);
@@ -463,7 +501,7 @@ impl Driver {
     fn settle(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
         self.busy.insert(index);
-        if self.measures(index) {
+        if self.measures(index) || self.is_child(index) {
             self.flights.push(Box::pin(std::future::ready(Landed::Came(index, Came::Repeat))));
             return;
         }

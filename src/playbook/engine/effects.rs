@@ -148,7 +148,7 @@ impl Tools {
             return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
         }
         if self.faults.fail.as_deref() == Some(context.task.as_str()) {
-            return Came::Failed(FailureKind::Permanent, "made to fail".to_owned());
+            return Came::Failed(FailureKind::Permanent, say::made_to_fail());
         }
         if self.faults.repeat.as_deref() == Some(context.task.as_str()) {
             let _ = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind().await;

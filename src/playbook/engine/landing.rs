@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Unplanned};
-use crate::access::{Actor, Approved, AuditRecord, Right};
+use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
 use crate::playbook::run::{
     Event, FailureKind, Part, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops,
 };
+use crate::playbook::view::RunOutcome;
 
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
@@ -38,7 +39,7 @@ impl Driver {
         let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
         let attempt = task.attempt + u32::from(!started);
         let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &key, now);
-        self.record(Event::Failed { task: self.id(index), kind, why, retry_at }, now)
+        self.record(Event::Failed { task: self.id(index), kind, why, retry_at, output: None }, now)
     }
 
     pub(super) fn land(&mut self, landed: Landed) -> Result<(), Lost> {
@@ -76,7 +77,29 @@ impl Driver {
                     return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
                 }
                 let kind = if found.worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
-                self.record(Event::Failed { task, kind, why: found.note, retry_at: None }, now)
+                self.record(Event::Failed { task, kind, why: found.note, retry_at: None, output: None }, now)
+            }
+            Landed::Nothing(index) => {
+                self.busy.remove(&index);
+                Ok(())
+            }
+            Landed::Child(index, run, end) => {
+                self.busy.remove(&index);
+                let (task, output) = (self.id(index), super::child::output(run, &end));
+                let note = say::child_ended(run, end.outcome.word(), &end.why);
+                if matches!(end.outcome, RunOutcome::Fixed | RunOutcome::NoEffect) {
+                    return self.record(
+                        Event::Succeeded {
+                            task,
+                            output,
+                            note: Some(note),
+                            verify_until: self.verify_until(index, now),
+                        },
+                        now,
+                    );
+                }
+                let kind = FailureKind::Permanent;
+                self.record(Event::Failed { task, kind, why: note, retry_at: None, output: Some(output) }, now)
             }
             Landed::Verified(index, found) => {
                 self.busy.remove(&index);
@@ -181,7 +204,14 @@ impl Driver {
         };
         let (task, approved) = (&self.status.head.tasks[index].id, self.status.tasks[index].plan.as_ref()?);
         let grant = self.status.grants.get(self.status.tasks[index].grant?)?;
-        let frontier = Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?;
+        let frontier = if grant.broken {
+            let vote = grant.votes.first().filter(|vote| vote.plan_hash == grant.frontier.plan_hash())?;
+            let (id, name) = (vote.by.clone(), vote.name.clone());
+            let person = Person { id, name, role: vote.role, teams: vote.teams.clone() };
+            Approved::break_glass(grant.frontier.clone(), &person, vote.reason.as_deref().unwrap_or_default()).ok()?
+        } else {
+            Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?
+        };
         frontier.plan().covers(task, approved).then(|| frontier.right().clone())
     }
 

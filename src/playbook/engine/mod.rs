@@ -9,6 +9,7 @@
 //! Architecture Invariant: every commit is guarded by the lease of the run's shard and by the journal's next free place, so
 //! that of two who think they drive a run only one goes on.
 
+mod child;
 mod commit;
 mod driver;
 mod effects;
@@ -27,7 +28,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
-pub use propose::unsupported;
 pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 
@@ -89,6 +89,8 @@ pub(in crate::playbook) struct Shared {
     crashed: AtomicBool,
     /// Woken when a run's task ends.
     ended: Notify,
+    /// Woken when a run has ended that may be a part of another.
+    child_ended: Notify,
 }
 
 /// An order on its way to a run.
@@ -103,6 +105,8 @@ enum Said {
     Order { order: Order, person: Person },
     /// Mayday takes its proposal back.
     Withdraw { why: String },
+    /// The run that this one is a part of is to end.
+    ParentEnds { parent: RunId },
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -140,6 +144,7 @@ impl Engine {
             stopper: Mutex::new(Some(stopper)),
             crashed: AtomicBool::new(false),
             ended: Notify::new(),
+            child_ended: Notify::new(),
             parts,
         }))
     }
@@ -301,7 +306,7 @@ impl Shared {
 
 impl Runs for Engine {
     fn propose(&self, request: ProposeRequest) -> BoxFuture<'_, Result<Proposed, Error>> {
-        Box::pin(propose::propose(self, request))
+        Box::pin(async move { propose::wanted(self, &request.into()).await })
     }
 
     fn order<'a>(&'a self, run: RunId, order: Order, person: &'a Person) -> BoxFuture<'a, Result<Decided, Error>> {

@@ -1,4 +1,4 @@
-//! Proposing a run: parameters, what the engine can't do yet, the guards (one at a time, cooldown, quota), and the first
+//! Proposing a run: parameters, the playbooks it runs as parts of itself, the guards (one at a time, cooldown, quota), and the first
 //! record of its journal, all in one commit.
 
 use std::collections::BTreeMap;
@@ -14,13 +14,14 @@ use super::{Engine, locked, shard_of};
 use crate::access::{Actor, AuditRecord};
 use crate::alert::Alert;
 use crate::core::message::playbook as say;
-use crate::core::{RunId, Timestamp, digest};
+use crate::core::{IncidentId, RunId, Timestamp, digest};
 use crate::playbook::book::Book;
-use crate::playbook::run::{Event, Head, TaskHead, apply};
+use crate::playbook::children;
+use crate::playbook::run::{Event, Head, Parent, TaskHead, apply};
 use crate::playbook::text::{self, Use};
 use crate::playbook::view::{ProposeRequest, Proposed};
 use crate::playbook::{Error, RunChanged, parameters};
-use crate::store::{self, Batch, Key, Range, Record};
+use crate::store::{self, Batch, Key, Range, Record, SharedStore};
 
 /// The text of a playbook's version, kept as long as runs refer to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,31 +65,68 @@ pub fn alert_json(alert: &Alert) -> Value {
     value
 }
 
-/// What of the language this engine does not carry out yet: said before anything starts.
-pub fn unsupported(book: &Book) -> Option<String> {
-    book.playbook.tasks.iter().find_map(|task| {
-        let what = if task.kind == "Sub_Playbook" {
-            "type: Sub_Playbook"
-        } else {
-            return None;
-        };
-        Some(say::not_here_yet(&task.id, what))
-    })
+/// A run that is wanted: by a request, or as a part of another run.
+pub struct Wanted {
+    /// Which playbook.
+    pub playbook: String,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, Value>,
+    /// For which incident.
+    pub incident: Option<IncidentId>,
+    /// The alert that triggered it, as conditions and texts see it.
+    pub alert: Option<Value>,
+    /// Who.
+    pub by: Actor,
+    /// Asking twice with the same key proposes once.
+    pub key: String,
+    /// What it is a part of.
+    pub parent: Option<Parent>,
+    /// The playbooks above it.
+    pub line: Vec<String>,
 }
 
-pub async fn propose(engine: &Engine, request: ProposeRequest) -> Result<Proposed, Error> {
+impl From<ProposeRequest> for Wanted {
+    fn from(request: ProposeRequest) -> Self {
+        Self {
+            alert: request.alert.as_ref().map(alert_json),
+            playbook: request.playbook,
+            parameters: request.parameters,
+            incident: request.incident,
+            by: request.by,
+            key: request.key,
+            parent: None,
+            line: Vec::new(),
+        }
+    }
+}
+
+fn made_key(key: &str) -> Key {
+    Key::of(["run-key", &digest::hex(key.as_bytes())])
+}
+
+/// The run that a key made.
+///
+/// # Errors
+/// The store's.
+pub async fn made_by(store: &SharedStore, key: &str) -> Result<Option<RunId>, store::Error> {
+    match store.read(&made_key(key)).await? {
+        Some(entry) => Ok(Some(entry.decode::<Made>()?.run)),
+        None => Ok(None),
+    }
+}
+
+pub async fn wanted(engine: &Engine, request: &Wanted) -> Result<Proposed, Error> {
     let shared = &engine.0;
     let book = shared.parts.library.get(&request.playbook).ok_or_else(|| Error::NoPlaybook {
         near: shared.parts.library.nearest(&request.playbook),
         name: request.playbook.clone(),
     })?;
-    if let Some(why) = unsupported(&book) {
+    if let Some(why) = children::wrong(&request.line, &book, &|id: &str| shared.parts.library.get(id)) {
         return Err(Error::NotHere(why));
     }
-    let alert = request.alert.as_ref().map(alert_json);
-    let values =
-        parameters::resolve(&book.playbook, &request.parameters, alert.as_ref()).map_err(Error::BadParameters)?;
-    let made = Key::of(["run-key", &digest::hex(request.key.as_bytes())]);
+    let values = parameters::resolve(&book.playbook, &request.parameters, request.alert.as_ref())
+        .map_err(Error::BadParameters)?;
+    let made = made_key(&request.key);
     let book = engine.keep(book);
     // A conflict means that someone else proposed at the same moment: look again.
     let mut tries = 0;
@@ -100,7 +138,7 @@ pub async fn propose(engine: &Engine, request: ProposeRequest) -> Result<Propose
         if locked(&shared.live).len() >= limit {
             return Err(Error::NotNow(say::too_many_open(limit)));
         }
-        match first_commit(engine, &book, &request, &values, alert.as_ref(), &made).await {
+        match first_commit(engine, &book, request, &values, &made).await {
             Ok(run) => return Ok(Proposed::New(run)),
             Err(Error::Store(store::Error::Conflict(key))) if tries < 100 => {
                 tries += 1;
@@ -127,14 +165,14 @@ async fn next_run(engine: &Engine) -> Result<RunId, store::Error> {
 async fn first_commit(
     engine: &Engine,
     book: &Arc<Book>,
-    request: &ProposeRequest,
+    request: &Wanted,
     values: &BTreeMap<String, Value>,
-    alert: Option<&Value>,
     made: &Key,
 ) -> Result<RunId, Error> {
     let shared = &engine.0;
     let now = shared.parts.clock.now();
     let mut batch = Batch::new();
+    let alert = request.alert.as_ref();
     let guards = guards(engine, book, values, alert, now, &mut batch).await?;
     let run = next_run(engine).await?;
     let playbook = &book.playbook;
@@ -152,6 +190,8 @@ async fn first_commit(
         at: now,
         deadline: now.checked_add(longest.0).unwrap_or(now),
         tasks: TaskHead::of(playbook),
+        parent: request.parent.clone(),
+        line: request.line.clone(),
         lock: guards.lock.clone(),
     };
     let event = Event::Proposed { head: Box::new(head) };
@@ -188,13 +228,7 @@ async fn first_commit(
 }
 
 /// What a person proposed is audited; what Mayday proposed is in the journal, and changes nothing before people decide.
-async fn commit(
-    engine: &Engine,
-    batch: Batch,
-    request: &ProposeRequest,
-    playbook: &str,
-    run: RunId,
-) -> Result<(), Error> {
+async fn commit(engine: &Engine, batch: Batch, request: &Wanted, playbook: &str, run: RunId) -> Result<(), Error> {
     let parts = &engine.0.parts;
     match &request.by {
         Actor::Mayday(_) => parts.store.commit(batch).await?,

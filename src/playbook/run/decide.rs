@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::ending;
-use super::event::{Ask, Event, FailureKind, Part};
+use super::event::{Ask, CHILD, Event, FailureKind, Part};
 use super::plan::Frontier;
 use super::status::{Stage, Status};
 use super::values::values;
@@ -128,6 +128,8 @@ impl Decision<'_> {
             match task.stage {
                 Stage::Running => self.next.push(Next::Settle(index)),
                 Stage::Verifying { .. } => self.next.push(Next::Verify(index)),
+                // A child run is waited for whatever becomes of this one.
+                Stage::Waits { .. } if self.status.is_open(index) => self.next.push(Next::Look(index)),
                 Stage::Waits { until } if !stopping => {
                     if self.now >= until {
                         self.next.push(Next::Look(index));
@@ -263,14 +265,18 @@ impl Decision<'_> {
             match condition.holds(&values) {
                 Ok(true) => {}
                 Ok(false) => no = no.or(Some(condition)),
-                Err(why) => return Some(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }),
+                Err(why) => {
+                    return Some(Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None, output: None });
+                }
             }
         }
         no.map(|condition| Event::Skipped { task, why: say::skipped(condition.source()) })
     }
 
     fn ask_when_reads_are_done(&mut self) {
-        let reading = |index: usize| !self.status.head.tasks[index].changes;
+        // A child run may take as long as its people do: nothing else waits for it.
+        let child = |index: usize| self.status.head.tasks[index].kind == CHILD;
+        let reading = |index: usize| !self.status.head.tasks[index].changes && !child(index);
         let busy_reading =
             self.busy.iter().any(|index| reading(*index) || self.status.tasks[*index].stage == Stage::Pending);
         let records = self.next.iter().any(|next| match next {

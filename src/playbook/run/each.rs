@@ -114,9 +114,9 @@ impl Decision<'_> {
             Ok(items) if items.len() <= MAX_ITEMS => Event::Spread { task, items },
             Ok(items) => {
                 let why = say::too_many_items(items.len(), MAX_ITEMS);
-                Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None }
+                Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None, output: None }
             }
-            Err(why) => Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None },
+            Err(why) => Event::Failed { task, kind: FailureKind::Broken, why, retry_at: None, output: None },
         }
     }
 

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::decide::aborts;
-use super::event::{FailureKind, Part};
+use super::event::{CHILD, FailureKind, Part};
 use super::status::{Stage, Status};
+use crate::access::Actor;
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
 use crate::playbook::view::RunOutcome;
@@ -38,13 +39,27 @@ pub(super) fn of(book: &Book, status: &Status, overdue: bool) -> (RunOutcome, St
 
 /// Whether a step of the playbook's order changed something.
 fn changed(status: &Status, index: usize) -> bool {
+    // A child run that fixed something changed something.
+    if child_fixed(status, index) {
+        return true;
+    }
     let works = !status.part(index).is_undo() && status.part(index) != Part::Each;
     status.head.tasks[index].changes && works && status.tasks[index].output.is_some()
 }
 
+fn child_fixed(status: &Status, index: usize) -> bool {
+    let output = status.tasks[index].output.as_ref();
+    status.head.tasks[index].kind == CHILD
+        && output.is_some_and(|output| output["outcome"] == serde_json::json!(RunOutcome::Fixed))
+}
+
 fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     if let Some(by) = &status.cancelled {
-        return (RunOutcome::Cancelled, say::end_cancelled(by));
+        let why = match (&status.head.parent, by) {
+            (Some(parent), Actor::Mayday(_)) => say::end_with_parent(parent.run),
+            _ => say::end_cancelled(by),
+        };
+        return (RunOutcome::Cancelled, why);
     }
     if let Some(why) = &status.rejected {
         let outcome = if status.expired { RunOutcome::Expired } else { RunOutcome::Rejected };
@@ -78,10 +93,11 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     }
     // Each change must be covered: verified itself, or by a verification that came after it.
     let covered = |change: &usize| {
-        all().any(|index| {
-            let after = book.graph.ancestors[status.declared(index)][status.declared(*change)];
-            status.tasks[index].verified == Some(true) && (index == *change || after)
-        })
+        child_fixed(status, *change)
+            || all().any(|index| {
+                let after = book.graph.ancestors[status.declared(index)][status.declared(*change)];
+                status.tasks[index].verified == Some(true) && (index == *change || after)
+            })
     };
     if changes.iter().all(covered) {
         (RunOutcome::Fixed, say::end_fixed())

@@ -40,8 +40,26 @@ pub struct Head {
     pub deadline: Timestamp,
     /// Its tasks, in the playbook's order.
     pub tasks: Vec<TaskHead>,
+    /// The run and task that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The playbooks above it, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub line: Vec<String>,
     /// Lock of its concurrency key, if it holds one (a store key's last part).
     pub lock: Option<String>,
+}
+
+/// The task type whose task is a run of its own.
+pub const CHILD: &str = "Sub_Playbook";
+
+/// Where a run belongs that is part of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Which run.
+    pub run: RunId,
+    /// Which of its tasks.
+    pub task: String,
 }
 
 /// A task as the journal knows it: enough to read a run without its playbook.
@@ -207,6 +225,11 @@ pub enum Event {
         /// Their vote.
         vote: Vote,
     },
+    /// An admin approved on their own responsibility, past whom the policy asks for; the vote says why.
+    GlassBroken {
+        /// Their vote.
+        vote: Vote,
+    },
     /// A person rejected the run.
     Rejected {
         /// Who.
@@ -287,6 +310,9 @@ pub enum Event {
         why: String,
         /// Tried again then.
         retry_at: Option<Timestamp>,
+        /// What it gave all the same: a child run's outcome.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
     },
     /// Its condition says no.
     Skipped {
@@ -357,6 +383,7 @@ impl Event {
             Self::Moved { .. } => "moved",
             Self::Asked { .. } => "asked",
             Self::Voted { .. } => "voted",
+            Self::GlassBroken { .. } => "glass_broken",
             Self::Rejected { .. } => "rejected",
             Self::Expired => "expired",
             Self::Started { .. } => "started",
@@ -397,6 +424,7 @@ impl Event {
             Self::Proposed { .. }
             | Self::Asked { .. }
             | Self::Voted { .. }
+            | Self::GlassBroken { .. }
             | Self::Rejected { .. }
             | Self::Expired
             | Self::Paused { .. }

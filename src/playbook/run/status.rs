@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::{Ask, Event, FailureKind, Head, Part};
+use super::event::{Ask, CHILD, Event, FailureKind, Head, Part};
 use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, Request, Standing, Vote};
 use crate::core::Timestamp;
@@ -73,6 +73,9 @@ pub struct Grant {
     pub frontier: Frontier,
     /// Who approved.
     pub votes: Vec<Vote>,
+    /// Whether it is one admin's, past the policy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
 }
 
 /// One task.
@@ -249,6 +252,13 @@ impl Status {
         self.head.tasks[index].part
     }
 
+    /// Whether an effect of this step may be under way, a child run included.
+    #[must_use]
+    pub fn is_open(&self, index: usize) -> bool {
+        let stage = self.tasks[index].stage;
+        stage.is_open() || (matches!(stage, Stage::Waits { .. }) && self.head.tasks[index].kind == CHILD)
+    }
+
     /// One task.
     #[must_use]
     pub fn task(&self, task: &str) -> Option<&TaskStatus> {
@@ -321,8 +331,16 @@ impl Status {
                 let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
                 self.votes.push(vote.clone());
                 if ask.request.standing(&self.votes) == Standing::Complete {
-                    self.grant();
+                    self.grant(false);
                 }
+            }
+            Event::GlassBroken { vote } => {
+                let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
+                if vote.plan_hash != ask.request.plan_hash {
+                    return Err(self.illegal(event));
+                }
+                self.votes = vec![vote.clone()];
+                self.grant(true);
             }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
                 let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -398,7 +416,7 @@ impl Status {
     }
 
     /// The votes are complete: what was asked is approved.
-    fn grant(&mut self) {
+    fn grant(&mut self, broken: bool) {
         let Some(ask) = self.ask.take() else { return };
         let number = self.grants.len();
         for task in &ask.tasks {
@@ -410,7 +428,7 @@ impl Status {
             }
         }
         let votes = std::mem::take(&mut self.votes);
-        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes });
+        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes, broken });
     }
 
     fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {
@@ -467,7 +485,8 @@ impl Status {
                 task.version = *version;
                 task.stage = Stage::Running;
                 task.note = None;
-                self.touched |= changes;
+                // What a child run does is not known here.
+                self.touched |= changes || self.head.tasks[index].kind == CHILD;
             }
             // Done again after a crash, since that is safe: the same effect under the same key.
             (Stage::Running, Event::Started { intent, .. })
@@ -513,12 +532,15 @@ impl Status {
                 | Stage::Waits { .. }
                 | Stage::Again { .. }
                 | Stage::Planned,
-                Event::Failed { kind, why, retry_at, .. },
+                Event::Failed { kind, why, retry_at, output, .. },
             ) => {
                 // What failed before it started was a try as well: it must end some time.
                 task.attempt += u32::from(!matches!(stage, Stage::Running | Stage::Waits { .. }));
                 task.note = Some(why.clone());
                 task.failure = Some(*kind);
+                if output.is_some() {
+                    task.output.clone_from(output);
+                }
                 if kind.is_unverified() {
                     task.verified = Some(false);
                 }

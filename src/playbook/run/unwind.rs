@@ -128,16 +128,17 @@ impl Decision<'_> {
             self.undo_next(&order, overdue);
             return;
         }
-        let open = |task: &TaskStatus| task.stage.is_open();
+        let all = || 0..self.status.tasks.len();
         let doubt = self.status.tasks.iter().position(|task| task.stage == Stage::InDoubt);
-        let only_doubt = self.status.tasks.iter().all(|task| !open(task) || task.stage == Stage::InDoubt);
+        let in_doubt = |index: usize| self.status.tasks[index].stage == Stage::InDoubt;
+        let only_doubt = all().all(|index| !self.status.is_open(index) || in_doubt(index));
         if let Some(doubt) = doubt
             && overdue
             && only_doubt
         {
             let why = say::end_stuck(&self.status.head.tasks[doubt].name);
             self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
-        } else if self.status.tasks.iter().any(open) {
+        } else if all().any(|index| self.status.is_open(index)) {
             if doubt.is_some() {
                 self.wake_at(self.status.head.deadline);
             }

@@ -1,0 +1,196 @@
+//! A playbook as a part of another: asked for by itself, waited for through crashes, ended with its parent.
+
+use std::time::Duration;
+
+use mayday::access::Role;
+use mayday::core::RunId;
+use mayday::playbook::view::{Decided, Order, RunOutcome};
+use mayday::playbook::{Engine, Error, Faults, Proposed, RunState, RunView, Runs as _, TaskState};
+
+use super::engine_world::{Act, World, person};
+
+const PARENT: &str = "
+playbook_id: PB-Parent
+name: parent
+parameters: {who: {type: name, default: cart}}
+tasks:
+  - {id: look, type: Metric_Query, parameters: {expr: up}}
+  - {id: part, type: Sub_Playbook, depends_on: [look], parameters: {playbook: PB-Child, parameters: {service: '{{ params.who }}'}}, output_variable: part, on_failure: continue}
+  - {id: tell, type: Notification, depends_on: [part], parameters: {message: '{{ part.outcome }} {{ tasks.part.state }}'}}
+";
+
+const CHILD: &str = "
+playbook_id: PB-Child
+name: child
+parameters: {service: {type: name}}
+tasks:
+  - {id: read, type: Metric_Query, parameters: {expr: up}, output_variable: up}
+  - {id: change, type: Traffic_Shift, depends_on: [read], parameters: {service: '{{ params.service }}', to: b, percent: 0}, rollback: inverse}
+  - {id: check, type: Verify, depends_on: [change], parameters: {condition: up.value == 1, within: 10s}}
+";
+
+async fn child(engine: &Engine, parent: RunId) -> Option<RunView> {
+    let all = engine.list(None, 10).await.unwrap();
+    all.into_iter().find(|view| view.run != parent)
+}
+
+/// Waits until the child stands as wanted.
+async fn until_child(engine: &Engine, parent: RunId, wanted: impl Fn(&RunView) -> bool) -> RunView {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(view) = child(engine, parent).await
+            && wanted(&view)
+        {
+            return view;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "the child never gets there");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_child_asks_for_itself_and_its_outcome_is_the_tasks_output() {
+    let world = World::of(&[PARENT, CHILD]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
+    assert_eq!((asked.playbook.as_str(), asked.parameters["service"].as_str()), ("PB-Child", Some("cart")));
+    let parent = engine.get(run).await.unwrap().unwrap();
+    assert_eq!((parent.state, parent.approval.is_some()), (RunState::Waiting, false), "{parent:#?}");
+    assert!(parent.why.unwrap().contains(&format!("waits for {}", asked.run)));
+    assert!(
+        matches!(world.approve(&engine, run, "ana").await, Decided::Nothing(_)),
+        "the parent has nothing to approve"
+    );
+    world.approve(&engine, asked.run, "ana").await;
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Fixed), "{view:#?}");
+    assert_eq!(world.target().said, ["fixed succeeded"]);
+    let output = view.tasks[1].output.clone().unwrap();
+    assert_eq!((output["outcome"].as_str(), output["run"].as_str()), (Some("fixed"), Some("RUN-2")));
+}
+
+#[tokio::test]
+async fn a_child_that_fails_fails_its_task_and_its_outcome_is_still_there() {
+    let world = World::of(&[PARENT, CHILD]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
+    engine.order(asked.run, Order::Reject { reason: None }, &person("ana", Role::Approver)).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(World::states(&view)["part"], TaskState::Failed);
+    assert!(view.tasks[1].note.as_ref().unwrap().starts_with("RUN-2 ended (rejected): "));
+    assert_eq!(world.target().said, ["rejected failed"]);
+}
+
+#[tokio::test]
+async fn cancelling_the_parent_ends_the_child_which_undoes_what_it_did() {
+    let waits = "type: Wait, depends_on: [change], parameters: {for: 1h}";
+    let world = World::of(&[
+        PARENT,
+        &CHILD
+            .replace("type: Verify, depends_on: [change], parameters: {condition: up.value == 1, within: 10s}", waits),
+    ]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
+    world.approve(&engine, asked.run, "ana").await;
+    until_child(&engine, run, |view| World::states(view)["check"] == TaskState::Waiting).await;
+    assert!(!world.target().slate.is_empty());
+    engine.order(run, Order::Cancel, &person("ana", Role::Approver)).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Cancelled));
+    // The parent's end came after the child's.
+    let child = engine.get(asked.run).await.unwrap().unwrap();
+    assert_eq!(child.outcome, Some(RunOutcome::Cancelled), "{child:#?}");
+    assert!(child.why.unwrap().starts_with("RUN-1, which it is a part of, is to end"));
+    assert!(world.target().slate.is_empty());
+}
+
+#[tokio::test]
+async fn a_crash_at_any_record_makes_one_child_and_waits_for_it_again() {
+    for record in 1..14 {
+        for after in [false, true] {
+            let world = World::of(&[PARENT, CHILD]);
+            let faults = if after {
+                Faults { crash_after: Some(record), ..Faults::none() }
+            } else {
+                Faults { crash_before: Some(record), ..Faults::none() }
+            };
+            let mut engine = world.engine(faults).await;
+            let run = world.propose(&engine, "PB-Parent").await;
+            let begun = std::time::Instant::now();
+            let view = loop {
+                if engine.has_crashed() {
+                    engine = world.engine(Faults::none()).await;
+                    engine.resume().await.unwrap();
+                }
+                let view = engine.get(run).await.unwrap().unwrap();
+                if view.state == RunState::Ended && !engine.has_crashed() {
+                    break view;
+                }
+                if let Some(child) = child(&engine, run).await
+                    && child.approval.is_some()
+                {
+                    let order = Order::Approve { plan_hash: None, reason: None };
+                    let _ = engine.order(child.run, order, &person("ana", Role::Approver)).await;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(20), "{record} {after}: {view:#?}");
+                tokio::task::yield_now().await;
+            };
+            assert_eq!(view.outcome, Some(RunOutcome::Fixed), "{record} {after}: {view:#?}");
+            assert_eq!(engine.list(None, 10).await.unwrap().len(), 2, "{record} {after}: one child");
+            assert_eq!(world.target().keys["change"].len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn playbooks_that_run_each_other_in_a_circle_or_too_deep_are_refused_before_anything_starts() {
+    let calls = |id: &str, child: &str| {
+        format!(
+            "{{playbook_id: {id}, name: a, tasks: [{{id: a, type: Sub_Playbook, parameters: {{playbook: {child}}}}}]}}"
+        )
+    };
+    let texts = [calls("A", "B"), calls("B", "A"), calls("C", "D"), calls("D", "E"), calls("E", "F"), calls("F", "G")];
+    let world = World::of(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let engine = world.engine(Faults::none()).await;
+    let circle = engine.propose(world.request("A", "1")).await;
+    assert!(matches!(&circle, Err(Error::NotHere(says)) if says.contains("A → B → A")), "{circle:?}");
+    let deep = engine.propose(world.request("C", "2")).await;
+    assert!(matches!(&deep, Err(Error::NotHere(says)) if says.contains("C → D → E → F is a line of 4")), "{deep:?}");
+    // Two above one that is not there: it is said when it is its turn.
+    let Proposed::New(run) = engine.propose(world.request("F", "3")).await.unwrap() else { panic!() };
+    let view = world.until_ended(&engine, run).await;
+    assert!(view.tasks[0].note.as_ref().unwrap().contains("there is no playbook `G`"), "{view:#?}");
+    // Authors see it without running anything.
+    let folder = tempfile::tempdir().unwrap();
+    for (number, text) in texts.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{number}.yaml")), text).unwrap();
+    }
+    let mistakes: Vec<String> =
+        mayday::playbook::authoring::check(folder.path()).iter().map(ToString::to_string).collect();
+    assert!(mistakes.iter().any(|line| line.contains("0.yaml:1:76: PB032")), "{mistakes:#?}");
+}
+
+#[tokio::test]
+async fn a_parents_own_changes_are_asked_while_the_child_waits() {
+    let parent = "
+playbook_id: PB-Parent
+name: parent
+tasks:
+  - {id: part, type: Sub_Playbook, parameters: {playbook: PB-Child, parameters: {service: a}}}
+  - {id: own, type: Service_Restart, parameters: {service: b}}
+";
+    let world = World::of(&[parent, CHILD]);
+    world.target().script.insert("own".to_owned(), [Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    world.until_asked(&engine, run).await;
+    until_child(&engine, run, |view| view.approval.is_some()).await;
+    world.approve(&engine, run, "ana").await;
+    // Its own task fails: the child, which nobody has decided on, ends with it.
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Failed), "{view:#?}");
+    assert_eq!(child(&engine, run).await.unwrap().outcome, Some(RunOutcome::Cancelled));
+}
