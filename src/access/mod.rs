@@ -40,6 +40,8 @@ pub struct Options {
     pub link_valid: Span,
     /// Classes of change that people allow in advance. None unless the team writes one.
     pub standing: Vec<StandingPolicy>,
+    /// How the ends of the audit chains are signed.
+    pub checkpoints: audit::checkpoint::Options,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             session_absolute: Span::from_secs(7 * 86_400),
             link_valid: Span::from_secs(15 * 60),
             standing: Vec::new(),
+            checkpoints: audit::checkpoint::Options::default(),
         }
     }
 }
@@ -69,6 +72,14 @@ pub enum Error {
     /// The token file can't be written or trusted.
     #[error("the token file {path}: {why}")]
     TokenFile {
+        /// Which file.
+        path: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The key that signs the audit's checkpoints can't be written or trusted.
+    #[error("the key file {path}: {why}")]
+    KeyFile {
         /// Which file.
         path: String,
         /// What is wrong, and what to do.

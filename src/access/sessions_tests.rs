@@ -28,6 +28,7 @@ fn desk() -> Desk {
         session_absolute: Span::from_secs(6 * 3600),
         link_valid: Span::from_secs(600),
         standing: vec![],
+        ..Options::default()
     };
     let store = Memory::shared();
     let persons = Arc::new(Persons::new(&options).unwrap());

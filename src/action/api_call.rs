@@ -44,6 +44,9 @@ struct Parameters {
 /// The whole request; nothing in it depends on when it is made.
 #[derive(Debug, Serialize, Deserialize)]
 struct Target {
+    /// The catalogue's name, where one is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
     method: String,
     url: Url,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +83,7 @@ impl ApiCall {
             query(&mut url, &parameters).map_err(permanent)?;
         }
         let body = (!reads && !parameters.is_empty()).then_some(Value::Object(parameters));
-        Ok(Target { method: method.to_owned(), url, body })
+        Ok(Target { service, method: method.to_owned(), url, body })
     }
 
     fn base(&self, service: Option<&str>, path: &str) -> Result<(String, String), String> {
@@ -226,7 +229,10 @@ impl Action for ApiCall {
             let target = self.resolve(parameters)?;
             let mut shown = target.url.clone();
             shown.set_query(None);
-            let object = format!("{} {shown}", target.method);
+            let object = match &target.service {
+                Some(service) => format!("{service} {} {}", target.method, shown.path()),
+                None => format!("{} {shown}", target.method),
+            };
             if matches!(target.method.as_str(), "GET" | "HEAD") {
                 return Ok(reading(object, to_json(&target)));
             }
@@ -237,11 +243,11 @@ impl Action for ApiCall {
                 changes: vec![Change {
                     field: "request".to_owned(),
                     before: "not sent".to_owned(),
-                    after: body.to_string(),
+                    after: if body.is_null() { "sent".to_owned() } else { format!("sent with {body}") },
                 }],
                 radius: say::call_radius(&target.method, host),
                 undo: None,
-                details: vec![text::capped(&format!("body {body}"), 400)],
+                details: vec![text::capped(&format!("to {shown}"), 400)],
                 target: to_json(&target),
                 object,
             })
@@ -250,7 +256,7 @@ impl Action for ApiCall {
 
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
-            let Target { method, url, body } = self.target(&intent.target)?;
+            let Target { method, url, body, .. } = self.target(&intent.target)?;
             let reads = matches!(method.as_str(), "GET" | "HEAD");
             let method: Method =
                 method.parse().map_err(|_| Error::Permanent(format!("`{method}` is no HTTP method")))?;

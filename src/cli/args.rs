@@ -33,7 +33,7 @@ pub enum Command {
     Alert(AlertArgs),
     /// How a running bot is: exit 0 if well, 1 if not, 4 if none answers
     Health(HealthArgs),
-    /// The audit chain: verify, export
+    /// The audit chain: verify, export, erase
     Audit(AuditArgs),
     /// Hash a password for `access.users` (reads it from standard input)
     Password,
@@ -260,15 +260,35 @@ pub struct AuditArgs {
 pub enum AuditCommand {
     /// Recompute every link of the chain: exit 0 if whole, 1 if broken
     Verify {
+        /// Signed checkpoints that were exported earlier and kept elsewhere: shows a cut tail too
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+        /// The public key that must have signed them (default: the first one's)
+        #[arg(long, value_name = "ed25519:…", requires = "checkpoints")]
+        key: Option<String>,
         /// Where the bot or its data is.
         #[command(flatten)]
         bot: Bot,
     },
     /// Print every record, one JSON object a line, newest first
     Export {
+        /// Print the signed checkpoints instead, oldest first: keep them where this machine can't change them
+        #[arg(long)]
+        checkpoints: bool,
         /// Where the bot is.
         #[command(flatten)]
         bot: Bot,
+    },
+    /// Erase what one record says; its place and digest stay. The bot must not run
+    Erase {
+        /// Which: `main:17`, as `mayday audit export` names it
+        record: String,
+        /// Why; kept in the audit
+        #[arg(long)]
+        reason: String,
+        /// Data folder
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
     },
 }
 

@@ -1,22 +1,36 @@
-//! `mayday audit`: the chain of who did what, verified and exported.
+//! `mayday audit`: the chain of who did what, verified, exported, and erased where it must be.
+
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::args::Bot;
 use super::client::Client;
 use super::{Doors, Exit, Problem, say};
-use crate::access::audit;
+use crate::access::audit::{self, Audit, Checkpoint, checkpoint};
+use crate::access::{Actor, Persons};
+use crate::core::clock::SystemClock;
 use crate::core::message::cli as message;
 
 /// Items asked for at once.
 const PAGE: usize = 500;
 
-/// Recomputes every link: by the running bot, or in the data folder if none runs on it.
-pub(super) async fn verify(bot: &Bot, doors: &dyn Doors) -> Result<Exit, Problem> {
+/// Recomputes every link: by the running bot, or in the data folder if none runs on it. Then looks whether the records at
+/// the checkpoints are still those that were signed.
+pub(super) async fn verify(
+    checkpoints: Option<&Path>,
+    key: Option<&str>,
+    bot: &Bot,
+    doors: &dyn Doors,
+) -> Result<Exit, Problem> {
+    let known = match checkpoints {
+        Some(file) => read_checkpoints(file, key)?,
+        None => Vec::new(),
+    };
     let report = match Client::find(bot, doors) {
-        Ok(client) => client.ask(client.get("/api/v1/audit/verify")).await?,
+        Ok(client) => online(&client, &known).await?,
         Err(problem) => match &bot.data {
-            Some(data) if data.join("store").is_dir() => offline(data, doors).await?,
+            Some(data) if data.join("store").is_dir() => offline(data, doors, &known).await?,
             _ => return Err(problem),
         },
     };
@@ -24,16 +38,75 @@ pub(super) async fn verify(bot: &Bot, doors: &dyn Doors) -> Result<Exit, Problem
     match report.get("first_bad").filter(|bad| !bad.is_null()) {
         None => {
             say(&message::audit_whole(records));
+            if !known.is_empty() {
+                say(&message::checkpoints_hold(known.len()));
+            }
             Ok(Exit::Done)
         }
         Some(bad) => Err(Problem::refused(message::audit_broken(&bad.to_string()))),
     }
 }
 
-async fn offline(data: &std::path::Path, doors: &dyn Doors) -> Result<Value, Problem> {
+fn read_checkpoints(file: &Path, key: Option<&str>) -> Result<Vec<Checkpoint>, Problem> {
+    let named = |why: String| Problem::refused(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    checkpoint::trusted(&text, key).map_err(|error| named(error.to_string()))
+}
+
+/// The chains are whole by the bot's word; with the hash at each checkpoint's place, all before it is what it was.
+async fn online(client: &Client, known: &[Checkpoint]) -> Result<Value, Problem> {
+    let mut report = client.ask(client.get("/api/v1/audit/verify")).await?;
+    if report.get("first_bad").is_some_and(|bad| !bad.is_null()) {
+        return Ok(report);
+    }
+    for checkpoint in known {
+        let path = format!("/api/v1/audit/{}:{}", checkpoint.chain, checkpoint.seq);
+        let what = match client.ask(client.get(&path)).await {
+            Ok(record) if record["hash"] == checkpoint.hash.as_str() => continue,
+            Ok(_) => "the record is not the one of the checkpoint",
+            Err(problem) if problem.exit == Exit::Nobody => return Err(problem),
+            Err(_) => "records up to the checkpoint are missing",
+        };
+        let bad = audit::Bad { chain: checkpoint.chain.clone(), seq: checkpoint.seq, what: what.to_owned() };
+        report["first_bad"] = serde_json::to_value(bad).map_err(|error| Problem::refused(error.to_string()))?;
+        break;
+    }
+    Ok(report)
+}
+
+async fn offline(data: &Path, doors: &dyn Doors, known: &[Checkpoint]) -> Result<Value, Problem> {
     let store = doors.open_store(data).await.map_err(Problem::refused)?;
-    let report = audit::verify(&store, &[]).await.map_err(|error| Problem::refused(error.to_string()))?;
+    let report = audit::verify(&store, known).await.map_err(|error| Problem::refused(error.to_string()))?;
     serde_json::to_value(report).map_err(|error| Problem::refused(error.to_string()))
+}
+
+/// The signed checkpoints, oldest first.
+pub(super) async fn export_checkpoints(bot: &Bot, doors: &dyn Doors) -> Result<Exit, Problem> {
+    let client = Client::find(bot, doors)?;
+    let mut after = 0;
+    loop {
+        let page = client.ask(client.get(&format!("/api/v1/audit/checkpoints-after-{after}"))).await?;
+        let Some(last) = page["items"].as_array().and_then(|items| items.last()) else { return Ok(Exit::Done) };
+        after = last["number"].as_u64().unwrap_or(u64::MAX);
+        for item in page["items"].as_array().into_iter().flatten() {
+            say(&item.to_string());
+        }
+    }
+}
+
+/// Erases what a record says, in the store of a bot that does not run.
+pub(super) async fn erase(record: &str, reason: &str, data: &Path, doors: &dyn Doors) -> Result<Exit, Problem> {
+    let place = record.rsplit_once(':').and_then(|(chain, seq)| Some((chain, seq.parse::<u64>().ok()?)));
+    let (chain, seq) = place.ok_or_else(|| Problem::refused(message::no_audit_place(record)))?;
+    if !data.join("store").is_dir() {
+        return Err(Problem::refused(message::no_store(&data.display().to_string())));
+    }
+    let store = doors.open_store(data).await.map_err(Problem::refused)?;
+    let audit = Audit::new(store, SystemClock::shared());
+    let by = Actor::Person(Persons::you().id);
+    audit.erase(chain, seq, by, reason).await.map_err(|error| Problem::refused(error.to_string()))?;
+    say(&message::audit_erased(record));
+    Ok(Exit::Done)
 }
 
 /// Every record, newest first.

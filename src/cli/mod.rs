@@ -160,8 +160,12 @@ fn carry_out(command: Command, doors: &dyn Doors) -> Result<Exit, Problem> {
         },
         Command::Health(args) => wait(health::carry_out(args, doors)),
         Command::Audit(args) => match args.command {
-            AuditCommand::Verify { bot } => wait(audit::verify(&bot, doors)),
-            AuditCommand::Export { bot } => wait(audit::export(&bot, doors)),
+            AuditCommand::Verify { checkpoints, key, bot } => {
+                wait(audit::verify(checkpoints.as_deref(), key.as_deref(), &bot, doors))
+            }
+            AuditCommand::Export { checkpoints: true, bot } => wait(audit::export_checkpoints(&bot, doors)),
+            AuditCommand::Export { checkpoints: false, bot } => wait(audit::export(&bot, doors)),
+            AuditCommand::Erase { record, reason, data } => wait(audit::erase(&record, &reason, &data, doors)),
         },
         Command::Logs(args) => match args.command {
             LogsCommand::Mine { file, json } => logs::mine(&file, json),

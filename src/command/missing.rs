@@ -28,7 +28,6 @@ pub(super) const TABLE: &[Missing] = &[
     row(Verb::Postmortem, &["ops/postmortem", "knowledge/postmortem", "incident/postmortem"]),
     row(Verb::Report, &["ops/report"]),
     row(Verb::Feedback, &["knowledge/"]),
-    row(Verb::Schedule, &["ops/schedul"]),
     row(Verb::Usage, &["llm/"]),
 ];
 

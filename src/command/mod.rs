@@ -22,6 +22,7 @@ mod playbooks;
 pub mod ports;
 mod run;
 mod runs;
+mod schedule;
 mod severity;
 mod show;
 mod speaker;
@@ -94,6 +95,8 @@ pub struct Deps {
     pub people: Arc<dyn ports::People>,
     /// Where changes are written down.
     pub audits: Arc<dyn ports::Audits>,
+    /// What is planned.
+    pub schedules: Arc<dyn ports::Schedules>,
     /// How Mayday itself is.
     pub health: Arc<dyn ports::Healths>,
     /// Time.
@@ -190,6 +193,7 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         Command::Reject { run, plan, reason } => order::reject(speaker, run, plan.as_deref(), reason).await,
         Command::Answer { run, task, answer } => answer::answer(speaker, run, task, answer).await,
         Command::Timeline { incident } => timeline::timeline(speaker, incident).await,
+        Command::Schedule => schedule::schedule(speaker).await,
         Command::Health => health::health(speaker).await,
         Command::Silence { .. }
         | Command::Ask { .. }
@@ -201,7 +205,6 @@ async fn dispatch(speaker: &Speaker<'_>, command: Command) -> Answer {
         | Command::Postmortem { .. }
         | Command::Report { .. }
         | Command::Feedback { .. }
-        | Command::Schedule
         | Command::Usage => Err(No::Broken(UNHANDLED.to_owned())),
     }
 }

@@ -10,6 +10,7 @@ use crate::core::{BoxFuture, IncidentId, Timestamp};
 use crate::heal::Explained;
 use crate::incident::{Act, Incident, Moment};
 use crate::ops::health::Report;
+use crate::ops::schedule::Listed;
 use crate::playbook::versions::{History, Version};
 
 /// Why something was not done.
@@ -111,6 +112,12 @@ pub struct TaskBrief {
     pub kind: String,
     /// How much harm it can do: `read`, `disruptive` …; empty if not known.
     pub risk: String,
+}
+
+/// What is planned to happen.
+pub trait Schedules: Send + Sync + 'static {
+    /// All schedules with their next times, by name.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, No>>;
 }
 
 /// Looks for causes now; what is found also comes to the incident's card.

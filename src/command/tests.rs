@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::ports::{
-    Audits, Causes, Healths, Incidents, ParameterBrief, People, PlaybookBrief, Playbooks, Said, TaskBrief,
+    Audits, Causes, Healths, Incidents, ParameterBrief, People, PlaybookBrief, Playbooks, Said, Schedules, TaskBrief,
 };
 use super::*;
 use crate::access::{Actor, PersonId, Role};
@@ -212,6 +212,22 @@ impl Audits for World {
     }
 }
 
+impl Schedules for World {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<crate::ops::schedule::Listed>, No>> {
+        let listed = crate::ops::schedule::Listed {
+            id: "nightly".to_owned(),
+            what: "PB-Disk-Cleanup".to_owned(),
+            cron: "30 2 * * *".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            missed: "skip",
+            next: vec![at(3_600)],
+            next_local: vec!["2026-11-22 02:30 +01:00".to_owned()],
+            last: None,
+        };
+        Box::pin(std::future::ready(Ok(vec![listed])))
+    }
+}
+
 impl Healths for World {
     fn report(&self) -> BoxFuture<'_, Report> {
         let part = Part::new("store", State::Well, "answers in 1 ms");
@@ -247,6 +263,7 @@ fn desk() -> (Desk, Arc<World>) {
         catalog: Arc::new(catalog.unwrap()),
         people: world.clone(),
         audits: world.clone(),
+        schedules: world.clone(),
         health: world.clone(),
         clock: Arc::new(ManualClock::at(at(60))),
     };
@@ -565,4 +582,13 @@ async fn what_exists_is_completed() {
     assert_eq!(lines("approve R").await, ["approve RUN-3"]);
     assert_eq!(lines("run PB-Restart dry=true count=1 ").await, ["run PB-Restart dry=true count=1 service="]);
     assert_eq!(lines("assign an").await, ["assign @ana"]);
+}
+
+#[tokio::test]
+async fn what_is_scheduled_is_listed_with_its_next_times() {
+    let (desk, _) = desk();
+    let reply = ana(&desk, "schedule").await;
+    assert!(reply.ok, "{reply:?}");
+    assert_eq!(reply.text, "nightly  PB-Disk-Cleanup  (30 2 * * *, Europe/Berlin)  next 2026-11-22 02:30 +01:00");
+    assert_eq!(reply.data["schedules"][0]["next"][0], at(3_600).to_string());
 }

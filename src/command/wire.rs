@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::ports::{
-    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, TaskBrief,
+    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, Schedules,
+    TaskBrief,
 };
 use crate::access::{Actor, Audit, AuditRecord, Person, Persons};
 use crate::alert::Alert;
@@ -14,10 +15,11 @@ use crate::catalog::Catalog;
 use crate::chat::Card;
 use crate::core::message::command as say;
 use crate::core::{BoxFuture, IncidentId, Timestamp};
-use crate::heal::{Explained, Investigator};
+use crate::heal::{Explained, Investigator, names_service};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
-use crate::playbook::model::{Parameter, Playbook, Task, Trigger};
+use crate::ops::schedule::{Listed, Scheduler};
+use crate::playbook::model::{Parameter, Task, Trigger};
 use crate::playbook::versions::{self, History, Version, Versions};
 use crate::playbook::{Book, parameters, tasks};
 use crate::store::Batch;
@@ -106,6 +108,12 @@ impl Causes for Investigator {
     }
 }
 
+impl Schedules for Scheduler {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, No>> {
+        Box::pin(async move { Ok(Self::list(self).await?) })
+    }
+}
+
 impl Healths for Health {
     fn report(&self) -> BoxFuture<'_, Report> {
         Box::pin(Self::report(self))
@@ -186,16 +194,6 @@ pub(super) fn brief(book: &Book) -> PlaybookBrief {
         parameters: playbook.parameters.iter().map(parameter).collect(),
         tasks: playbook.tasks.iter().map(task).collect(),
     }
-}
-
-/// Whether a task takes this parameter as its service.
-fn names_service(playbook: &Playbook, parameter: &str) -> bool {
-    let takes = |task: &Task| {
-        let words = task.parameters.get("service").and_then(Value::as_str)?.trim();
-        let inner = words.strip_prefix("{{")?.strip_suffix("}}")?.trim();
-        Some(inner.strip_prefix("params.")? == parameter)
-    };
-    playbook.tasks.iter().any(|task| takes(task) == Some(true))
 }
 
 /// An enum's word as playbooks write it.

@@ -85,6 +85,7 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     eyes(config, &mut sheet);
     listener(config, &mut sheet);
     users(config, &mut sheet);
+    schedules(config, &mut sheet);
     database(config, &mut sheet);
     for (key, why) in config.store.problems() {
         sheet.add(path!["store", key], Code::Bounds, message::option_problem(key, &why));
@@ -186,6 +187,20 @@ fn listener(config: &Config, sheet: &mut Sheet<'_>) {
             && !is_http(url)
         {
             sheet.add(at, Code::Url, message::bad_url(url));
+        }
+    }
+}
+
+/// When something is due, and what.
+fn schedules(config: &Config, sheet: &mut Sheet<'_>) {
+    let mut names: HashMap<&str, u64> = HashMap::new();
+    for (schedule, row) in config.schedules.iter().zip(rows(sheet.left, path!["schedules"])) {
+        let line = sheet.written.place_of(path!["schedules", row]).line;
+        if let Some(first) = names.insert(&schedule.id, line) {
+            sheet.add(path!["schedules", row, "id"], Code::Name, message::same_name("schedule", &schedule.id, first));
+        }
+        for (key, why) in schedule.problems() {
+            sheet.add(path!["schedules", row, key], Code::Value, message::option_problem(key, &why));
         }
     }
 }

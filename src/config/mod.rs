@@ -70,6 +70,12 @@ pub struct Config {
     /// How posts reach their chat.
     #[serde(default)]
     pub delivery: crate::chat::outbox::Options,
+    /// Playbooks and jobs at set times.
+    #[serde(default)]
+    pub schedules: Vec<crate::ops::schedule::Options>,
+    /// Who looks afterwards whether what should have happened did.
+    #[serde(default)]
+    pub auditor: crate::ops::auditor::Options,
     /// The store.
     #[serde(default)]
     pub store: crate::store::Options,

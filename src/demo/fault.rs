@@ -13,8 +13,19 @@ pub struct Fault {
     pub part: Part,
     /// What it does, one sentence.
     pub does: &'static str,
+    /// Where its service tells whether it is in force: a path that does not answer well, or one whose answer has these words.
+    pub seen: Seen,
     /// What holds once it was made, a sentence without its full stop.
     pub now: &'static str,
+}
+
+/// How one sees that a fault is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// The service does not say that it is well.
+    Unwell,
+    /// The answer of a path has these words.
+    Answer(&'static str, &'static str),
 }
 
 /// All of them.
@@ -23,19 +34,36 @@ pub const FAULTS: &[Fault] = &[
         name: "hang",
         part: Part::InventoryService,
         does: "inventory-service accepts connections and answers none; a restart heals it",
+        seen: Seen::Unwell,
         now: "inventory-service now accepts connections and answers none",
     },
     Fault {
         name: "crash",
         part: Part::OrderService,
         does: "order-service aborts and stays down; a restart heals it",
+        seen: Seen::Unwell,
         now: "order-service has aborted and stays down",
     },
     Fault {
         name: "disk",
         part: Part::PaymentGateway,
         does: "payment-gateway fills its own small folder and can't book payments; removing old parts of its journal heals it",
+        seen: Seen::Unwell,
         now: "payment-gateway has filled its own small folder and can't book payments",
+    },
+    Fault {
+        name: "burn",
+        part: Part::InventoryService,
+        does: "inventory-service recounts its stock and burns a core; pausing the recount heals it",
+        seen: Seen::Answer("/jobs/recount", "\"running\""),
+        now: "inventory-service recounts its stock and burns a core",
+    },
+    Fault {
+        name: "connections",
+        part: Part::InventoryService,
+        does: "inventory-service leaks its connections to the store; more of them don't help and are taken back, a restart heals it",
+        seen: Seen::Unwell,
+        now: "inventory-service leaks its connections to the store",
     },
 ];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::fault::{FAULTS, Fault, named};
+use super::fault::{FAULTS, Fault, Seen, named};
 use super::shop::part::Part;
 use super::town::Town;
 use crate::core::BoxFuture;
@@ -41,10 +41,17 @@ impl Panel {
         self.urls.iter().find(|(known, _)| *known == part).map_or("", |(_, url)| url)
     }
 
-    /// A fault is in force while its service does not say that it is well.
     async fn is_active(&self, fault: &Fault) -> bool {
-        let answer = self.http.get(format!("{}/health", self.url(fault.part))).send().await;
-        !answer.is_ok_and(|answer| answer.status().is_success())
+        let path = match fault.seen {
+            Seen::Unwell => "/health",
+            Seen::Answer(path, _) => path,
+        };
+        let answer = self.http.get(format!("{}{path}", self.url(fault.part))).send().await;
+        match (fault.seen, answer) {
+            (Seen::Unwell, answer) => !answer.is_ok_and(|answer| answer.status().is_success()),
+            (Seen::Answer(_, words), Ok(answer)) => answer.text().await.is_ok_and(|text| text.contains(words)),
+            (Seen::Answer(..), Err(_)) => false,
+        }
     }
 
     async fn break_it(&self, name: &str) -> Result<String, String> {

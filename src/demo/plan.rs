@@ -38,6 +38,7 @@ pub fn configuration(town: &Town, port: u16, program: &Path) -> Value {
         "playbooks": {
             "approvals": { "reversible": 1, "disruptive": 1, "destructive": 1 },
             "allow_self": true,
+            "folder": town.playbooks(),
         },
         "services": Part::SERVICES.iter().map(|part| service(town, *part)).collect::<Vec<_>>(),
         "watch": {
@@ -127,8 +128,16 @@ fn rules() -> Vec<Value> {
         }),
         json!({
             "id": "cpu", "alert_name": "High_CPU_Usage", "severity": "Critical",
-            "expr": "rate(process_cpu_seconds_total[20s]) * 100", "threshold": 90, "unit": "%", "for": "15s",
+            // The demo's machine may be busy: a process that wants a whole core gets no more than a part of one then.
+            "expr": "rate(process_cpu_seconds_total[10s]) * 100", "threshold": 60, "unit": "%", "for": "5s",
             "description": "{{ service }}: uses {{ value | round }} % of a core",
+        }),
+        json!({
+            "id": "connections", "alert_name": "Connections_Exhausted", "severity": "Critical",
+            "expr": "store_pool_in_use / store_pool_connections * 100", "threshold": 95, "unit": "%", "for": "3s",
+            // More connections are free for a moment only if they leak as well.
+            "clear_for": "15s",
+            "description": "{{ service }}: {{ value | amount('%') }} of its connections to the store are in use",
         }),
         json!({
             "id": "database", "alert_name": "DB_Connection_Error", "severity": "Critical",

@@ -14,6 +14,12 @@ pub const PORT: u16 = 8808;
 /// So many ports after the wanted one are tried.
 const NEXT: u16 = 50;
 
+/// The shop team's own playbooks, beside those that Mayday ships.
+pub const PLAYBOOKS: [(&str, &str); 2] = [
+    ("PB-Job-Pause.yaml", include_str!("playbooks/PB-Job-Pause.yaml")),
+    ("PB-Pool-Raise.yaml", include_str!("playbooks/PB-Pool-Raise.yaml")),
+];
+
 /// The places of one demo.
 #[derive(Debug)]
 pub struct Town {
@@ -42,6 +48,11 @@ impl Town {
             None => fresh_folder()?,
         };
         std::fs::create_dir_all(data.join("shop"))?;
+        let own = data.join("shop/playbooks");
+        std::fs::create_dir_all(&own)?;
+        for (name, text) in PLAYBOOKS {
+            std::fs::write(own.join(name), text)?;
+        }
         let control = crate::access::random::token().map_err(io::Error::other)?;
         let file = data.join("shop/control");
         match std::fs::remove_file(&file) {
@@ -69,6 +80,12 @@ impl Town {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.data.join("shop/payment-gateway")
+    }
+
+    /// The folder with the shop team's own playbooks.
+    #[must_use]
+    pub fn playbooks(&self) -> PathBuf {
+        self.data.join("shop/playbooks")
     }
 
     /// The file with the token for faults.
@@ -208,6 +225,16 @@ pub fn web_port(wanted: Option<u16>) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shops_own_playbooks_pass_their_tests() {
+        for (name, text) in PLAYBOOKS {
+            let book = crate::playbook::Book::read(name, text.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+            for report in crate::playbook::testing::run_tests(&book) {
+                assert_eq!(report.failures, Vec::<String>::new(), "{name}: {}", report.name);
+            }
+        }
+    }
 
     #[test]
     fn only_folders_of_demos_that_are_gone_are_swept() {

@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 pub use brief::brief;
 pub use investigate::{Investigate, Investigator};
 pub use ports::{Chosen, Explained, Explains, Incidents, NoMatch, Triggers};
+pub use wire::names_service;
 
+use crate::catalog::Catalog;
 use crate::chat::ChannelId;
 use crate::core::SharedClock;
 use crate::core::duration::Span;
@@ -74,6 +76,8 @@ pub struct Deps {
     pub triggers: Arc<dyn Triggers>,
     /// Looks for causes.
     pub explains: Arc<dyn Explains>,
+    /// Which services there are.
+    pub catalog: Arc<Catalog>,
     /// Where a run without an incident is told of.
     pub channel: ChannelId,
 }
@@ -142,3 +146,7 @@ const JOINED_PAUSE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "brief_tests.rs"]
+mod brief_tests;

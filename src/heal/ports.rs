@@ -32,6 +32,8 @@ pub trait Triggers: Send + Sync + 'static {
 pub struct Chosen {
     /// Its id.
     pub playbook: String,
+    /// Whether one of its parameters is a service: then the alert must be about one of the catalogue.
+    pub names_service: bool,
 }
 
 /// No playbook fits.

@@ -128,6 +128,10 @@ impl Signals {
             return Ok(None);
         }
         let playbook = match self.deps.triggers.best(&alert) {
+            Ok(chosen) if chosen.names_service && self.deps.catalog.find(alert.service_name.as_data()).is_none() => {
+                let why = say::unknown_service(alert.service_name.as_data());
+                return Ok(opened.then(|| say::not_now(&chosen.playbook, &why)));
+            }
             Ok(chosen) => chosen.playbook,
             // Said once per incident, not for every alert that joins.
             Err(none) if opened => return Ok(none.notes.first().map(|note| say::no_match(note))),

@@ -48,7 +48,7 @@ impl Incidents for World {
 impl Triggers for World {
     fn best(&self, alert: &Alert) -> Result<Chosen, NoMatch> {
         match alert.alert_name.as_data() {
-            "Service_Down" => Ok(Chosen { playbook: "PB-Restart".to_owned() }),
+            "Service_Down" => Ok(Chosen { playbook: "PB-Restart".to_owned(), names_service: true }),
             _ => Err(NoMatch { notes: vec!["R001 needs cpu_usage, and the alert has no value".to_owned()] }),
         }
     }
@@ -194,6 +194,7 @@ impl Bench {
         let clock = ManualClock::at(at(2));
         let (store, shared): (_, SharedClock) = (Memory::shared(), Arc::new(clock.clone()));
         let leases = Leases::take_all(&store, &shared, "test").await.unwrap();
+        let service = serde_json::from_value(serde_json::json!({ "name": "order-service", "team": "orders" })).unwrap();
         let deps = Deps {
             store,
             clock: shared,
@@ -201,6 +202,7 @@ impl Bench {
             runs: world.clone(),
             triggers: world.clone(),
             explains: world.clone(),
+            catalog: Arc::new(Catalog::new(vec![service]).unwrap()),
             channel: ChannelId::web("incidents"),
         };
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
@@ -256,6 +258,19 @@ async fn an_opened_incident_gets_one_proposal_however_often_it_is_signalled() {
     assert_eq!(proposed.len(), 1);
     assert_eq!((proposed[0].playbook.as_str(), proposed[0].incident), ("PB-Restart", Some(SEVEN)));
     assert_eq!(proposed[0].key, "INC-7/PB-Restart/0");
+}
+
+#[tokio::test]
+async fn nothing_is_proposed_for_a_service_that_the_catalogue_does_not_know() {
+    let mut bench = Bench::new().await;
+    bench.deps.catalog = Arc::new(Catalog::default());
+    bench.signal(opened("Service_Down")).await;
+    assert!(bench.world.proposed.lock().unwrap().is_empty());
+    let inbox = bench.inbox().await;
+    assert!(
+        matches!(&inbox[..], [Input::Act { act: Act::Note { text }, .. }] if text.as_data().contains("`order-service` is no service of the catalogue")),
+        "{inbox:?}"
+    );
 }
 
 #[tokio::test]
@@ -523,118 +538,4 @@ pub(crate) fn waiting() -> RunView {
         verified_by: Some("GET /health answers 200 within 20 s".to_owned()),
     });
     view
-}
-
-#[test]
-fn a_proposal_says_what_changes_how_it_is_undone_and_who_must_approve_until_when() {
-    let plan = brief(&waiting(), "orders").plan;
-    assert_eq!(plan.heading, "Proposed: restart order-service");
-    assert_eq!(
-        plan.diff,
-        ["process order-service   pid       4711 → new process", "                        restarts  0 → 1",]
-    );
-    assert_eq!(
-        plan.notes,
-        [
-            "restarts 1 process, ≈ 3 s without answers · can't be undone",
-            "verified by: GET /health answers 200 within 20 s",
-        ]
-    );
-    assert_eq!(plan.footer.as_deref(), Some("Needs one approver of team orders. Valid until 11:21 UTC."));
-    let labels: Vec<&str> = plan.buttons.iter().map(|button| button.label.as_str()).collect();
-    assert_eq!(labels, ["Restart order-service", "Reject…"]);
-    assert_eq!(plan.buttons[0].command, "approve RUN-3 --plan 9f86d081");
-    assert!(plan.buttons[1].ask.is_some());
-    assert_eq!(plan.steps.len(), 1, "what is still to come stands in the plan, not among the steps");
-    for button in &plan.buttons {
-        assert!(crate::chat::grammar::parse(&button.command).is_ok(), "{}", button.command);
-    }
-}
-
-#[test]
-fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
-    let mut view = waiting();
-    view.tasks[1].state = TaskState::Waiting;
-    view.tasks[0].state = TaskState::Failed;
-    let words = |view: &RunView| -> Vec<String> {
-        brief(view, "orders").plan.steps.into_iter().map(|step| step.state).collect()
-    };
-    view.tasks[0].note = Some("no answer in time".to_owned());
-    assert_eq!(words(&view), ["no answer", "needs approval"]);
-    assert_eq!(brief(&view, "orders").plan.steps[0].note, None, "said once");
-    view.tasks[0].note = Some("HTTP 404".to_owned());
-    assert_eq!(words(&view)[0], "failed");
-    view.approval = None;
-    view.state = RunState::Ended;
-    assert_eq!(words(&view)[1], "not run");
-}
-
-#[test]
-fn a_plan_that_is_asked_again_shows_what_moved() {
-    let mut view = waiting();
-    let approval = view.approval.as_mut().unwrap();
-    approval.difference = vec!["pid 4711 → 4802".to_owned()];
-    approval.needed = 2;
-    approval.approved_by = vec![crate::access::PersonId("web:ana".to_owned())];
-    let plan = brief(&view, "orders").plan;
-    assert_eq!(plan.heading, "Asks again: restart order-service");
-    assert_eq!(plan.notes[0], "changed since the approval: pid 4711 → 4802");
-    let footer = plan.footer.unwrap();
-    assert!(footer.starts_with("Needs 2 approvers of team orders. 1 of 2 approved: ana."), "{footer}");
-}
-
-#[test]
-fn an_ended_run_says_what_it_came_to_and_how_long_it_took_and_offers_nothing_to_press() {
-    let plan = brief(&view(RunState::Ended, Some(RunOutcome::Fixed)), "orders").plan;
-    assert_eq!(plan.heading, "Fixed and verified: restart a hung service", "no service is known");
-    let mut of_service = view(RunState::Ended, Some(RunOutcome::Fixed));
-    of_service.parameters.insert("service".to_owned(), serde_json::json!("order-service"));
-    assert_eq!(brief(&of_service, "orders").plan.heading, "Fixed and verified: restart order-service");
-    assert_eq!(plan.footer.as_deref(), Some("order-service answers again. Took 41 s."));
-    assert!(plan.buttons.is_empty() && plan.diff.is_empty());
-    assert_eq!(plan.steps.len(), 2);
-    let failed = brief(&view(RunState::Ended, Some(RunOutcome::Failed)), "orders").plan;
-    assert!(failed.buttons.is_empty(), "a button that is always refused is none: {:?}", failed.buttons);
-}
-
-#[test]
-fn what_only_a_person_can_say_has_buttons_that_say_it() {
-    let mut view = view(RunState::Waiting, None);
-    view.tasks[1].state = TaskState::InDoubt;
-    let plan = brief(&view, "orders").plan;
-    let commands: Vec<&str> = plan.buttons.iter().map(|button| button.command.as_str()).collect();
-    assert_eq!(commands[..2], ["answer RUN-3 --task restart done", "answer RUN-3 --task restart not_done"]);
-    view.tasks[1].state = TaskState::Waiting;
-    view.tasks[1].kind = "Ask_Human".to_owned();
-    let plan = brief(&view, "orders").plan;
-    assert_eq!(plan.buttons[0].command, "answer RUN-3 --task restart");
-    assert!(plan.buttons[0].ask.is_some(), "the text asked for is appended");
-}
-
-#[test]
-fn a_plan_of_many_lines_is_cut_and_says_so() {
-    let mut view = waiting();
-    let approval = view.approval.as_mut().unwrap();
-    approval.frontier[0].1.details = (0..60).map(|number| format!("remove tmp-{number}.log")).collect();
-    let plan = brief(&view, "orders").plan;
-    assert_eq!(plan.diff.len(), 24);
-    assert_eq!(plan.diff[23], "… and 39 more");
-}
-
-#[test]
-fn files_of_a_folder_that_is_named_are_told_by_their_names() {
-    let mut view = waiting();
-    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
-    planned.changes = vec![Change {
-        field: "files in /var/log/orders".to_owned(),
-        before: "2 files".to_owned(),
-        after: "removed".to_owned(),
-    }];
-    planned.details =
-        ["/var/log/orders/a.log  1 MiB", "/var/log/orders/b.log  2 MiB", "and 4 more"].map(str::to_owned).into();
-    let diff = brief(&view, "orders").plan.diff;
-    assert_eq!(diff[1..], ["  a.log  1 MiB", "  b.log  2 MiB", "  and 4 more"]);
-    let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;
-    planned.details[1] = "/srv/b.log  2 MiB".to_owned();
-    assert_eq!(brief(&view, "orders").plan.diff[1], "  /var/log/orders/a.log  1 MiB", "two folders stay told apart");
 }

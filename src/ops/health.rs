@@ -150,7 +150,7 @@ pub struct QueuesCheck {
 }
 
 /// The queues of this Mayday.
-pub const QUEUES: &[&str] = &["incident", "signal", "investigate", "run-changed", "notice", "post"];
+pub const QUEUES: &[&str] = &["incident", "signal", "investigate", "run-changed", "notice", "schedule", "post"];
 
 /// An item that is due this long ago is late.
 const LATE: Duration = Duration::from_secs(15);

@@ -300,3 +300,41 @@ async fn a_wrong_fault_and_a_used_link_are_refused_with_what_to_do() {
         .unwrap();
     assert!(outside.status.success(), "{}", String::from_utf8_lossy(&outside.stderr));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_burns_cpu_is_paused_after_one_approval_and_verified() {
+    let demo = Demo::start();
+    let cookie = demo.sign_in().await;
+    healed(&demo, &cookie, "burn", "inventory-service", "High_CPU_Usage", "RUN-1 is approved").await;
+    let url = format!("http://127.0.0.1:{}/jobs/recount", demo.ports()[2]);
+    let job: Value = demo.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(job["state"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_does_not_help_is_taken_back_and_a_restart_heals() {
+    let demo = Demo::start();
+    let cookie = demo.sign_in().await;
+    assert!(demo.mayday(&["demo", "break", "connections"]).status.success());
+    let asks = |item: &Value| item["playbook"] == "PB-Pool-Raise" && !item["approval"].is_null();
+    let run = demo.until(&cookie, "runs", CARD + STEP, "the plan", asks).await["run"].as_str().unwrap().to_owned();
+    demo.say(&format!("approve {run}"));
+    let ended = |item: &Value| item["run"] == run.as_str() && item["state"] == "ended";
+    let ended = demo.until(&cookie, "runs", STEP, "the end of the run", ended).await;
+    // The window of its errors was still filling when it was read before the change: then it is worse afterwards.
+    assert!(["no_effect", "made_worse"].contains(&ended["outcome"].as_str().unwrap()), "{ended:#}");
+    let raised = ended["tasks"].as_array().unwrap().iter().find(|task| task["id"] == "raise_pool").unwrap().clone();
+    assert_eq!(raised["state"], "rolled_back", "{ended:#}");
+    let url = format!("http://127.0.0.1:{}/pool", demo.ports()[2]);
+    let pool: Value = demo.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(pool["size"], 8, "what was changed is as before");
+    demo.say("run PB-Service-Restart service=inventory-service");
+    let asks = |item: &Value| item["playbook"] == "PB-Service-Restart" && !item["approval"].is_null();
+    let restart =
+        demo.until(&cookie, "runs", STEP, "the restart's plan", asks).await["run"].as_str().unwrap().to_owned();
+    demo.say(&format!("approve {restart}"));
+    let fixed = |item: &Value| item["run"] == restart.as_str() && item["state"] == "ended";
+    assert_eq!(demo.until(&cookie, "runs", STEP, "the restart", fixed).await["outcome"], "fixed");
+    let over = |item: &Value| item["alert_name"] == "Connections_Exhausted" && item["phase"] == "resolved";
+    demo.until(&cookie, "incidents", STEP, "the end of the incident", over).await;
+}

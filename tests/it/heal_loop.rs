@@ -23,6 +23,7 @@ use mayday::heal::{self, Explained, Explains};
 use mayday::incident::{self, Incident, Incidents, Intake};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::{Health, QUEUES, QueuesCheck, StoreCheck};
+use mayday::ops::schedule::{self, Scheduler};
 use mayday::playbook::action::{Change, Context, Error, Perform};
 use mayday::playbook::{self, Action, Engine, Intent, Library, Parts, Planned, Registry, Settle, Versions};
 use mayday::source::{LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
@@ -180,6 +181,7 @@ impl Bot {
                 runs: Arc::new(engine.clone()),
                 triggers: library.clone(),
                 explains: Arc::new(Seer),
+                catalog: catalog.clone(),
                 channel: mayday::chat::ChannelId::web("incidents"),
             },
             heal::Options::default(),
@@ -195,6 +197,13 @@ impl Bot {
             ],
             clock.clone(),
         );
+        let nothing = schedule::Deps {
+            store: store.clone(),
+            clock: clock.clone(),
+            runs: Arc::new(engine.clone()),
+            jobs: schedule::Jobs::new(),
+            channel: mayday::chat::ChannelId::web("incidents"),
+        };
         let desk = Desk::new(
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents, catalog: catalog.clone() }),
@@ -206,6 +215,7 @@ impl Bot {
                 catalog,
                 people: Arc::new(Persons::new(&AccessOptions::default()).unwrap()),
                 audits: Arc::new(audit),
+                schedules: Arc::new(Scheduler::new(nothing, Vec::new()).unwrap()),
                 health: Arc::new(health),
                 clock: clock.clone(),
             },

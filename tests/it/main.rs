@@ -5,6 +5,7 @@
 mod access;
 mod action;
 mod audit;
+mod auditor;
 mod browser;
 mod browser_driver;
 mod cli;
@@ -30,6 +31,7 @@ mod postgres_world;
 mod power_cut;
 mod replicas;
 mod samples;
+mod schedule;
 mod shop;
 mod store_conformance;
 mod store_full;

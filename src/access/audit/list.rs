@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::erase::Erased;
 use super::{Audit, Head, Link, Payload, link_key, payload_key};
 use crate::access::{Actor, Right};
 use crate::core::Timestamp;
@@ -31,6 +32,9 @@ pub struct Entry {
     pub detail: Value,
     /// Why it was allowed.
     pub right: Option<Right>,
+    /// Whether what it said was erased.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
 }
 
 /// Some records and where the next page begins.
@@ -102,6 +106,40 @@ impl Audit {
         Ok(Page { records, next })
     }
 
+    /// The records of one chain that are not older than `since`, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn since(&self, chain: &str, since: Timestamp, limit: usize) -> Result<Vec<Entry>, store::Error> {
+        let mut records = Vec::new();
+        let mut from = u64::MAX - 1;
+        while records.len() < limit {
+            let page = (limit - records.len()).min(200);
+            let links = self.links(chain, from, page).await?;
+            let full = links.len() == page;
+            for link in links {
+                if link.at < since {
+                    return Ok(records);
+                }
+                from = link.seq.saturating_sub(1);
+                records.push(self.entry(chain.to_owned(), link).await?);
+            }
+            if !full || from == 0 {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// The hash at a chain's place; none if there is no record, or none that can be read.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn hash_at(&self, chain: &str, seq: u64) -> Result<Option<String>, store::Error> {
+        let entry = self.store.read(&link_key(chain, seq)).await?;
+        Ok(entry.and_then(|entry| entry.decode::<Link>().ok()).map(|link| link.hash))
+    }
+
     async fn ends(&self) -> Result<Cursor, store::Error> {
         let heads = self.store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
         let end = |entry: &store::Entry| Ok((entry.key.last().to_owned(), entry.decode::<Head>()?.seq));
@@ -117,7 +155,8 @@ impl Audit {
 
     async fn entry(&self, chain: String, link: Link) -> Result<Entry, store::Error> {
         let payload = self.store.read(&payload_key(&chain, link.seq)).await?;
-        let payload: Option<Payload> = payload.map(|entry| entry.decode()).transpose()?;
+        let erased = payload.as_ref().is_some_and(|entry| entry.decode::<Erased>().is_ok());
+        let payload: Option<Payload> = payload.filter(|_| !erased).map(|entry| entry.decode()).transpose()?;
         let base = Entry {
             chain,
             seq: link.seq,
@@ -128,6 +167,7 @@ impl Audit {
             subject: String::new(),
             detail: Value::Null,
             right: None,
+            erased,
         };
         Ok(match payload {
             Some(Payload { actor, action, subject, detail, right, salt: _ }) => {

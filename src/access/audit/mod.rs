@@ -2,13 +2,16 @@
 //!
 //! A record is written by the same commit as what it records. Three keys: the link `audit/<chain>/<seq>` (position, time,
 //! digest of the payload, the previous link's hash, its own), the payload `audit-payload/<chain>/<seq>` (who did what; kept
-//! apart so that it could be erased later without breaking the chain; salted so that its digest does not tell it), and the
-//! chain's head.
+//! apart so that it can be erased later without breaking the chain, see `erase.rs`; salted so that its digest does not tell
+//! it), and the chain's head. The chains' ends are signed now and then (`checkpoint.rs`).
 //!
 //! A chain takes one commit at a time, since each link needs the hash before it; several chains go in parallel (the chain's
 //! name is a parameter, for one chain per shard). An [`Appender`] puts several records into one commit.
 
+pub mod checkpoint;
+mod erase;
 mod list;
+mod sign;
 mod verify;
 
 use std::collections::HashMap;
@@ -19,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
+pub use erase::CantErase;
 pub use list::{Cursor, Entry, Page};
+pub use sign::{NAME as KEY_NAME, Signer, is_signed};
 pub use verify::{Bad, Checkpoint, Report, verify};
 
 use super::{Actor, Right, random};

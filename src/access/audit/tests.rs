@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::access::PersonId;
 use crate::core::clock::ManualClock;
+use crate::core::duration::Span;
 use crate::store::memory::Memory;
 use crate::store::{Range, Write};
 
@@ -149,6 +150,128 @@ async fn a_cut_tail_with_its_head_set_back_shows_only_against_a_checkpoint() {
     assert_eq!(report(&desk).await.first_bad, None, "this is what a chain alone can't show");
     let bad = verify(&desk.store, &checkpoints).await.unwrap().first_bad.unwrap();
     assert_eq!(bad.seq, 5);
+}
+
+fn signing(desk: &Desk) -> (tempfile::TempDir, checkpoint::Service) {
+    let data = tempfile::tempdir().unwrap();
+    let signer = Signer::open(&data.path().join(KEY_NAME)).unwrap();
+    let options = checkpoint::Options::default();
+    let service = checkpoint::Service::new(desk.store.clone(), Arc::new(desk.clock.clone()), signer, &options);
+    (data, service)
+}
+
+async fn exported(desk: &Desk) -> String {
+    let all = checkpoint::list(&desk.store, 0, 10_000).await.unwrap();
+    all.iter().map(|signed| serde_json::to_string(signed).unwrap() + "\n").collect()
+}
+
+#[tokio::test]
+async fn a_cut_tail_an_edit_and_a_gap_show_against_exported_signed_checkpoints() {
+    for damage in 0..4 {
+        let desk = written(5).await;
+        let (_data, signing) = signing(&desk);
+        signing.make(Span::from_secs(600)).await.unwrap().unwrap();
+        let file = exported(&desk).await;
+        let known = checkpoint::trusted(&file, None).unwrap();
+        assert_eq!(verify(&desk.store, &known).await.unwrap().first_bad, None);
+        let four: Link = desk.store.read(&link_key(MAIN, 4)).await.unwrap().unwrap().decode().unwrap();
+        let head = store::record::encode(&Head { seq: 4, at: four.at, hash: four.hash.clone() }).unwrap();
+        let cut = vec![Write::Delete(link_key(MAIN, 5)), Write::Put(head_key(MAIN), head)];
+        match damage {
+            0 => tamper(&desk, cut).await,
+            // Cut, and as many other records written in its place.
+            1 => {
+                tamper(&desk, cut).await;
+                let fresh = Audit::new(desk.store.clone(), Arc::new(desk.clock.clone()));
+                for _ in 0..3 {
+                    fresh.commit(Batch::new(), record("invented")).await.unwrap();
+                }
+                assert_eq!(report(&desk).await.first_bad, None, "the chain alone looks whole");
+            }
+            2 => tamper(&desk, vec![Write::Delete(link_key(MAIN, 2))]).await,
+            _ => {
+                let text = String::from_utf8(bytes(&desk, &payload_key(MAIN, 2)).await).unwrap();
+                let text = text.replace("web:ana", "web:eve").into_bytes();
+                tamper(&desk, vec![Write::Put(payload_key(MAIN, 2), text)]).await;
+            }
+        }
+        let bad = verify(&desk.store, &known).await.unwrap().first_bad;
+        assert_eq!(bad.map(|bad| bad.seq), Some([5, 5, 2, 2][damage]), "damage {damage}");
+    }
+}
+
+#[tokio::test]
+async fn checkpoints_are_made_when_something_was_written_and_it_is_time() {
+    let desk = written(3).await;
+    let (_data, signing) = signing(&desk);
+    let every = Span::from_secs(600);
+    assert_eq!(signing.make(every).await.unwrap().unwrap().number, 1);
+    desk.clock.advance(Duration::from_secs(900));
+    assert!(signing.make(every).await.unwrap().is_none(), "nothing was written since");
+    desk.audit.commit_to("s01", Batch::new(), record("x")).await.unwrap();
+    let second = signing.make(every).await.unwrap().unwrap();
+    assert_eq!((second.number, second.heads.len()), (2, 2));
+    desk.audit.commit(Batch::new(), record("y")).await.unwrap();
+    assert!(signing.make(every).await.unwrap().is_none(), "it is too early");
+    let known = checkpoint::trusted(&exported(&desk).await, Some(&second.key)).unwrap();
+    assert_eq!(known.len(), 2, "the same place of the same chain once");
+}
+
+#[tokio::test]
+async fn a_file_of_checkpoints_that_was_changed_or_signed_by_another_is_not_trusted() {
+    use checkpoint::Untrusted;
+    let desk = written(3).await;
+    let (_data, signing) = signing(&desk);
+    let made = signing.make(Span::from_secs(600)).await.unwrap().unwrap();
+    let file = exported(&desk).await;
+    let edited = file.replace("\"seq\":3", "\"seq\":2");
+    assert_eq!(checkpoint::trusted(&edited, None), Err(Untrusted::Changed { line: 1, number: 1 }));
+    let other = Signer::open(&_data.path().join("other")).unwrap();
+    let wanted = checkpoint::trusted(&file, Some(other.public()));
+    assert!(matches!(wanted, Err(Untrusted::OtherKey { found, .. }) if found == made.key));
+    assert_eq!(checkpoint::trusted("{}", None), Err(Untrusted::NoCheckpoint(1)));
+    assert_eq!(checkpoint::trusted("\n", None), Err(Untrusted::Empty));
+}
+
+#[tokio::test]
+async fn what_a_record_says_can_be_erased_and_the_chain_stays_whole() {
+    let desk = written(4).await;
+    let (_data, signing) = signing(&desk);
+    signing.make(Span::from_secs(600)).await.unwrap();
+    let known = checkpoint::trusted(&exported(&desk).await, None).unwrap();
+    let by = Actor::Person(PersonId("web:dpo".into()));
+    desk.audit.erase(MAIN, 2, by.clone(), "asked for by the person").await.unwrap();
+    let text = String::from_utf8(bytes(&desk, &payload_key(MAIN, 2)).await).unwrap();
+    assert!(!text.contains("ana") && !text.contains("because"), "{text}");
+    let report = verify(&desk.store, &known).await.unwrap();
+    assert_eq!((report.records, report.first_bad), (5, None));
+    let listed = desk.audit.list(None, 10).await.unwrap().records;
+    assert!(listed[3].erased && listed[3].actor.is_none(), "{:?}", listed[3]);
+    assert_eq!((listed[0].action.as_str(), listed[0].subject.as_str()), ("erase_audit", "main:2"));
+    let again = desk.audit.erase(MAIN, 2, by.clone(), "x").await.unwrap_err();
+    assert!(matches!(again, CantErase::Already(_)), "{again}");
+    assert!(matches!(desk.audit.erase(MAIN, 5, by.clone(), "x").await.unwrap_err(), CantErase::Trace(_)));
+    assert!(matches!(desk.audit.erase(MAIN, 99, by, "x").await.unwrap_err(), CantErase::NoRecord(_)));
+}
+
+#[tokio::test]
+async fn a_marker_that_no_record_speaks_of_is_a_removal() {
+    let desk = written(4).await;
+    let marker = b"{\"v\":1,\"d\":{\"erased_at\":\"2026-11-21T02:00:00Z\"}}".to_vec();
+    assert!(store::record::decode::<erase::Erased>(&payload_key(MAIN, 2), &marker).is_ok());
+    tamper(&desk, vec![Write::Put(payload_key(MAIN, 2), marker)]).await;
+    let bad = report(&desk).await.first_bad.unwrap();
+    assert!(bad.seq == 2 && bad.what.contains("no record says"), "{bad}");
+}
+
+#[tokio::test]
+async fn the_records_since_a_moment_come_newest_first_up_to_a_limit() {
+    let desk = written(450).await;
+    let since = "2026-11-21T02:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(101);
+    let found = desk.audit.since(MAIN, since, 10_000).await.unwrap();
+    assert_eq!((found.len(), found[0].seq, found[349].seq), (350, 450, 101));
+    assert_eq!(desk.audit.since(MAIN, since, 7).await.unwrap().len(), 7);
+    assert!(desk.audit.since("none", since, 7).await.unwrap().is_empty());
 }
 
 #[tokio::test]

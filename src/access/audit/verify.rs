@@ -1,14 +1,17 @@
 //! Reads all chains and says where the first thing is wrong.
 //!
-//! It detects: an edited link or payload, a missing or repeated place, another order, a missing payload, a head that is not
-//! the last link's. It can't detect that the end of a chain was cut off *and* its head set back to match: nothing inside the
-//! store knows how long it was. For that, keep a [`Checkpoint`] (the report's heads) somewhere else and hand it in.
+//! It detects: an edited link or payload, a missing or repeated place, another order, a missing payload (unless a later
+//! record says that it was erased), a head that is not the last link's. It can't detect that the end of a chain was cut off
+//! *and* its head set back to match: nothing inside the store knows how long it was. For that, hand in checkpoints that
+//! were kept elsewhere (`checkpoint.rs` signs them). Whoever can write the store can write a whole new history up to the
+//! oldest checkpoint that was kept where they can't.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Link, START, digest, payload_key};
+use super::erase::{ACTION as ERASE, Erased, name};
+use super::{Head, Link, Payload, START, digest, payload_key};
 use crate::store::{self, Key, Range, SharedStore};
 
 const PAGE: usize = 500;
@@ -57,7 +60,14 @@ impl std::fmt::Display for Bad {
 /// # Errors
 /// The store's; a record that can't be read is reported as bad, not as an error.
 pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<Report, store::Error> {
-    let mut walk = Walk { ends: BTreeMap::new(), records: 0, first_bad: None, checkpoints };
+    let mut walk = Walk {
+        ends: BTreeMap::new(),
+        records: 0,
+        first_bad: None,
+        checkpoints,
+        markers: BTreeSet::new(),
+        erasures: BTreeSet::new(),
+    };
     let mut range = Range::under(&Key::of(["audit"]), PAGE);
     loop {
         let page = store.scan(&range).await?;
@@ -68,8 +78,8 @@ pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<R
             to: Key::stored(format!("{}\u{0}", last.key.as_str().replacen("audit/", "audit-payload/", 1))),
             ..Range::under(&Key::of(["audit-payload"]), PAGE * 2)
         };
-        let payloads: BTreeMap<Key, String> =
-            store.scan(&payloads).await?.into_iter().map(|entry| (entry.key, digest::hex(&entry.value))).collect();
+        let payloads: BTreeMap<Key, store::Entry> =
+            store.scan(&payloads).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         for entry in &page {
             walk.link(entry, &payloads);
         }
@@ -80,6 +90,7 @@ pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<R
     }
     let heads = store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
     walk.heads(&heads);
+    walk.erased();
     let heads =
         walk.ends.iter().map(|(chain, (seq, hash))| Checkpoint { chain: chain.clone(), seq: *seq, hash: hash.clone() });
     Ok(Report { records: walk.records, heads: heads.collect(), first_bad: walk.first_bad })
@@ -91,6 +102,10 @@ struct Walk<'a> {
     records: u64,
     first_bad: Option<Bad>,
     checkpoints: &'a [Checkpoint],
+    /// Records whose payload is a marker.
+    markers: BTreeSet<(String, u64)>,
+    /// Names of the records that a record says were erased.
+    erasures: BTreeSet<String>,
 }
 
 impl Walk<'_> {
@@ -100,7 +115,7 @@ impl Walk<'_> {
         }
     }
 
-    fn link(&mut self, entry: &store::Entry, payloads: &BTreeMap<Key, String>) {
+    fn link(&mut self, entry: &store::Entry, payloads: &BTreeMap<Key, store::Entry>) {
         self.records += 1;
         let chain = entry.key.as_str().split('/').nth(1).unwrap_or_default().to_owned();
         let (before, prev) = self.ends.get(&chain).cloned().unwrap_or((0, START.to_owned()));
@@ -128,8 +143,16 @@ impl Walk<'_> {
         } else {
             match payloads.get(&payload_key(&chain, link.seq)) {
                 None => self.bad(&chain, wanted, "what the record says was removed"),
-                Some(digest) if *digest != link.payload => self.bad(&chain, wanted, "what the record says was changed"),
-                Some(_) => {}
+                Some(entry) if entry.decode::<Erased>().is_ok() => {
+                    self.markers.insert((chain.clone(), link.seq));
+                }
+                Some(entry) if digest::hex(&entry.value) != link.payload => {
+                    self.bad(&chain, wanted, "what the record says was changed");
+                }
+                Some(entry) => {
+                    let payload = entry.decode::<Payload>().ok().filter(|payload| payload.action == ERASE);
+                    self.erasures.extend(payload.map(|payload| payload.subject));
+                }
             }
         }
         for checkpoint in self.checkpoints {
@@ -138,6 +161,15 @@ impl Walk<'_> {
             }
         }
         self.ends.insert(chain, (link.seq, link.hash));
+    }
+
+    /// Every marker needs a record of the erasure: a chain can't be emptied by writing markers.
+    fn erased(&mut self) {
+        for (chain, seq) in std::mem::take(&mut self.markers) {
+            if !self.erasures.contains(&name(&chain, seq)) {
+                self.bad(&chain, seq, "what the record says was removed, and no record says that it was erased");
+            }
+        }
     }
 
     fn heads(&mut self, heads: &[store::Entry]) {

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 
 use super::Config;
+use crate::access::audit::checkpoint;
 use crate::access::token_file::TokenFile;
 use crate::access::{Audit, Persons, Sessions};
 use crate::catalog::Catalog;
@@ -30,8 +31,10 @@ use crate::diagnose::{self, Diagnosis, HttpHealth};
 use crate::http::doors::{DemoPanel, Doors};
 use crate::http::wire::{People, Stored};
 use crate::incident::{self, Incidents};
+use crate::ops::auditor::Auditor;
 use crate::ops::delivery::Outbox;
 use crate::ops::health::{self, Ask, Check, Health, State};
+use crate::ops::schedule::{self, Scheduler};
 use crate::ops::telemetry::Telemetry;
 use crate::playbook::{Engine, Library, Parts, Registry, Runs, Versions};
 use crate::store::SharedStore;
@@ -83,6 +86,9 @@ pub enum Error {
     /// A loop ended by itself.
     #[error("{0} ended by itself; see the log, and start again")]
     Ended(&'static str),
+    /// A schedule that can't be kept.
+    #[error("{0}")]
+    Schedules(#[from] schedule::BadSchedule),
     /// The store failed while the bot ran.
     #[error("the store takes no more commits: {0}; look at the disk, and start again")]
     StoreFailed(String),
@@ -119,10 +125,21 @@ impl Bot {
         let persons = Arc::new(Persons::new(&config.access)?);
         let sessions = Sessions::new(store.clone(), clock.clone(), persons.clone(), config.access.clone())?;
         let audit = Audit::new(store.clone(), clock.clone());
+        let checkpoints = config.access.checkpoints.clone();
+        let key_path = checkpoints.key_path.clone().unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME));
+        let signer = crate::access::audit::Signer::open(&key_path)?;
+        let signing = Arc::new(checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints));
         let incidents = Incidents::new(store.clone(), clock.clone());
         let intake = incident::Intake::new(store.clone(), clock.clone(), catalog.clone(), config.incidents.clone());
 
         let sink = Arc::new(ports::OwnAlerts(intake.clone()));
+        let auditor = Arc::new(Auditor::new(
+            store.clone(),
+            clock.clone(),
+            Arc::new(incidents.clone()),
+            sink.clone(),
+            config.auditor.clone(),
+        ));
         let (watch, eyes) = watch::Service::new(config.watch.clone(), store.clone(), series, sink, clock.clone())?;
         let logs: Arc<dyn source::Logs> = Arc::new(eyes.logs.clone());
         let metrics: Arc<dyn source::Metrics> = Arc::new(eyes.metrics.clone());
@@ -130,6 +147,10 @@ impl Bot {
         let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
         if !mistakes.is_empty() {
             return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
+        }
+        let wrong = scheduled(&config.schedules, &library);
+        if !wrong.is_empty() {
+            return Err(Error::Playbooks(wrong));
         }
         let library = Arc::new(library);
         let versions = Versions::new(
@@ -178,11 +199,23 @@ impl Bot {
                 runs: runs.clone(),
                 triggers: library.clone(),
                 explains: Arc::new(diagnosis),
+                catalog: catalog.clone(),
                 channel: crate::chat::ChannelId::web(config.incidents.default_channel.clone()),
             },
             config.heal.clone(),
             leases.clone(),
         );
+
+        let scheduler = Scheduler::new(
+            schedule::Deps {
+                store: store.clone(),
+                clock: clock.clone(),
+                runs: runs.clone(),
+                jobs: ports::jobs(signing.clone(), auditor.clone()),
+                channel: crate::chat::ChannelId::web(config.incidents.default_channel.clone()),
+            },
+            config.schedules.clone(),
+        )?;
 
         let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes), clock.clone());
         let desk = command::Desk::new(
@@ -196,6 +229,7 @@ impl Bot {
                 catalog: catalog.clone(),
                 people: persons.clone(),
                 audits: Arc::new(audit.clone()),
+                schedules: Arc::new(scheduler.clone()),
                 health: Arc::new(health.clone()),
                 clock: clock.clone(),
             },
@@ -233,11 +267,14 @@ impl Bot {
         let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
         let outbox = Outbox::new(delivery, store.clone(), clock.clone());
         run(&mut tasks, "the incident loop", incident.run(stop.clone()));
+        run(&mut tasks, "the scheduler", scheduler.run(leases.clone(), stop.clone()));
         run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
         run(&mut tasks, "own eyes", watch.run(stop.clone()));
         run(&mut tasks, "the playbook engine", playbook::Service::new(engine).run(stop.clone()));
         run(&mut tasks, "the versions of playbooks", versions.run(stop.clone()));
         run(&mut tasks, "the healing loop", heal.run(stop.clone()));
+        run(&mut tasks, "the audit's checkpoints", signing.run(stop.clone()));
+        run(&mut tasks, "the auditor", auditor.run(stop.clone()));
         run(&mut tasks, "the telemetry", telemetry.upkeep(stop));
         run(&mut tasks, "the listener", async move {
             if let Err(error) = listener.run(listener_stop).await {
@@ -362,7 +399,23 @@ async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
 /// Every mistake in them, a line each.
 pub fn playbooks(config: &Config) -> Result<usize, Vec<String>> {
     let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
-    if mistakes.is_empty() { Ok(library.all().len()) } else { Err(mistakes.iter().map(ToString::to_string).collect()) }
+    let mut mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    mistakes.extend(scheduled(&config.schedules, &library));
+    if mistakes.is_empty() { Ok(library.all().len()) } else { Err(mistakes) }
+}
+
+/// What schedules ask of playbooks and can't have.
+fn scheduled(schedules: &[schedule::Options], library: &Library) -> Vec<String> {
+    let problem = |one: &schedule::Options| {
+        let id = one.playbook.as_ref()?;
+        let Some(book) = library.get(id) else {
+            return Some(message::scheduled_playbook(&one.id, id, library.nearest(id).as_deref()));
+        };
+        let wrong = playbook::parameters::resolve(&book.playbook, &one.parameters, None).err();
+        let wrong = wrong.or_else(|| playbook::engine::unsupported(&book));
+        wrong.map(|why| message::scheduled_parameters(&one.id, &why))
+    };
+    schedules.iter().filter_map(problem).collect()
 }
 
 /// Opens the store of a bot that does not run, for commands that only need what is in it.

@@ -1,13 +1,18 @@
 //! Traits of lower rooms, carried out by rooms that stand beside or below each other and so can't know each other.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::access::audit;
+use crate::access::audit::{self, checkpoint};
 use crate::alert::Alert;
+use crate::core::duration::Span;
 use crate::core::{BoxFuture, IncidentId};
 use crate::http::doors::{Collection, Listing, ReadError, Reads};
 use crate::http::wire::Stored;
 use crate::incident::{Incident, Intake, Moment};
+use crate::ops::auditor::Auditor;
+use crate::ops::schedule::{self, Job, Jobs};
 use crate::store::SharedStore;
 use crate::watch::AlertSink;
 
@@ -20,7 +25,11 @@ impl AlertSink for OwnAlerts {
     }
 }
 
-/// What the API shows, and beside it the audit chain's verification as the item `verify`.
+/// Signed checkpoints in one answer.
+const CHECKPOINTS: usize = 50;
+
+/// What the API shows, and beside it the audit chain's verification as the item `verify`, and a page of its signed
+/// checkpoints as the item `checkpoints-after-<number>`.
 pub struct Read {
     /// What is in the store.
     pub stored: Stored,
@@ -39,10 +48,16 @@ impl Reads for Read {
     }
 
     fn item<'a>(&'a self, collection: Collection, id: &'a str) -> BoxFuture<'a, Result<Option<Value>, ReadError>> {
-        if collection != Collection::Audit || id != "verify" {
+        let after = id.strip_prefix("checkpoints-after-").and_then(|number| number.parse::<u64>().ok());
+        if collection != Collection::Audit || id != "verify" && after.is_none() {
             return self.stored.item(collection, id);
         }
         Box::pin(async move {
+            if let Some(after) = after {
+                let page = audit::checkpoint::list(&self.store, after, CHECKPOINTS).await;
+                let page = page.map_err(|error| ReadError::Failed(error.to_string()))?;
+                return Ok(Some(serde_json::json!({ "items": page })));
+            }
             let report = audit::verify(&self.store, &[]).await.map_err(|error| ReadError::Failed(error.to_string()))?;
             serde_json::to_value(report).map(Some).map_err(|error| ReadError::Failed(error.to_string()))
         })
@@ -59,4 +74,24 @@ impl Reads for Read {
     fn timeline(&self, id: IncidentId) -> BoxFuture<'_, Result<Vec<Moment>, ReadError>> {
         self.stored.timeline(id)
     }
+}
+
+/// The jobs that schedules may name; their names stand in `schedule::JOBS`.
+pub fn jobs(signing: Arc<checkpoint::Service>, auditor: Arc<Auditor>) -> Jobs {
+    let sign: Job = Arc::new(move || {
+        let signing = signing.clone();
+        Box::pin(async move {
+            let made = signing.make(Span::from_secs(0)).await.map_err(|error| error.to_string())?;
+            Ok(made.map_or_else(|| "nothing new to sign".to_owned(), |signed| format!("checkpoint {}", signed.number)))
+        })
+    });
+    let look: Job = Arc::new(move || {
+        let auditor = auditor.clone();
+        Box::pin(async move {
+            let findings = auditor.look().await.map_err(|error| error.to_string())?;
+            auditor.tell(&findings).await.map_err(|error| error.to_string())?;
+            Ok(format!("{} findings", findings.len()))
+        })
+    });
+    schedule::JOBS.iter().copied().zip([sign, look]).collect()
 }

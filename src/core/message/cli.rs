@@ -138,3 +138,25 @@ pub fn audit_whole(records: u64) -> String {
 pub fn audit_broken(bad: &str) -> String {
     format!("the audit chain is broken: {bad}; compare it with a backup")
 }
+
+/// So many places of exported checkpoints are as they were signed.
+pub fn checkpoints_hold(places: usize) -> String {
+    format!("and as it was signed at {places} places of the checkpoints")
+}
+
+/// What was typed names no record of the audit.
+pub fn no_audit_place(text: &str) -> String {
+    format!(
+        "`{text}` names no record; write it as `main:17`, which is what `mayday audit export` shows as chain and seq"
+    )
+}
+
+/// There is no store in the folder.
+pub fn no_store(data: &str) -> String {
+    format!("{data} is no data folder: it has no `store` in it")
+}
+
+/// A record's text is gone.
+pub fn audit_erased(record: &str) -> String {
+    format!("what {record} says is erased; that it was, and why, is in the audit")
+}

@@ -93,7 +93,6 @@ pub fn instead(command: &str) -> String {
         "postmortem" => "Until then: `timeline` has everything that happened, in order.",
         "report" => "Until then: `incidents all` and `runs` list what happened.",
         "feedback" => "Until then: say it in the incident's thread.",
-        "schedule" => "Until then: nothing is scheduled; `runs` shows what waits.",
         "usage" => "No language model is connected, so nothing is used.",
         _ => "",
     }

@@ -214,3 +214,27 @@ pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
     format!("`{key}` {why}")
 }
+
+/// A schedule names a playbook that is not there.
+pub fn scheduled_playbook(schedule: &str, playbook: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("schedules: `{schedule}` names the playbook `{playbook}`, which is not loaded{near}")
+}
+
+/// A schedule's playbook can't run so.
+pub fn scheduled_parameters(schedule: &str, why: &str) -> String {
+    format!("schedules: `{schedule}` can't run its playbook: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_proxy_both_addresses_are_said() {
+        let local = "http://127.0.0.1:7007";
+        assert_eq!(ready(local, local), "Mayday listens on http://127.0.0.1:7007");
+        let both = ready("https://mayday.example.com", local);
+        assert_eq!(both, "Mayday listens on http://127.0.0.1:7007, people open https://mayday.example.com");
+    }
+}

@@ -264,6 +264,17 @@ pub fn not_now(playbook: &str, why: &str) -> String {
     format!("{playbook} matches, but is not proposed: {why}")
 }
 
+/// The alert's service is not known, so nothing can be done to it.
+#[must_use]
+pub fn unknown_service(name: &str) -> String {
+    let name = crate::core::text::capped(name, 80);
+    if name.is_empty() {
+        "the alert names no service".to_owned()
+    } else {
+        format!("`{name}` is no service of the catalogue; `services:` in mayday.yaml adds one")
+    }
+}
+
 /// A person has rejected this playbook for this incident.
 #[must_use]
 pub fn rejected_before(playbook: &str, run: RunId) -> String {

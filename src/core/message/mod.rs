@@ -15,6 +15,7 @@ pub mod incident;
 pub mod ops;
 pub mod playbook;
 pub mod playbook_versions;
+pub mod schedule;
 pub mod store;
 pub mod watch;
 pub mod web;

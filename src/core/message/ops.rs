@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::duration::human;
+use crate::core::{IncidentId, RunId, Timestamp};
 
 /// The store answers.
 #[must_use]
@@ -88,4 +89,94 @@ pub fn watch_nothing() -> String {
 #[must_use]
 pub fn process(uptime: Duration, rss_bytes: u64) -> String {
     format!("up {}, {} MB", human(uptime), rss_bytes / 1_000_000)
+}
+
+/// The auditor: a card is not what the incident is.
+#[must_use]
+pub fn card_not_shown(incident: IncidentId, version: u64, channel: &str) -> String {
+    format!(
+        "the card of {incident} does not stand in channel {channel} in its version {version}, and no post is on its way"
+    )
+}
+
+/// The auditor: an item waits for too long.
+#[must_use]
+pub fn item_not_done(queue: &str, shard: u16, due: Timestamp) -> String {
+    format!("an item of the queue {queue} (shard {shard}) is due since {due:.0} and not done; see `health` and the log")
+}
+
+/// The auditor: items nobody could do.
+#[must_use]
+pub fn items_given_up(queue: &str, items: usize, or_more: bool, first: &str) -> String {
+    let more = if or_more { " or more" } else { "" };
+    format!("{items}{more} items of the queue {queue} were given up, the first is kept under {first}; the log says why")
+}
+
+/// The auditor: a signature does not fit.
+#[must_use]
+pub fn checkpoint_changed(number: u64) -> String {
+    format!("the audit's checkpoint {number} was changed after it was signed; compare with a copy kept elsewhere")
+}
+
+/// The auditor: a chain is not what was signed.
+#[must_use]
+pub fn audit_cut(chain: &str, seq: u64, at: Timestamp) -> String {
+    format!(
+        "the audit chain {chain} no longer has the record {seq} that was signed at {at:.0}; run `mayday audit verify`"
+    )
+}
+
+/// The auditor: a run's journal does not fold.
+#[must_use]
+pub fn journal_broken(run: RunId, why: &str) -> String {
+    format!("the journal of {run} is not whole: {why}")
+}
+
+/// An event is gone.
+#[must_use]
+pub fn event_missing(number: usize) -> String {
+    format!("record {number} is missing")
+}
+
+/// An event can't follow the one before.
+#[must_use]
+pub fn event_wrong(number: usize, why: &str) -> String {
+    format!("record {number} does not fit: {why}")
+}
+
+/// The end of a journal is gone.
+#[must_use]
+pub fn events_cut(found: u64, known: u64) -> String {
+    format!("it has {found} records, its status knows {known}")
+}
+
+/// The auditor: a run would not be found after a restart.
+#[must_use]
+pub fn open_mark_missing(run: RunId) -> String {
+    format!("{run} goes on and is not marked as open; a restart would not go on with it")
+}
+
+/// The auditor: something says that a run goes on.
+#[must_use]
+pub fn mark_left(run: RunId, key: &str) -> String {
+    format!("{key} is left over from {run}, which has ended")
+}
+
+/// The auditor: something was decided or done, and is not in the audit.
+#[must_use]
+pub fn audit_missing(run: RunId, action: &str, chain: &str) -> String {
+    let action = if action.is_empty() { "a record".to_owned() } else { format!("a record of `{action}`") };
+    format!("{action} of {run} is missing in the audit chain {chain}; run `mayday audit verify`")
+}
+
+/// The auditor: the audit says that something was changed, and the journal does not.
+#[must_use]
+pub fn step_missing(run: RunId, key: &str) -> String {
+    format!("the audit says that {run} performed {key}, its journal does not")
+}
+
+/// The auditor: all is there again.
+#[must_use]
+pub fn found_again() -> String {
+    "what was missing is there again".to_owned()
 }

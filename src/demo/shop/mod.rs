@@ -12,6 +12,7 @@ pub mod parent;
 pub mod part;
 pub mod serve;
 pub mod shelf;
+pub mod sick;
 pub mod upstream;
 
 use std::path::PathBuf;

@@ -16,6 +16,7 @@ use super::disk::Folder;
 use super::gauges::{self, Gauges};
 use super::part::Part;
 use super::shelf::{Seats, Shelf};
+use super::sick::{Pool, Recount};
 use super::upstream::{Answer, Upstreams};
 use super::{Args, Error, log};
 
@@ -34,6 +35,9 @@ struct Service {
     control: Option<String>,
     started: Instant,
     count: AtomicU64,
+    /// Of inventory-service.
+    pool: Pool,
+    recount: Recount,
     /// The store's data: one counter per caller is all the shop needs.
     sold: Mutex<u64>,
 }
@@ -57,6 +61,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
         control: control.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
         started: Instant::now(),
         count: AtomicU64::new(0),
+        pool: Pool::default(),
+        recount: Recount::default(),
         sold: Mutex::new(0),
     });
     log("INFO", part, &format!("listening on {}", listener.local_addr()?));
@@ -80,7 +86,14 @@ async fn bind(port: u16) -> std::io::Result<tokio::net::TcpListener> {
 }
 
 fn router(service: Arc<Service>) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    if service.part == Part::InventoryService {
+        router = router
+            .route("/pool", get(pool).post(resize))
+            .route("/jobs/recount", get(recount))
+            .route("/jobs/recount/{what}", post(steer_recount));
+    }
+    router
         .route(service.part.work(), post(work))
         .route("/health", get(health))
         .route("/api/v1/health/{name}", get(health_of))
@@ -118,6 +131,12 @@ async fn work(State(service): State<Arc<Service>>) -> Response {
         *service.sold.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         return StatusCode::NO_CONTENT.into_response();
     }
+    let connection = if service.part == Part::InventoryService { service.pool.take().map(Some) } else { Some(None) };
+    let Some(_connection) = connection else {
+        let says = format!("no free connection to store: all {} are in use", service.pool.size());
+        log("ERROR", service.part, &format!("request {number} failed: {says}"));
+        return (StatusCode::SERVICE_UNAVAILABLE, says).into_response();
+    };
     for callee in service.part.calls() {
         let Some(address) = service.upstreams.all().iter().find(|address| address.name == callee.name()) else {
             continue;
@@ -157,6 +176,9 @@ async fn work(State(service): State<Arc<Service>>) -> Response {
 impl Service {
     /// Whether it can do its work by itself: a full folder is its own sickness, a sick neighbour is not.
     fn well(&self) -> Result<(), String> {
+        if self.pool.in_use() >= self.pool.size() {
+            return Err("no connection to the store is free".to_owned());
+        }
         let Some(folder) = &self.folder else { return Ok(()) };
         match folder.used() {
             Ok(used) if used + 1024 > folder.quota() => Err("the journal's disk is full".to_owned()),
@@ -234,6 +256,14 @@ async fn metrics(State(service): State<Arc<Service>>) -> String {
         extra.push(("process_cpu_seconds_total", "CPU time used.", cpu));
         extra.push(("process_resident_memory_bytes", "Memory in use.", rss));
     }
+    if service.part == Part::InventoryService {
+        extra.push((
+            "store_pool_connections",
+            "Connections to the store that it may use.",
+            number(service.pool.size() as u64),
+        ));
+        extra.push(("store_pool_in_use", "Connections to the store in use.", number(service.pool.in_use() as u64)));
+    }
     if let Some(folder) = &service.folder {
         let used = number(folder.used().unwrap_or(0));
         let quota = number(folder.quota().max(1));
@@ -242,6 +272,39 @@ async fn metrics(State(service): State<Arc<Service>>) -> String {
         extra.push(("disk_usage", "Share of its folder in use, percent.", used / quota * 100.0));
     }
     service.gauges.render(&extra)
+}
+
+async fn pool(State(service): State<Arc<Service>>) -> Json<Value> {
+    Json(json!({ "size": service.pool.size(), "in_use": service.pool.in_use() }))
+}
+
+async fn resize(State(service): State<Arc<Service>>, Json(wanted): Json<Value>) -> Response {
+    let size = wanted["size"].as_u64().and_then(|size| usize::try_from(size).ok());
+    if !size.is_some_and(|size| service.pool.resize(size)) {
+        return (StatusCode::BAD_REQUEST, format!("size is 1 to {}", super::sick::MOST)).into_response();
+    }
+    log("INFO", service.part, &format!("the pool has {} connections now", service.pool.size()));
+    pool(State(service)).await.into_response()
+}
+
+async fn recount(State(service): State<Arc<Service>>) -> Json<Value> {
+    Json(json!({ "job": "recount", "state": service.recount.state() }))
+}
+
+async fn steer_recount(State(service): State<Arc<Service>>, Path(what): Path<String>) -> Response {
+    let done = match what.as_str() {
+        "pause" => service.recount.pause(),
+        "resume" => {
+            service.recount.start();
+            true
+        }
+        _ => return (StatusCode::NOT_FOUND, "pause or resume").into_response(),
+    };
+    if !done {
+        return (StatusCode::CONFLICT, "no recount has begun").into_response();
+    }
+    log("INFO", service.part, &format!("the recount is {}", service.recount.state()));
+    recount(State(service)).await.into_response()
 }
 
 /// Makes a fault, for whoever knows the token of the control file.
@@ -266,6 +329,16 @@ async fn control(State(service): State<Arc<Service>>, Path(fault): Path<String>,
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 std::process::exit(134);
             });
+            StatusCode::ACCEPTED.into_response()
+        }
+        "burn" if service.part == Part::InventoryService => {
+            log("INFO", service.part, "recount of the whole stock begins");
+            service.recount.start();
+            StatusCode::ACCEPTED.into_response()
+        }
+        "connections" if service.part == Part::InventoryService => {
+            log("WARN", service.part, "connections to the store are no longer given back after use");
+            service.pool.leak();
             StatusCode::ACCEPTED.into_response()
         }
         "disk" => match service.folder.clone() {

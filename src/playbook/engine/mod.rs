@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-pub use journal::{Journaled, events};
+pub use journal::{Journaled, Together, events};
 pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 

@@ -1,0 +1,215 @@
+//! Runs: the journal, the audit of what was decided and changed, and the marks of open runs agree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AUDITED, Auditor, Finding, RUNS, say};
+use crate::access::audit;
+use crate::core::{RunId, Timestamp};
+use crate::playbook::engine::Together;
+use crate::playbook::run::{Event, Status, apply};
+use crate::store::{self, Key, Range, Record};
+use crate::work::Shard;
+
+/// Younger runs are looked at.
+const WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Events of a run; the engine ends a run long before.
+const EVENTS: usize = 20_000;
+/// Marks of open runs, and locks.
+const MARKS: usize = 2_000;
+
+/// What marks an open run, and what holds a lock.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    run: RunId,
+}
+impl Record for Mark {}
+
+/// A run as its journal has it.
+struct Recomputed {
+    status: Status,
+    events: Vec<Event>,
+}
+
+/// One thing the audit must have: what, and to what exactly.
+type Trace = (&'static str, String);
+
+impl Auditor {
+    pub(super) async fn runs(&self) -> Result<Vec<Finding>, store::Error> {
+        let mut findings = Vec::new();
+        let newest = self.store.scan(&Range::under(&Key::of(["run"]), RUNS).backward()).await?;
+        let since = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
+        let mut by_chain: BTreeMap<String, Vec<Recomputed>> = BTreeMap::new();
+        for entry in newest {
+            let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
+            match self.recompute(run).await? {
+                Ok(found) if found.status.head.at < since && found.status.ended.is_some() => {}
+                Ok(found) => {
+                    findings.extend(self.marked(&found.status).await?);
+                    by_chain.entry(format!("run-{}", Shard::of(&run.to_string()).key())).or_default().push(found);
+                }
+                Err(why) => {
+                    let says = say::journal_broken(run, &why);
+                    findings.push(Finding::new("journal_broken", run.to_string(), says));
+                }
+            }
+        }
+        for (chain, runs) in by_chain {
+            findings.extend(self.audited(&chain, &runs).await?);
+        }
+        findings.extend(self.marks("run-open", "open_mark_left").await?);
+        findings.extend(self.marks("run-lock", "lock_left").await?);
+        Ok(findings)
+    }
+
+    /// The run folded from the first event on, and what is wrong with its journal instead.
+    async fn recompute(&self, run: RunId) -> Result<Result<Recomputed, String>, store::Error> {
+        let snapshot = self.store.read(&Key::of(["run", &run.key()])).await?;
+        let entries = self.store.scan(&Range::under(&Key::of(["run-event", &run.key()]), EVENTS)).await?;
+        let mut status: Option<Status> = None;
+        let mut events = Vec::new();
+        for entry in &entries {
+            // A record stands under the number of its first event.
+            let wanted = events.len();
+            if entry.key.last().parse::<usize>().ok() != Some(wanted) {
+                return Ok(Err(say::event_missing(wanted)));
+            }
+            let together = match entry.decode::<Together>() {
+                Ok(together) => together.0,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            for journaled in together {
+                match apply(&journaled.event, journaled.at, status.take()) {
+                    Ok(next) => status = Some(next),
+                    Err(why) => return Ok(Err(say::event_wrong(wanted, &why.to_string()))),
+                }
+                events.push(journaled.event);
+            }
+        }
+        let Some(status) = status else { return Ok(Err(say::event_missing(0))) };
+        // The snapshot was read first, so it can't be ahead of the journal.
+        let ahead = snapshot.and_then(|entry| entry.decode::<Status>().ok()).filter(|stored| stored.seq > status.seq);
+        match ahead {
+            Some(stored) => Ok(Err(say::events_cut(status.seq, stored.seq))),
+            None => Ok(Ok(Recomputed { status, events })),
+        }
+    }
+
+    /// A run that goes on is marked as open, or a start would not find it.
+    async fn marked(&self, status: &Status) -> Result<Option<Finding>, store::Error> {
+        let run = status.head.run;
+        if status.ended.is_some() || self.store.read(&Key::of(["run-open", &run.key()])).await?.is_some() {
+            return Ok(None);
+        }
+        // It may have ended between the two looks.
+        let goes_on = matches!(self.recompute(run).await?, Ok(now) if now.status.ended.is_none());
+        Ok(goes_on.then(|| Finding::new("open_mark_missing", run.to_string(), say::open_mark_missing(run))))
+    }
+
+    /// A mark, or a lock, whose run has ended would hold others up for ever.
+    async fn marks(&self, prefix: &str, kind: &'static str) -> Result<Vec<Finding>, store::Error> {
+        let mut findings = Vec::new();
+        for entry in self.store.scan(&Range::under(&Key::of([prefix]), MARKS)).await? {
+            let run = entry.decode::<Mark>()?.run;
+            let over = match self.recompute(run).await? {
+                Ok(found) => found.status.ended.is_some(),
+                // Said as a broken journal, unless there is nothing of the run at all.
+                Err(_) => self.store.read(&Key::of(["run", &run.key()])).await?.is_none(),
+            };
+            // It may have been taken away between the two looks.
+            let now = self.store.read(&entry.key).await?.map(|now| now.revision);
+            if over && now == Some(entry.revision) {
+                findings.push(Finding::new(kind, run.to_string(), say::mark_left(run, entry.key.as_str())));
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Each decision and each change has its audit record, and each audited change its step.
+    async fn audited(&self, chain: &str, runs: &[Recomputed]) -> Result<Vec<Finding>, store::Error> {
+        let Some(first) = runs.iter().map(|run| run.status.head.at).min() else { return Ok(Vec::new()) };
+        let records = self.audit.since(chain, first, AUDITED).await?;
+        let reaches = match records.last() {
+            // What lies before the oldest that was read is not known.
+            Some(oldest) if records.len() == AUDITED => oldest.at,
+            _ => Timestamp::MIN,
+        };
+        let mut seen: HashMap<(&str, Trace), i64> = HashMap::new();
+        let mut erased = 0_i64;
+        for record in &records {
+            erased += i64::from(record.erased);
+            if let Some(trace) = trace_of_record(record) {
+                *seen.entry((record.subject.as_str(), trace)).or_default() += 1;
+            }
+        }
+        let mut findings = Vec::new();
+        for run in runs.iter().filter(|run| run.status.head.at > reaches) {
+            let name = run.status.head.run.to_string();
+            let wanted = wanted_of(run);
+            let missing: i64 = wanted
+                .iter()
+                .map(|(trace, times)| times - seen.get(&(name.as_str(), trace.clone())).copied().unwrap_or(0))
+                .filter(|missing| *missing > 0)
+                .sum();
+            // Records whose text was erased say no longer what they were; they may be the missing ones.
+            if missing > erased {
+                let what = wanted.keys().find(|trace| !seen.contains_key(&(name.as_str(), (*trace).clone())));
+                let what = what.map_or_else(String::new, |(action, _)| (*action).to_owned());
+                let says = say::audit_missing(run.status.head.run, &what, chain);
+                findings.push(Finding::new("audit_missing", name.clone(), says));
+            }
+            let more = |wanted: &BTreeMap<Trace, i64>| {
+                let mut steps = seen.iter().filter(|((subject, trace), _)| *subject == name && trace.0 == "perform");
+                let unknown = steps.find(|((_, trace), times)| **times > wanted.get(trace).copied().unwrap_or(0));
+                unknown.map(|((_, (_, key)), _)| key.clone())
+            };
+            // The audit was read after the journal, which may have grown meanwhile.
+            if more(&wanted).is_some()
+                && let Ok(now) = self.recompute(run.status.head.run).await?
+                && let Some(key) = more(&wanted_of(&now))
+            {
+                let says = say::step_missing(run.status.head.run, &key);
+                findings.push(Finding::new("step_missing", name.clone(), says));
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// What a run must have left in the audit, and how often.
+fn wanted_of(run: &Recomputed) -> BTreeMap<Trace, i64> {
+    let mut wanted = BTreeMap::new();
+    for trace in run.events.iter().filter_map(|event| trace_of_event(event, &run.status)) {
+        *wanted.entry(trace).or_default() += 1;
+    }
+    wanted
+}
+
+/// What an event of a journal must have left in the audit.
+fn trace_of_event(event: &Event, status: &Status) -> Option<Trace> {
+    match event {
+        Event::Voted { vote } => Some(("approve", vote.by.to_string())),
+        Event::Rejected { by, .. } => Some(("reject", by.to_string())),
+        Event::Started { task, intent, .. } => {
+            let changes = status.head.tasks.iter().any(|head| head.id == *task && head.changes);
+            changes.then(|| ("perform", format!("{}/{}", intent.idempotency_key, intent.attempt)))
+        }
+        _ => None,
+    }
+}
+
+/// The same from the audit's side.
+fn trace_of_record(record: &audit::Entry) -> Option<Trace> {
+    let actor = || record.actor.as_ref().and_then(|actor| actor.person()).map(ToString::to_string).unwrap_or_default();
+    match record.action.as_str() {
+        "approve" => Some(("approve", actor())),
+        "reject" => Some(("reject", actor())),
+        "perform" => {
+            let (key, attempt) = (record.detail["idempotency_key"].as_str()?, record.detail["attempt"].as_u64()?);
+            Some(("perform", format!("{key}/{attempt}")))
+        }
+        _ => None,
+    }
+}

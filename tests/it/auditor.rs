@@ -1,0 +1,298 @@
+//! The auditor finds what is taken away behind everyone's back, raises an alert for it, and ends the alert when it is back.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mayday::access::audit::{KEY_NAME, Signer, checkpoint};
+use mayday::alert::{Alert, Format, Status};
+use mayday::catalog::Catalog;
+use mayday::chat::outbox::{self, Delivery};
+use mayday::chat::web::{self, WebChat};
+use mayday::core::clock::ManualClock;
+use mayday::core::duration::Span;
+use mayday::core::{BoxFuture, RunId, SharedClock, Timestamp};
+use mayday::incident::{self, Incidents, Intake};
+use mayday::ops::auditor::{Auditor, Options};
+use mayday::ops::delivery::Outbox;
+use mayday::playbook::Faults;
+use mayday::store::memory::Memory;
+use mayday::store::{Batch, Entry, Key, Range, SharedStore, Write};
+use mayday::watch::AlertSink;
+use mayday::work::{Handler as _, Leases, Shard};
+use serde_json::json;
+
+use super::engine_world::World;
+
+/// Keeps what it is given, unless it is full.
+#[derive(Default)]
+struct Inbox {
+    alerts: Mutex<Vec<Alert>>,
+    full: Mutex<bool>,
+}
+
+impl AlertSink for Inbox {
+    fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if *self.full.lock().unwrap() {
+                return Err("the inbox is full".to_owned());
+            }
+            self.alerts.lock().unwrap().extend(alerts);
+            Ok(())
+        })
+    }
+}
+
+fn auditor(store: &SharedStore, clock: &SharedClock, sink: &Arc<Inbox>) -> Auditor {
+    let incidents = Arc::new(Incidents::new(store.clone(), clock.clone()));
+    Auditor::new(store.clone(), clock.clone(), incidents, sink.clone(), Options::default())
+}
+
+async fn under(store: &SharedStore, prefix: &[&str]) -> Vec<Entry> {
+    store.scan(&Range::under(&Key::of(prefix.iter().copied()), 10_000)).await.unwrap()
+}
+
+async fn write(store: &SharedStore, writes: Vec<Write>) {
+    store.commit(Batch { conditions: Vec::new(), writes }).await.unwrap();
+}
+
+/// What is found about runs, and the audit: the engine's world serves no queues.
+async fn found(auditor: &Auditor) -> Vec<(String, &'static str)> {
+    let all = auditor.look().await.unwrap();
+    let of_queues = |subject: &str| subject.starts_with("queue");
+    all.into_iter().filter(|found| !of_queues(&found.subject)).map(|found| (found.subject, found.kind)).collect()
+}
+
+const RESTART: &str = "
+playbook_id: PB-Restart
+name: restart
+concurrency_key: 'x'
+tasks:
+  - {id: restart, type: Service_Restart, parameters: {service: order-service}}
+";
+
+#[tokio::test]
+async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    assert_eq!(found(&auditor).await, [], "all is well while it waits");
+    let open = under(&world.store, &["run-open"]).await;
+    let lock = under(&world.store, &["run-lock"]).await;
+    write(&world.store, vec![Write::Delete(open[0].key.clone())]).await;
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "open_mark_missing")]);
+    write(&world.store, vec![Write::Put(open[0].key.clone(), open[0].value.clone())]).await;
+
+    world.approve(&engine, run, "ana").await;
+    world.until_ended(&engine, run).await;
+    assert_eq!(found(&auditor).await, [], "all is well at the end");
+    let back = |entry: &Entry| Write::Put(entry.key.clone(), entry.value.clone());
+    for (left, kind) in [(&open[0], "open_mark_left"), (&lock[0], "lock_left")] {
+        write(&world.store, vec![back(left)]).await;
+        assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), kind)]);
+        write(&world.store, vec![Write::Delete(left.key.clone())]).await;
+    }
+    let shard = Shard::of(&run.to_string()).key();
+    let chain = format!("run-{shard}");
+    let records = under(&world.store, &["audit", &chain]).await;
+    assert_eq!(records.len(), 2, "the vote and the change");
+    for record in &records {
+        write(&world.store, vec![Write::Delete(record.key.clone())]).await;
+        assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "audit_missing")], "{}", record.key);
+        write(&world.store, vec![back(record)]).await;
+    }
+    let events = under(&world.store, &["run-event"]).await;
+    for event in &events {
+        write(&world.store, vec![Write::Delete(event.key.clone())]).await;
+        let said = found(&auditor).await;
+        assert!(said.contains(&("RUN-1".to_owned(), "journal_broken")), "{}: {said:?}", event.key);
+        write(&world.store, vec![back(event)]).await;
+    }
+    // The end of the journal, from the step on, and the status set back to match: only the audit knows of the step.
+    let started =
+        events.iter().position(|event| String::from_utf8_lossy(&event.value).contains("\"started\"")).unwrap();
+    let first: u64 = events[started].key.last().parse().unwrap();
+    let snapshot = under(&world.store, &["run"]).await.remove(0);
+    let mut status: serde_json::Value = serde_json::from_slice(&snapshot.value).unwrap();
+    status["d"]["seq"] = json!(first);
+    let mut cut: Vec<Write> = events[started..].iter().map(|event| Write::Delete(event.key.clone())).collect();
+    cut.push(Write::Put(snapshot.key, status.to_string().into_bytes()));
+    cut.push(back(&open[0]));
+    write(&world.store, cut).await;
+    let said = found(&auditor).await;
+    assert!(said.contains(&("RUN-1".to_owned(), "step_missing")), "{said:?}");
+    assert_eq!(run, RunId::new(1));
+}
+
+#[tokio::test]
+async fn a_cut_audit_no_longer_fits_the_newest_checkpoint() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until_ended(&engine, run).await;
+    let data = tempfile::tempdir().unwrap();
+    let signer = Signer::open(&data.path().join(KEY_NAME)).unwrap();
+    let signing = checkpoint::Service::new(world.store.clone(), world.clock(), signer, &checkpoint::Options::default());
+    signing.make(Span::from_secs(1)).await.unwrap().unwrap();
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    assert_eq!(found(&auditor).await, []);
+    for prefix in ["audit", "audit-payload", "audit-head"] {
+        let all = under(&world.store, &[prefix]).await;
+        write(&world.store, all.into_iter().map(|entry| Write::Delete(entry.key)).collect()).await;
+    }
+    let chain = format!("audit chain run-{}", Shard::of(&run.to_string()).key());
+    let said = found(&auditor).await;
+    assert!(said.contains(&(chain, "audit_cut")), "{said:?}");
+    assert!(said.contains(&("RUN-1".to_owned(), "audit_missing")), "{said:?}");
+}
+
+/// An incident whose card stands in the web channel.
+struct House {
+    store: SharedStore,
+    clock: SharedClock,
+    manual: ManualClock,
+    catalog: Arc<Catalog>,
+    sink: Arc<Inbox>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let manual = ManualClock::at("2026-11-21T14:02:00Z".parse::<Timestamp>().unwrap());
+        let clock: SharedClock = Arc::new(manual.clone());
+        let catalog = Arc::new(Catalog::new(Vec::new()).unwrap());
+        let house = Self { store: Memory::shared(), clock, manual, catalog, sink: Arc::default() };
+        house.send("Service_Down").await;
+        house.apply().await;
+        house.deliver().await;
+        house
+    }
+
+    async fn send(&self, name: &str) {
+        let options = incident::Options::default();
+        let intake = Intake::new(self.store.clone(), self.clock.clone(), self.catalog.clone(), options);
+        let body =
+            json!({"alert_name": name, "service_name": "order-service", "severity": "Critical", "status": "firing"});
+        intake.accept(Format::Generic, "test", body.to_string().as_bytes()).await.unwrap();
+    }
+
+    async fn apply(&self) {
+        let leases = Leases::take_all(&self.store, &self.clock, "test").await.unwrap();
+        let (store, clock, catalog) = (self.store.clone(), self.clock.clone(), self.catalog.clone());
+        let service = incident::Service::new(store, clock, leases, catalog, incident::Options::default());
+        service.apply_waiting().await.unwrap();
+        // Nobody serves heal's queue here.
+        let signals = under(&self.store, &["queue", "signal"]).await;
+        write(&self.store, signals.into_iter().map(|entry| Write::Delete(entry.key)).collect()).await;
+    }
+
+    async fn deliver(&self) {
+        let chat = Arc::new(WebChat::new(self.store.clone(), self.clock.clone(), web::Options::default()));
+        let delivery = Delivery::new(vec![chat], self.clock.clone(), outbox::Options::default());
+        let outbox = Outbox::new(delivery, self.store.clone(), self.clock.clone());
+        let leases = Leases::take_all(&self.store, &self.clock, "test").await.unwrap();
+        for shard in Shard::all() {
+            let items = outbox.queue().due(shard, 100).await.unwrap();
+            if !items.is_empty() {
+                outbox.handle(leases.of(shard), items).await.unwrap();
+            }
+        }
+    }
+
+    /// One round of the auditor; what it handed in.
+    async fn round(&self) -> Vec<Alert> {
+        let auditor = auditor(&self.store, &self.clock, &self.sink);
+        let findings = auditor.look().await.unwrap();
+        // What can't be handed in now is handed in later.
+        let _ = auditor.tell(&findings).await;
+        std::mem::take(&mut self.sink.alerts.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_vanishes_raises_one_alert_which_ends_when_it_is_back() {
+    let house = House::new().await;
+    assert_eq!(house.round().await, [], "the card stands there");
+    let slot = under(&house.store, &["web-slot"]).await.remove(0);
+    assert!(slot.key.last().starts_with("INC-"), "{}", slot.key);
+    write(&house.store, vec![Write::Delete(slot.key.clone())]).await;
+
+    *house.sink.full.lock().unwrap() = true;
+    assert!(house.round().await.is_empty());
+    *house.sink.full.lock().unwrap() = false;
+    house.manual.advance(Duration::from_secs(60));
+    let raised = house.round().await;
+    assert_eq!(raised.len(), 1);
+    assert_eq!((raised[0].alert_name.as_data(), raised[0].status), ("Mayday_Record_Missing", Status::Firing));
+    assert!(raised[0].description.as_data().contains("the card of INC-1 does not stand in channel"), "{:?}", raised[0]);
+    house.manual.advance(Duration::from_secs(60));
+    assert!(house.round().await.is_empty(), "it is told once, also by an auditor that was started again");
+
+    write(&house.store, vec![Write::Put(slot.key.clone(), slot.value.clone())]).await;
+    let ended = house.round().await;
+    assert_eq!((ended.len(), ended[0].status), (1, Status::Resolved));
+    assert_eq!(ended[0].alert_id, raised[0].alert_id);
+    assert!(house.round().await.is_empty());
+    assert!(under(&house.store, &["auditor"]).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_edit_of_a_card_that_is_lost_shows_and_one_that_is_on_its_way_does_not() {
+    let house = House::new().await;
+    house.send("Service_Slow").await;
+    house.apply().await;
+    assert!(house.round().await.is_empty(), "the edit waits to be delivered");
+    let posts = under(&house.store, &["queue", "post"]).await;
+    assert_eq!(posts.len(), 1);
+    write(&house.store, vec![Write::Delete(posts[0].key.clone())]).await;
+    let raised = house.round().await;
+    assert!(raised[0].description.as_data().contains("in its version 2"), "{raised:?}");
+}
+
+#[tokio::test]
+async fn an_item_that_nobody_does_and_one_that_was_given_up_raise_alerts() {
+    let house = House::new().await;
+    house.send("Service_Slow").await;
+    house.manual.advance(Duration::from_secs(299));
+    assert!(house.round().await.is_empty());
+    house.manual.advance(Duration::from_secs(2));
+    let raised = house.round().await;
+    assert_eq!(raised.len(), 1);
+    assert!(raised[0].description.as_data().contains("an item of the queue incident"), "{raised:?}");
+    house.apply().await;
+    house.deliver().await;
+    assert_eq!(house.round().await[0].status, Status::Resolved);
+    let grave = Key::of(["dead", "post", "00", "0000000000001-x"]);
+    write(&house.store, vec![Write::Put(grave, b"{}".to_vec())]).await;
+    assert!(house.round().await[0].description.as_data().contains("1 items of the queue post were given up"));
+}
+
+#[tokio::test]
+async fn the_alert_goes_through_the_same_intake_and_becomes_an_incident_with_a_card() {
+    struct Own(Intake);
+    impl AlertSink for Own {
+        fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
+            self.0.hand_over(alerts)
+        }
+    }
+    let house = House::new().await;
+    let slot = under(&house.store, &["web-slot"]).await.remove(0);
+    write(&house.store, vec![Write::Delete(slot.key)]).await;
+    let options = incident::Options::default();
+    let intake = Intake::new(house.store.clone(), house.clock.clone(), house.catalog.clone(), options);
+    let incidents = Arc::new(Incidents::new(house.store.clone(), house.clock.clone()));
+    let sink = Arc::new(Own(intake));
+    let auditor = Auditor::new(house.store.clone(), house.clock.clone(), incidents.clone(), sink, Options::default());
+    let findings = auditor.look().await.unwrap();
+    auditor.tell(&findings).await.unwrap();
+    house.apply().await;
+    house.deliver().await;
+    let all = incidents.list(true, None, 10).await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0].alert_name.as_data(), "Mayday_Record_Missing");
+    assert!(under(&house.store, &["web-slot"]).await.iter().any(|slot| slot.key.last() == all[0].id.to_string()));
+}
