@@ -412,7 +412,6 @@ fn scheduled(schedules: &[schedule::Options], library: &Library) -> Vec<String> 
             return Some(message::scheduled_playbook(&one.id, id, library.nearest(id).as_deref()));
         };
         let wrong = playbook::parameters::resolve(&book.playbook, &one.parameters, None).err();
-        let wrong = wrong.or_else(|| playbook::engine::unsupported(&book));
         wrong.map(|why| message::scheduled_parameters(&one.id, &why))
     };
     schedules.iter().filter_map(problem).collect()
