@@ -4,8 +4,8 @@
 
 use std::collections::BinaryHeap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -21,6 +21,8 @@ pub type SharedClock = Arc<dyn Clock>;
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Now, UTC.
     fn now(&self) -> Timestamp;
+    /// Time since some fixed moment that is never set back or forward: what a lease's end is estimated with.
+    fn steady(&self) -> Duration;
     /// Ends after `duration` of this clock's time.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
@@ -41,6 +43,11 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn steady(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -111,6 +118,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).now
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

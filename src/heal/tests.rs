@@ -215,7 +215,7 @@ impl Bench {
         self.deps.store.commit(batch).await.unwrap();
         let items = queue.due(self.shard, 10).await.unwrap();
         let signals = Signals::new(self.deps.clone(), &Options::default());
-        signals.handle(self.leases.of(self.shard), items).await.unwrap();
+        signals.handle(&self.leases.of(self.shard).unwrap(), items).await.unwrap();
         assert!(queue.due(self.shard, 10).await.unwrap().is_empty());
     }
 
@@ -226,7 +226,7 @@ impl Bench {
     pub(crate) async fn investigate(&self, deadline: Duration) {
         let options = Options { search_deadline: Span(deadline), ..Options::default() };
         let investigator = Investigator::new(self.deps.clone(), &options);
-        investigator.handle(self.leases.of(self.shard), self.investigations().await).await.unwrap();
+        investigator.handle(&self.leases.of(self.shard).unwrap(), self.investigations().await).await.unwrap();
     }
 
     pub(crate) async fn inbox(&self) -> Vec<Input> {
@@ -337,7 +337,7 @@ async fn a_run_without_an_incident_is_told_of_in_the_default_channel() {
     queue.push(&mut batch, bench.shard, &notice).unwrap();
     bench.deps.store.commit(batch).await.unwrap();
     let items = queue.due(bench.shard, 10).await.unwrap();
-    notices::Tell::new(bench.deps.clone()).handle(bench.leases.of(bench.shard), items).await.unwrap();
+    notices::Tell::new(bench.deps.clone()).handle(&bench.leases.of(bench.shard).unwrap(), items).await.unwrap();
     let posts: Queue<crate::chat::Post> = Queue::new("post", bench.deps.store.clone(), bench.deps.clock.clone());
     let posts = posts.due(Shard::of("RUN-3"), 10).await.unwrap();
     assert_eq!(posts.len(), 1);
@@ -466,7 +466,7 @@ async fn a_run_that_moved_several_times_is_told_once_with_its_newest_state() {
     }
     bench.deps.store.commit(batch).await.unwrap();
     let items = queue.due(bench.shard, 10).await.unwrap();
-    Progress::new(bench.deps.clone()).handle(bench.leases.of(bench.shard), items).await.unwrap();
+    Progress::new(bench.deps.clone()).handle(&bench.leases.of(bench.shard).unwrap(), items).await.unwrap();
     let inbox = bench.inbox().await;
     let [Input::Run { incident, brief }] = &inbox[..] else { panic!("{inbox:?}") };
     assert_eq!((*incident, brief.state.as_str(), brief.ended, brief.version), (SEVEN, "fixed", true, 9));

@@ -64,14 +64,14 @@ impl Service {
     /// The store's.
     pub async fn apply_waiting(&self) -> Result<usize, store::Error> {
         let mut applied = 0;
-        for shard in Shard::all() {
+        for lease in Shard::all().filter_map(|shard| self.leases.of(shard)) {
             loop {
-                let items = self.applier.inbox.due(shard, PER_COMMIT).await?;
+                let items = self.applier.inbox.due(lease.shard, PER_COMMIT).await?;
                 if items.is_empty() {
                     break;
                 }
                 applied += items.len();
-                self.applier.handle(self.leases.of(shard), items).await?;
+                self.applier.handle(&lease, items).await?;
             }
         }
         Ok(applied)

@@ -131,7 +131,7 @@ mod tests {
         outbox.queue.push(&mut batch, Shard(1), &lost).unwrap();
         store.commit(batch).await.unwrap();
         let items = outbox.queue.due(Shard(1), 10).await.unwrap();
-        outbox.handle(leases.of(Shard(1)), items).await.unwrap();
+        outbox.handle(&leases.of(Shard(1)).unwrap(), items).await.unwrap();
         assert_eq!(outbox.queue.waiting(Shard(1), 10).await.unwrap(), 0);
         assert_eq!(chat.page("orders", None, 10).await.unwrap().threads.len(), 1);
         let dead = Outbox::dead_letters(&store, 10).await.unwrap();

@@ -188,7 +188,8 @@ pub enum Proposed {
 }
 
 /// What became of a decision or an order; each is a sentence a person reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decided {
     /// It took effect.
     Done(String),

@@ -28,7 +28,7 @@ pub use options::Options;
 pub use record::Record;
 pub use sled::open;
 
-use crate::core::BoxFuture;
+use crate::core::{BoxFuture, Timestamp};
 
 /// The store every room is given.
 pub type SharedStore = Arc<dyn Store>;
@@ -71,6 +71,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Conflict`] when a condition does not hold: nothing was written, read again and decide again.
     /// [`Error::Unavailable`] when it is not known to be durable: the caller must not report success.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, Error>>;
+    /// The store's own clock, by which processes that share it agree how long a lease holds. None where one process owns
+    /// the store: then its clock is that process's.
+    fn now(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Why no commit is taken any more until the store is opened again; none while it is well. Reads may still work then.
     fn failed(&self) -> Option<String> {
         None

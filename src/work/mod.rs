@@ -16,8 +16,11 @@ pub use leases::Leases;
 pub use queue::{Queue, Queued};
 pub use serve::{Handler, serve};
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::core::stop::Stop;
 use crate::store::{self, Batch, Key, Revision};
 
 /// How many shards work is spread over. Fixed once data exists: a group key's shard must not move.
@@ -50,7 +53,9 @@ impl Shard {
 }
 
 /// The right to change what belongs to a shard, until someone takes it over with a higher token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Whoever works for long under a lease ends soon after `leaving` is set: the shard goes to another process then.
+#[derive(Debug, Clone)]
 pub struct Lease {
     /// Which shard.
     pub shard: Shard,
@@ -60,6 +65,10 @@ pub struct Lease {
     pub key: Key,
     /// The revision at which this holder wrote it.
     pub revision: Revision,
+    /// Set when the shard is given back, or was lost.
+    pub leaving: Stop,
+    /// Counts who works under it.
+    users: Arc<()>,
 }
 
 impl Lease {

@@ -48,6 +48,9 @@ impl<T: Record> Record for Item<T> {
     }
 }
 
+/// So many items are read at once to find each shard's first.
+const HEADS: usize = 32;
+
 /// A named durable queue of records of one type.
 pub struct Queue<T> {
     name: &'static str,
@@ -123,19 +126,29 @@ impl<T: Record> Queue<T> {
         self.store.scan(&range).await
     }
 
-    /// The first item of each shard that has one: its key and when it is due. One read for each such shard, and one more.
+    /// The first item of each shard that has one: its key and when it is due. One read where few items wait; with many, at
+    /// most one for each such shard.
     pub(super) async fn heads(&self) -> Result<Vec<(Shard, Key, Timestamp)>, store::Error> {
-        let mut range = Range::under(&Key::of(["queue", self.name]), 1);
-        let mut heads = Vec::new();
-        while let Some(first) = self.store.scan(&range).await?.pop() {
-            let number = first.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
-            // Keys of this prefix are made in this file only; one of another form would be no shard's.
-            let Some(shard) = number.map(Shard) else { break };
-            range.from = Range::under(&self.prefix(shard), 1).to;
-            let due = due_of(&first.key);
-            heads.push((shard, first.key, due));
+        let mut range = Range::under(&Key::of(["queue", self.name]), HEADS);
+        let mut heads: Vec<(Shard, Key, Timestamp)> = Vec::new();
+        loop {
+            let page = self.store.scan(&range).await?;
+            let whole = page.len() < HEADS;
+            for entry in page {
+                let number =
+                    entry.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                // Keys of this prefix are made in this file only; one of another form would be no shard's.
+                let Some(shard) = number.map(Shard) else { return Ok(heads) };
+                if heads.last().is_none_or(|(last, ..)| *last != shard) {
+                    let due = due_of(&entry.key);
+                    heads.push((shard, entry.key, due));
+                }
+            }
+            match heads.last() {
+                Some((last, ..)) if !whole => range.from = Range::under(&self.prefix(*last), 1).to,
+                _ => return Ok(heads),
+            }
         }
-        Ok(heads)
     }
 
     /// When the shard's next item is due, if there is one.

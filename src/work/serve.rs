@@ -68,12 +68,15 @@ pub async fn serve<T: Record + Clone>(
     let mut past: HashMap<Shard, Past> = HashMap::new();
     let mut busy: HashSet<Shard> = HashSet::new();
     let mut running = JoinSet::new();
+    let mut gained = leases.watch();
     while !stop.is_set() {
         let now = clock.now();
         let mut next = now + POLL;
         match queue.heads().await {
             Ok(heads) => {
                 for (shard, key, due) in heads {
+                    // Another process's.
+                    let Some(lease) = leases.of(shard) else { continue };
                     let seen = past.entry(shard).or_default();
                     let from = seen.not_before.map_or(due, |not_before| due.max(not_before));
                     if busy.contains(&shard) || seen.handled.as_ref() == Some(&key) {
@@ -83,13 +86,13 @@ pub async fn serve<T: Record + Clone>(
                         next = next.min(from);
                     } else if running.len() < SHARDS_AT_ONCE {
                         busy.insert(shard);
-                        let (queue, leases, handler) = (queue.clone(), leases.clone(), handler.clone());
+                        let (queue, handler) = (queue.clone(), handler.clone());
                         let handled = async move {
-                            let result = AssertUnwindSafe(shard_once(&queue, leases.of(shard), &*handler));
+                            let result = AssertUnwindSafe(shard_once(&queue, &lease, &*handler));
                             let result = result.catch_unwind().await.unwrap_or_else(|_| {
                                 Err(store::Error::Unavailable("reading the queue ended with a panic".to_owned()))
                             });
-                            (shard, key, result)
+                            (lease, key, result)
                         };
                         // A task of its own: a handler that computes for long holds up neither this loop nor other shards.
                         running.spawn(handled);
@@ -101,11 +104,13 @@ pub async fn serve<T: Record + Clone>(
         let wait = Duration::try_from(next.duration_since(now)).unwrap_or(POLL).max(Duration::from_millis(1));
         tokio::select! {
             () = stop.wait() => {}
-            Some(Ok((shard, key, result))) = running.join_next(), if !running.is_empty() => {
-                busy.remove(&shard);
-                past.entry(shard).or_default().learn(queue.name(), leases.of(shard), key, result, clock.now());
+            Some(Ok((lease, key, result))) = running.join_next(), if !running.is_empty() => {
+                busy.remove(&lease.shard);
+                past.entry(lease.shard).or_default().learn(queue.name(), &lease, key, result, clock.now());
             }
             () = changed.changed() => forget_left(&mut past),
+            // Its sender lives as long as the leases.
+            Ok(()) = gained.changed() => forget_left(&mut past),
             () = clock.sleep(wait) => forget_left(&mut past),
         }
     }
@@ -148,7 +153,7 @@ impl Past {
         self.not_before = Some(now + pause);
         metrics::counter!("mayday_work_failures_total", "queue" => queue).increment(1);
         if matches!(&error, store::Error::Conflict(key) if *key == lease.key) {
-            tracing::error!(queue, shard = lease.shard.0, token = lease.token, "another process took this shard over");
+            tracing::warn!(queue, shard = lease.shard.0, token = lease.token, "another process took this shard over");
         } else {
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(queue, shard = lease.shard.0, %error, pause_ms, "items wait for another try");

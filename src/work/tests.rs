@@ -42,11 +42,11 @@ async fn an_item_is_taken_once_and_a_stale_lease_takes_nothing() {
     store.commit(batch).await.unwrap();
     let old = Leases::take_all(&store, &clock, "a").await.unwrap();
     let new = Leases::take_all(&store, &clock, "b").await.unwrap();
-    assert!(new.of(Shard(0)).token > old.of(Shard(0)).token);
+    assert!(new.of(Shard(0)).unwrap().token > old.of(Shard(0)).unwrap().token);
     let item = queue.due(Shard(0), 1).await.unwrap().remove(0);
     let take = |leases: &Leases| {
         let mut batch = Batch::new();
-        leases.of(Shard(0)).guard(&mut batch);
+        leases.of(Shard(0)).unwrap().guard(&mut batch);
         queue.done(&mut batch, &item);
         store.commit(batch)
     };
@@ -321,4 +321,114 @@ async fn postponed_items_come_back_with_their_failures_counted() {
     assert_eq!(house.queue.due(Shard(1), 1).await.unwrap()[0].failures, 1);
     // Whoever still holds the old one is too late.
     assert!(matches!(house.store.commit(batch).await, Err(Error::Conflict(_))));
+}
+
+/// Replicas that share a store, in time that a test moves.
+struct Crowd {
+    manual: ManualClock,
+    replicas: Vec<Arc<Leases>>,
+    store: crate::store::SharedStore,
+}
+
+impl Crowd {
+    async fn of(count: usize) -> Self {
+        let manual = ManualClock::at(Timestamp::from_second(1_000_000).unwrap());
+        let mut crowd = Self { manual, replicas: Vec::new(), store: Memory::shared() };
+        for _ in 0..count {
+            crowd.join().await;
+        }
+        crowd
+    }
+
+    async fn join(&mut self) {
+        let clock: SharedClock = Arc::new(self.manual.clone());
+        self.replicas.push(Leases::share(&self.store, &clock).await.unwrap());
+    }
+
+    /// Half a second passes, then each has a round.
+    async fn rounds(&self, count: usize, who: &[usize]) {
+        for _ in 0..count {
+            self.manual.advance(Duration::from_millis(500));
+            for replica in who {
+                self.replicas[*replica].round().await.unwrap();
+            }
+            for shard in Shard::all() {
+                let holders = self.replicas.iter().filter(|replica| replica.of(shard).is_some()).count();
+                assert!(holders <= 1, "{shard:?} has {holders} holders");
+            }
+        }
+    }
+
+    fn held(&self) -> Vec<usize> {
+        let count = |replica: &Arc<Leases>| Shard::all().filter(|shard| replica.of(*shard).is_some()).count();
+        self.replicas.iter().map(count).collect()
+    }
+}
+
+#[tokio::test]
+async fn replicas_share_the_shards_fairly_as_they_come_and_go() {
+    let mut crowd = Crowd::of(1).await;
+    assert_eq!(crowd.held(), [64]);
+    crowd.join().await;
+    crowd.join().await;
+    crowd.rounds(4, &[0, 1, 2]).await;
+    let held = crowd.held();
+    assert_eq!(held.iter().sum::<usize>(), 64, "{held:?}");
+    assert!(held.iter().all(|held| (20..=22).contains(held)), "{held:?}");
+    // The second ends in order: its shards are free at once.
+    let (stopper, stop) = crate::core::stop::Stopper::new();
+    stopper.stop();
+    crowd.replicas[1].clone().keep(stop).await;
+    crowd.rounds(1, &[0, 2]).await;
+    assert_eq!(crowd.held(), [32, 0, 32]);
+}
+
+#[tokio::test]
+async fn a_dead_replicas_shards_are_taken_over_in_time_and_not_before() {
+    let crowd = Crowd::of(2).await;
+    crowd.rounds(3, &[0, 1]).await;
+    assert_eq!(crowd.held(), [32, 32]);
+    crowd.rounds(4, &[0]).await;
+    assert_eq!(crowd.held()[0], 32, "it may still live");
+    crowd.rounds(2, &[0]).await;
+    assert_eq!(crowd.held(), [64, 0], "three seconds after its last sign of life");
+}
+
+#[tokio::test]
+async fn a_replica_that_was_frozen_holds_nothing_writes_nothing_and_comes_back() {
+    let crowd = Crowd::of(2).await;
+    crowd.rounds(3, &[0, 1]).await;
+    let shard = Shard::all().find(|shard| crowd.replicas[1].of(*shard).is_some()).unwrap();
+    let old = crowd.replicas[1].of(shard).unwrap();
+    crowd.manual.advance(Duration::from_millis(2_300));
+    assert!(crowd.replicas[1].of(shard).is_none(), "its own clock says so before the store's");
+    crowd.rounds(3, &[0]).await;
+    let new = crowd.replicas[0].of(shard).unwrap();
+    assert!(new.token > old.token);
+    drop(new);
+    let mut late = Batch::new();
+    old.guard(&mut late);
+    assert!(matches!(crowd.store.commit(late).await, Err(Error::Conflict(at)) if at == old.key));
+    assert!(!old.leaving.is_set());
+    crowd.rounds(1, &[1]).await;
+    assert!(old.leaving.is_set(), "whoever works under it is told");
+    crowd.rounds(4, &[0, 1]).await;
+    assert_eq!(crowd.held(), [32, 32]);
+}
+
+#[tokio::test]
+async fn what_is_under_way_in_a_shard_that_is_given_back_may_end() {
+    let mut crowd = Crowd::of(1).await;
+    let working: Vec<_> = Shard::all().filter_map(|shard| crowd.replicas[0].of(shard)).collect();
+    crowd.join().await;
+    crowd.rounds(4, &[0, 1]).await;
+    assert_eq!(crowd.held(), [32, 0]);
+    let leaving: Vec<_> = working.iter().filter(|lease| lease.leaving.is_set()).collect();
+    assert_eq!(leaving.len(), 32);
+    let mut last = Batch::new();
+    leaving[0].guard(&mut last);
+    crowd.store.commit(last).await.expect("it can still write what came of it");
+    drop(working);
+    crowd.rounds(2, &[0, 1]).await;
+    assert_eq!(crowd.held(), [32, 32]);
 }

@@ -198,7 +198,7 @@ impl House {
         for shard in Shard::all() {
             let items = outbox.queue().due(shard, 100).await.unwrap();
             if !items.is_empty() {
-                outbox.handle(leases.of(shard), items).await.unwrap();
+                outbox.handle(&leases.of(shard).unwrap(), items).await.unwrap();
             }
         }
     }

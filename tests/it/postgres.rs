@@ -230,3 +230,21 @@ async fn a_server_is_looked_at_and_said_what_to_do_about() {
     let stranger = stranger.unwrap_err().to_string();
     assert!(stranger.contains("correct user and password") && !stranger.contains("hunter2"), "{stranger}");
 }
+
+/// A loop that looks at one question while others of its own wait must get its answer: nobody may keep a connection
+/// without using it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_is_not_polled_holds_nobody_up() {
+    let store = open(&database());
+    store.commit(put("a", "1")).await.unwrap();
+    let at = key("a");
+    for _ in 0..3 {
+        let mut waiting: Vec<_> = (0..60).map(|_| store.read(&at)).collect();
+        for question in &mut waiting {
+            let _ = futures_util::FutureExt::now_or_never(question);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let answer = tokio::time::timeout(Duration::from_secs(2), store.read(&at)).await;
+        assert!(answer.expect("an answer in time").unwrap().is_some());
+    }
+}

@@ -100,7 +100,7 @@ impl House {
             let items = queue.due(shard, 100).await.unwrap();
             ticks.extend(items.iter().map(|item| item.record.at.to_string()));
             if !items.is_empty() {
-                scheduler.handle(leases.of(shard), items).await.unwrap();
+                scheduler.handle(&leases.of(shard).unwrap(), items).await.unwrap();
             }
         }
         ticks

@@ -105,6 +105,8 @@ pub struct Bot {
     listener: Stopper,
     loops: Stopper,
     tasks: JoinSet<&'static str>,
+    /// Ends last: what the loops finish is still fenced by the leases.
+    keeper: (Stopper, tokio::task::JoinHandle<()>),
     store: SharedStore,
     took: Duration,
 }
@@ -119,7 +121,10 @@ impl Bot {
         let telemetry = Telemetry::install()?;
         let clock = SystemClock::shared();
         let Opened { store, series } = open(&config, &clock).await?;
-        let leases = Leases::take_all(&store, &clock, "local").await?;
+        let leases = match config.store.postgres {
+            Some(_) => Leases::share(&store, &clock).await?,
+            None => Leases::take_all(&store, &clock, "local").await?,
+        };
 
         let catalog = Arc::new(Catalog::new(config.services.clone())?);
         let persons = Arc::new(Persons::new(&config.access)?);
@@ -260,6 +265,8 @@ impl Bot {
 
         let (listener_stopper, listener_stop) = Stopper::new();
         let (loops, stop) = Stopper::new();
+        let (keeper, keep) = Stopper::new();
+        let keeper = (keeper, tokio::spawn(leases.clone().keep(keep)));
         let mut tasks = JoinSet::new();
         let url = listener.url();
         let local_url = format!("http://{}", listener.local_addr());
@@ -293,6 +300,7 @@ impl Bot {
             listener: listener_stopper,
             loops,
             tasks,
+            keeper,
             store,
             took,
         })
@@ -353,6 +361,9 @@ impl Bot {
             tracing::warn!("some loops did not end in time; what they had begun is settled at the next start");
             self.tasks.abort_all();
         }
+        let (stopper, kept) = self.keeper;
+        stopper.stop();
+        let _ = tokio::time::timeout(FAREWELL, kept).await;
         self.token.remove(&self.data);
         early.map_or(Ok(()), Err)
     }

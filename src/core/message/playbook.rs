@@ -443,3 +443,10 @@ pub fn when_without_value(playbook: &str, when: &str) -> String {
 pub fn when_failed(playbook: &str, why: &str) -> String {
     format!("{playbook} does not match: {why}")
 }
+
+/// An order that the replica which drives the run has not answered yet.
+pub fn order_waits(run: crate::core::RunId) -> String {
+    format!(
+        "The order for {run} is written down. The replica that drives it has not answered yet; look at {run} in a few seconds"
+    )
+}

@@ -9,6 +9,7 @@ use crate::playbook::RunChanged;
 use crate::playbook::notices::Notice;
 use crate::playbook::run::Status;
 use crate::store::{self, Batch};
+use crate::work::Lease;
 
 /// What one commit writes.
 #[derive(Debug, Default)]
@@ -40,12 +41,18 @@ pub enum Lost {
 }
 
 /// Writes what is pending. `status` is the one after it. Returns when it is durable.
-pub async fn commit(shared: &Shared, status: &Status, pending: &Pending) -> Result<(), Lost> {
-    commit_with(shared, Batch::new(), status, pending).await
+pub async fn commit(shared: &Shared, lease: &Lease, status: &Status, pending: &Pending) -> Result<(), Lost> {
+    commit_with(shared, lease, Batch::new(), status, pending).await
 }
 
 /// The same with more in one batch.
-pub async fn commit_with(shared: &Shared, batch: Batch, status: &Status, pending: &Pending) -> Result<(), Lost> {
+pub async fn commit_with(
+    shared: &Shared,
+    lease: &Lease,
+    batch: Batch,
+    status: &Status,
+    pending: &Pending,
+) -> Result<(), Lost> {
     let first = status.seq - pending.events.len() as u64;
     let records = first..status.seq;
     if shared.crashed.load(Ordering::SeqCst) {
@@ -55,8 +62,7 @@ pub async fn commit_with(shared: &Shared, batch: Batch, status: &Status, pending
         shared.crash();
         return Err(Lost::Crashed);
     }
-    let batch = filled(batch, shared, status, pending, first).map_err(Lost::Store)?;
-    let lease = shared.parts.leases.of(shard_of(status.head.run));
+    let batch = filled(batch, shared, lease, status, pending, first).map_err(Lost::Store)?;
     let committed = if pending.audit.is_empty() {
         shared.parts.store.commit(batch).await
     } else {
@@ -82,13 +88,14 @@ pub async fn commit_with(shared: &Shared, batch: Batch, status: &Status, pending
 fn filled(
     mut batch: Batch,
     shared: &Shared,
+    lease: &Lease,
     status: &Status,
     pending: &Pending,
     first: u64,
 ) -> Result<Batch, store::Error> {
     let head = &status.head;
     let shard = shard_of(head.run);
-    shared.parts.leases.of(shard).guard(&mut batch);
+    lease.guard(&mut batch);
     batch.require_absent(event_key(head.run, first));
     batch.put(event_key(head.run, first), &Together(pending.events.clone()))?;
     if wants_snapshot(&pending.events, first) {

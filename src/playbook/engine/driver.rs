@@ -13,7 +13,8 @@ use super::child::Stopping;
 use super::commit::{Lost, Pending, commit};
 use super::effects::Held;
 use super::effects::{Came, Unplanned, Verification};
-use super::{Engine, Letter, Said, Shared, journal, locked, render, shard_of, stuck};
+use super::share::Ends;
+use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::core::{BoxFuture, RunId, Timestamp};
@@ -25,6 +26,7 @@ use crate::playbook::order;
 use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stops};
 use crate::playbook::view::Decided;
 use crate::store;
+use crate::work::Lease;
 
 /// What must hold afterwards gets this long where the playbook does not say.
 const VERIFY_WITHIN: Span = Span::from_secs(60);
@@ -57,9 +59,15 @@ pub(super) enum Landed {
 }
 
 /// Drives a run until it has ended or this process must let go of it.
-pub async fn drive(shared: Arc<Shared>, status: Status, book: Arc<Book>, mut mailbox: mpsc::Receiver<Letter>) {
+pub async fn drive(
+    shared: Arc<Shared>,
+    lease: Lease,
+    status: Status,
+    book: Arc<Book>,
+    mut mailbox: mpsc::Receiver<Letter>,
+) {
     let run = status.head.run;
-    let mut driver = Driver::new(shared.clone(), status, book);
+    let mut driver = Driver::new(shared.clone(), lease, status, book);
     let mut pause = Duration::from_millis(100);
     loop {
         match driver.go(&mut mailbox).await {
@@ -90,6 +98,10 @@ pub async fn drive(shared: Arc<Shared>, status: Status, book: Arc<Book>, mut mai
 
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
+    /// What every commit and effect of this task is fenced with.
+    lease: Lease,
+    /// When to let go.
+    ends: Ends,
     pub(super) status: Status,
     pub(super) book: Arc<Book>,
     limits: Limits,
@@ -105,7 +117,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    fn new(shared: Arc<Shared>, status: Status, book: Arc<Book>) -> Self {
+    fn new(shared: Arc<Shared>, lease: Lease, status: Status, book: Arc<Book>) -> Self {
         let options = &shared.parts.options;
         let limits = Limits {
             approvals: options.approvals,
@@ -114,6 +126,8 @@ impl Driver {
             parallel_tasks: options.parallel_tasks,
         };
         Self {
+            ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
+            lease,
             shared,
             status,
             book,
@@ -132,13 +146,13 @@ impl Driver {
     async fn again(&mut self, pause: &mut Duration) -> Option<Self> {
         loop {
             tokio::select! {
-                () = self.shared.stop.wait() => return None,
+                () = self.ends.wait() => return None,
                 () = self.shared.parts.clock.sleep(*pause) => {}
             }
             *pause = (*pause * 2).min(Duration::from_secs(5));
             match journal::load(&self.shared.parts.store, self.status.head.run).await {
                 Ok(Some(status)) => {
-                    return Some(Self::new(self.shared.clone(), status, self.book.clone()));
+                    return Some(Self::new(self.shared.clone(), self.lease.clone(), status, self.book.clone()));
                 }
                 Ok(None) => return None,
                 Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
@@ -171,7 +185,7 @@ impl Driver {
                 }
                 return Ok(());
             }
-            if self.shared.stop.is_set() {
+            if self.ends.is_set() {
                 return self.finish().await;
             }
             if !self.starting_or_landed()? {
@@ -191,7 +205,7 @@ impl Driver {
             if stops(&self.book, &self.status, now) {
                 self.stopping.set();
             }
-            if !self.shared.stop.is_set() {
+            if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
                         Next::Record(event) => {
@@ -224,7 +238,7 @@ impl Driver {
     /// Commits what is pending, then shows it, answers, and starts what was announced.
     async fn save(&mut self) -> Result<(), Lost> {
         if !self.pending.is_empty() {
-            commit(&self.shared, &self.status, &self.pending).await?;
+            commit(&self.shared, &self.lease, &self.status, &self.pending).await?;
             self.pending = Pending::default();
         }
         for (reply, says) in self.replies.drain(..) {
@@ -253,7 +267,7 @@ impl Driver {
             }
             None => Box::pin(std::future::pending()),
         };
-        let stop = self.shared.stop.clone();
+        let stop = self.ends.clone();
         tokio::select! {
             biased;
             () = stop.wait() => Ok(()),
@@ -490,10 +504,9 @@ impl Driver {
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
         let tools = self.shared.tools.clone();
-        let held = self.status.head.tasks[index].changes.then(|| Held {
-            store: self.shared.parts.store.clone(),
-            lease: self.shared.parts.leases.of(shard_of(self.status.head.run)).clone(),
-        });
+        let held = self.status.head.tasks[index]
+            .changes
+            .then(|| Held { store: self.shared.parts.store.clone(), lease: self.lease.clone() });
         let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
         self.flights.push(Box::pin(performed));
     }

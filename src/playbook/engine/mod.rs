@@ -18,6 +18,7 @@ mod landing;
 mod propose;
 mod render;
 mod reopen;
+mod share;
 mod stuck;
 
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
@@ -100,6 +102,8 @@ struct Letter {
 }
 
 /// What a letter says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "said")]
 enum Said {
     /// What a person wants.
     Order { order: Order, person: Person },
@@ -149,7 +153,7 @@ impl Engine {
         }))
     }
 
-    /// Goes on with every run that has not ended.
+    /// Goes on with every run of this process's shards that has not ended and that nobody drives yet.
     ///
     /// # Errors
     /// The store's. A run that can't be read ends as stuck, which lets go of what it holds and is told to people.
@@ -160,6 +164,9 @@ impl Engine {
             let page = self.0.parts.store.scan(&range).await?;
             for entry in &page {
                 let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
+                if self.mailbox(run).is_some() || self.0.parts.leases.of(shard_of(run)).is_none() {
+                    continue;
+                }
                 match self.take_up(run).await {
                     Ok(()) => found += 1,
                     // It is whole, and its writer may come back.
@@ -221,6 +228,8 @@ impl Engine {
 
     fn spawn(&self, status: Status, book: Arc<Book>) {
         let run = status.head.run;
+        // Another process's: it takes the run up.
+        let Some(lease) = self.0.parts.leases.of(shard_of(run)) else { return };
         let (orders, mailbox) = mpsc::channel(32);
         {
             let mut runs = locked(&self.0.live);
@@ -230,7 +239,7 @@ impl Engine {
             runs.insert(run, orders);
             metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
         }
-        tokio::spawn(driver::drive(self.0.clone(), status, book, mailbox));
+        tokio::spawn(driver::drive(self.0.clone(), lease, status, book, mailbox));
     }
 
     fn mailbox(&self, run: RunId) -> Option<mpsc::Sender<Letter>> {
@@ -270,21 +279,27 @@ impl Engine {
 
     /// Tells a run's task something and waits for what it makes of it; the status of a run that has ended.
     async fn say(&self, run: RunId, said: Said) -> Result<Result<Decided, Arc<Status>>, Error> {
-        if let Some(mailbox) = self.mailbox(run) {
-            let (reply, answer) = oneshot::channel();
-            if mailbox.send(Letter { said, reply }).await.is_ok()
-                && let Ok(decided) = answer.await
-            {
-                return Ok(Ok(decided));
-            }
+        if let Some(decided) = self.say_here(run, &said).await {
+            return Ok(Ok(decided));
         }
         // Nobody drives it: it has ended, or can't go on. Then nothing changes, and the answer says so.
         let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
+        if status.ended.is_none() && self.0.parts.leases.shares() {
+            return share::ask_holder(self, run, said).await.map(Ok);
+        }
         if status.ended.is_none() {
             let why = format!("nobody drives {run} now; try again in a moment, or look at the log");
             return Err(store::Error::Unavailable(why).into());
         }
         Ok(Err(status))
+    }
+
+    /// Tells a run that this process drives, if it does.
+    async fn say_here(&self, run: RunId, said: &Said) -> Option<Decided> {
+        let mailbox = self.mailbox(run)?;
+        let (reply, answer) = oneshot::channel();
+        mailbox.send(Letter { said: said.clone(), reply }).await.ok()?;
+        answer.await.ok()
     }
 
     async fn view_of(&self, status: &Status) -> RunView {
@@ -382,7 +397,7 @@ impl Service {
                 () = self.0.0.parts.clock.sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
             }
         }
-        stop.wait().await;
+        share::keep(&self.0, stop).await;
         self.0.stop().await;
     }
 }

@@ -198,7 +198,11 @@ async fn first_commit(
     let status = apply(&event, now, None)
         .map_err(|illegal| store::Error::Corrupt { key: status_key(run), why: illegal.to_string() })?;
     let record = Made { run, at: now };
-    shared.parts.leases.of(shard_of(run)).guard(&mut batch);
+    // A run may be proposed anywhere: nobody drives it yet, so its first place in the journal is fence enough. Whoever holds
+    // its shard takes it up.
+    if let Some(lease) = shared.parts.leases.of(shard_of(run)) {
+        lease.guard(&mut batch);
+    }
     batch.require_absent(made.clone()).require_absent(event_key(run, 0)).require_absent(status_key(run));
     batch.put(made.clone(), &record)?;
     batch.put(event_key(run, 0), &Together(vec![Journaled { at: now, event }]))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::commit::{Lost, Pending, commit_with};
 use super::journal::open_key;
 use super::propose::{Made, lock_key};
-use super::{Engine, shard_of};
+use super::{Engine, Said, shard_of, share};
 use crate::access::Person;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
@@ -28,6 +28,10 @@ pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person:
         return Ok(answer.says);
     }
     let run = ended.head.run;
+    // Another replica's: only the holder of its shard may open it again.
+    let Some(lease) = shared.parts.leases.of(shard_of(run)) else {
+        return share::ask_holder(engine, run, Said::Order { order: order.clone(), person: person.clone() }).await;
+    };
     let book = engine.book_of(ended).await?;
     let begun = std::time::Instant::now();
     while engine.mailbox(run).is_some() && begun.elapsed() < LET_GO {
@@ -51,7 +55,7 @@ pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person:
         batch.require_absent(lock.clone());
         batch.put(lock.clone(), &made)?;
     }
-    match commit_with(shared, batch, &status, &pending).await {
+    match commit_with(shared, &lease, batch, &status, &pending).await {
         Ok(()) => {
             engine.spawn(status, book);
             Ok(answer.says)

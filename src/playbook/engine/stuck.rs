@@ -22,7 +22,9 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
     let now = shared.parts.clock.now();
     let why = say::end_unreadable(&crate::core::text::capped(why, 500));
     let mut batch = Batch::new();
-    shared.parts.leases.of(shard).guard(&mut batch);
+    // Another process's: that one ends it.
+    let Some(lease) = shared.parts.leases.of(shard) else { return Ok(()) };
+    lease.guard(&mut batch);
     batch.delete(open_key(run));
     for lock in locks(store, run).await? {
         batch.delete(lock);

@@ -16,12 +16,12 @@ mod group;
 mod layout;
 mod options;
 mod probe;
+mod reader;
 mod server;
 mod writer;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -30,19 +30,16 @@ use uuid::Uuid;
 pub use options::Options;
 pub use probe::{Probed, probe};
 
-use super::key::Order;
 use super::watchers::Watchers;
 use super::{Batch, Entry, Error, Key, Range, Revision, SharedStore, Store, Watch, Write};
-use crate::core::BoxFuture;
 use crate::core::message::store as message;
+use crate::core::{BoxFuture, Timestamp};
+use reader::{Reader, apart};
 use server::{Server, within};
-use writer::{Request, Writer, revision};
+use writer::{Request, Writer};
 
 /// Longer keys are refused, as in the embedded store.
 const KEY_BYTES: usize = 1_024;
-
-type Row = (i64, Option<String>, Option<Vec<u8>>);
-type KeyRow = (String, i64, Option<String>, Option<Vec<u8>>);
 
 /// Opens the store, making or changing its tables where that is needed.
 ///
@@ -67,7 +64,7 @@ pub async fn open(options: &Options, limits: &super::Options) -> Result<SharedSt
     // One to listen and one to look for changes, besides the readers.
     let pool = PgPoolOptions::new()
         .max_connections(options.connections.saturating_add(2))
-        .acquire_timeout(server::ANSWER / 10)
+        .acquire_timeout(server::FREE)
         // A broken connection is noticed by its error, and the question asked again; asking before each would double the cost.
         .test_before_acquire(false)
         .connect_lazy_with(server.address().clone());
@@ -99,8 +96,7 @@ pub async fn open(options: &Options, limits: &super::Options) -> Result<SharedSt
         tasks.push(tokio::spawn(changes::listen(pool.clone(), me, heard)));
     }
     Ok(Arc::new(Postgres {
-        server,
-        pool,
+        reader: Reader { server, pool },
         watchers,
         requests,
         writer: Mutex::new(tokio::spawn(writer.run())),
@@ -112,8 +108,7 @@ pub async fn open(options: &Options, limits: &super::Options) -> Result<SharedSt
 
 /// The store behind the trait.
 struct Postgres {
-    server: Arc<Server>,
-    pool: PgPool,
+    reader: Reader,
     watchers: Arc<Watchers>,
     requests: mpsc::Sender<Request>,
     /// Ends by itself when the last sender is gone: what it took is still written.
@@ -125,46 +120,13 @@ struct Postgres {
 
 impl Store for Postgres {
     fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
-        Box::pin(async move {
-            if key.as_str().contains('\0') {
-                return Ok(None);
-            }
-            let mut patience = self.server.patience();
-            loop {
-                let question =
-                    sqlx::query_as::<_, Row>("SELECT revision, json::text, bytes FROM mayday_entries WHERE key = $1")
-                        .bind(key.as_str());
-                match within(question.fetch_optional(&self.pool)).await {
-                    Ok(row) => return Ok(row.map(|(at, json, bytes)| entry(key.clone(), at, json, bytes))),
-                    Err(error) => patience.wait(error).await?,
-                }
-            }
-        })
+        let (reader, key) = (self.reader.clone(), key.clone());
+        Box::pin(apart(async move { reader.read(key).await }))
     }
 
     fn scan<'a>(&'a self, range: &'a Range) -> BoxFuture<'a, Result<Vec<Entry>, Error>> {
-        Box::pin(async move {
-            if range.limit == 0 || range.from >= range.to {
-                return Ok(Vec::new());
-            }
-            let bounds = Bounds::of(range);
-            let mut patience = self.server.patience();
-            loop {
-                let question = sqlx::query_as::<_, KeyRow>(bounds.statement)
-                    .bind(bounds.from)
-                    .bind(bounds.to)
-                    .bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
-                match within(question.fetch_all(&self.pool)).await {
-                    Ok(rows) => {
-                        let entries = rows.into_iter();
-                        return Ok(entries
-                            .map(|(key, at, json, bytes)| entry(Key::stored(key), at, json, bytes))
-                            .collect());
-                    }
-                    Err(error) => patience.wait(error).await?,
-                }
-            }
-        })
+        let (reader, range) = (self.reader.clone(), range.clone());
+        Box::pin(apart(async move { reader.scan(range).await }))
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, Error>> {
@@ -175,6 +137,11 @@ impl Store for Postgres {
             self.requests.send(Request { batch, bytes, done }).await.map_err(|_| closed())?;
             answer.await.map_err(|_| closed())?
         })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        let reader = self.reader.clone();
+        Box::pin(apart(async move { reader.now().await.map(Some) }))
     }
 
     fn failed(&self) -> Option<String> {
@@ -192,49 +159,6 @@ impl Drop for Postgres {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-fn entry(key: Key, at: i64, json: Option<String>, bytes: Option<Vec<u8>>) -> Entry {
-    Entry { key, revision: revision(at), value: json.map(String::into_bytes).or(bytes).unwrap_or_default() }
-}
-
-/// A range as PostgreSQL can say it: its texts hold no zero byte, which [`Range::past`] uses for "right after".
-struct Bounds<'a> {
-    from: &'a str,
-    to: &'a str,
-    statement: &'static str,
-}
-
-macro_rules! scan {
-    ($from:literal, $to:literal, $order:literal) => {
-        concat!(
-            "SELECT key, revision, json::text, bytes FROM mayday_entries WHERE key ",
-            $from,
-            " $1 AND key ",
-            $to,
-            " $2 ORDER BY key ",
-            $order,
-            " LIMIT $3"
-        )
-    };
-}
-
-impl<'a> Bounds<'a> {
-    fn of(range: &'a Range) -> Self {
-        let cut = |key: &'a Key| key.as_str().split_once('\0').map_or((key.as_str(), false), |(text, _)| (text, true));
-        let ((from, after), (to, upto)) = (cut(&range.from), cut(&range.to));
-        let statement = match (after, upto, range.order) {
-            (false, false, Order::Forward) => scan!(">=", "<", "ASC"),
-            (true, false, Order::Forward) => scan!(">", "<", "ASC"),
-            (false, true, Order::Forward) => scan!(">=", "<=", "ASC"),
-            (true, true, Order::Forward) => scan!(">", "<=", "ASC"),
-            (false, false, Order::Backward) => scan!(">=", "<", "DESC"),
-            (true, false, Order::Backward) => scan!(">", "<", "DESC"),
-            (false, true, Order::Backward) => scan!(">=", "<=", "DESC"),
-            (true, true, Order::Backward) => scan!(">", "<=", "DESC"),
-        };
-        Self { from, to, statement }
     }
 }
 

@@ -12,6 +12,10 @@ use crate::store::Error;
 
 /// One question and its answer may take so long; after that the connection is given up.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// A connection of the pool must be free within so long.
+pub(super) const FREE: Duration = Duration::from_secs(3);
+/// So many tries are made even if the time is over: a process that was frozen has not had its time.
+const TRIES: u32 = 4;
 /// Pauses between tries, doubled from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -65,7 +69,7 @@ impl Server {
 
     /// Someone who waits for it from now on.
     pub fn patience(&self) -> Patience<'_> {
-        Patience { server: self, until: Instant::now() + self.patience, pause: PAUSES.0 }
+        Patience { server: self, until: Instant::now() + self.patience, pause: PAUSES.0, tries: 0 }
     }
 
     /// What an error means.
@@ -93,7 +97,7 @@ impl Server {
                     _ => Trouble::Lasting(message::other(name, why)),
                 }
             }
-            sqlx::Error::PoolTimedOut => Trouble::Passing(message::too_slow(name, ANSWER.as_secs())),
+            sqlx::Error::PoolTimedOut => Trouble::Passing(message::too_slow(name, FREE.as_secs())),
             sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Trouble::Passing(message::too_slow(name, ANSWER.as_secs()))
             }
@@ -118,6 +122,7 @@ pub(super) struct Patience<'a> {
     server: &'a Server,
     until: Instant,
     pause: Duration,
+    tries: u32,
 }
 
 impl Patience<'_> {
@@ -126,7 +131,9 @@ impl Patience<'_> {
     /// # Errors
     /// The error, in the store's words, when it does not.
     pub async fn wait(&mut self, error: sqlx::Error) -> Result<(), Error> {
-        if !matches!(self.server.trouble(&error), Trouble::Passing(_)) || Instant::now() + self.pause > self.until {
+        self.tries += 1;
+        let over = Instant::now() + self.pause > self.until && self.tries >= TRIES;
+        if over || !matches!(self.server.trouble(&error), Trouble::Passing(_)) {
             // The pool says only that it had no connection in time; a connection of one's own says why.
             if matches!(error, sqlx::Error::PoolTimedOut)
                 && let Err(error) = self.server.connect().await

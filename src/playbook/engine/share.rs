@@ -1,0 +1,218 @@
+//! Several replicas: each drives the runs of its own shards, takes up those of shards it gains, and carries out orders that
+//! reached another replica.
+//!
+//! An order for a run that another replica drives is an item of the `order` queue; its holder carries it out and writes the
+//! answer beside taking the item away. A crash in between repeats the order, which then finds itself carried out already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, Error, Said, shard_of};
+use crate::core::message::playbook as say;
+use crate::core::stop::Stop;
+use crate::core::{BoxFuture, RunId, Timestamp};
+use crate::playbook::order;
+use crate::playbook::run::Status;
+use crate::playbook::view::Decided;
+use crate::store::{self, Batch, Key, Range, Record};
+use crate::work::{Handler, Lease, Queue, Queued, serve};
+
+/// Who asked waits so long for the holder.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Answers are looked for this often, beside being woken.
+const LOOK: Duration = Duration::from_millis(250);
+/// Open runs are looked for this often, beside being woken; and at most this often.
+const ADOPT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(300));
+/// Answers that nobody fetched are removed after this.
+const UNCLAIMED: Duration = Duration::from_secs(600);
+
+/// When a run's task lets go: Mayday stops, or the shard goes to another replica.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// The whole engine's.
+    pub engine: Stop,
+    /// The lease's.
+    pub lease: Stop,
+}
+
+impl Ends {
+    /// Whether to let go.
+    pub fn is_set(&self) -> bool {
+        self.engine.is_set() || self.lease.is_set()
+    }
+
+    /// Waits until then.
+    pub async fn wait(&self) {
+        tokio::select! {
+            () = self.engine.wait() => {}
+            () = self.lease.wait() => {}
+        }
+    }
+}
+
+/// An order on its way to the replica that drives the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Sent {
+    run: RunId,
+    said: Said,
+    /// Where the answer is waited for.
+    answer: String,
+}
+impl Record for Sent {}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answered {
+    at: Timestamp,
+    decided: Decided,
+}
+impl Record for Answered {}
+
+fn queue(engine: &Engine) -> Queue<Sent> {
+    Queue::new("order", engine.0.parts.store.clone(), engine.0.parts.clock.clone())
+}
+
+fn answers() -> Key {
+    Key::of(["order-answer"])
+}
+
+/// Hands an order to whoever drives the run, and waits for what they make of it.
+pub(super) async fn ask_holder(engine: &Engine, run: RunId, said: Said) -> Result<Decided, Error> {
+    let parts = &engine.0.parts;
+    let shard = shard_of(run);
+    let name = uuid::Uuid::now_v7().simple().to_string();
+    let key = answers().child(&shard.key()).child(&name);
+    // Before the commit, so that no answer is missed in between.
+    let mut changed = parts.store.watch(&answers());
+    let mut batch = Batch::new();
+    queue(engine).push(&mut batch, shard, &Sent { run, said, answer: name })?;
+    parts.store.commit(batch).await?;
+    let answered = async {
+        loop {
+            if let Some(entry) = parts.store.read(&key).await? {
+                return entry.decode::<Answered>();
+            }
+            tokio::select! {
+                () = changed.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(answered) => {
+            let answered = answered?;
+            let mut batch = Batch::new();
+            batch.delete(key);
+            if let Err(error) = parts.store.commit(batch).await {
+                tracing::debug!(%run, %error, "an answer stays in the store for a while");
+            }
+            Ok(answered.decided)
+        }
+        Err(_) => Ok(Decided::Done(say::order_waits(run))),
+    }
+}
+
+/// Takes up runs as shards come and go, and carries out orders from other replicas, until asked to stop.
+pub(super) async fn keep(engine: &Engine, stop: Stop) {
+    let parts = &engine.0.parts;
+    if !parts.leases.shares() {
+        stop.wait().await;
+        return;
+    }
+    let orders =
+        serve(queue(engine), parts.leases.clone(), parts.clock.clone(), Arc::new(Orders(engine.clone())), stop.clone());
+    tokio::join!(orders, adopt(engine, &stop));
+}
+
+async fn adopt(engine: &Engine, stop: &Stop) {
+    let parts = &engine.0.parts;
+    let (mut open, mut gained) = (parts.store.watch(&Key::of(["run-open"])), parts.leases.watch());
+    while !stop.is_set() {
+        if let Err(error) = engine.resume().await {
+            tracing::warn!(%error, "open runs can't be read; trying again");
+        }
+        tokio::select! {
+            () = stop.wait() => return,
+            () = parts.clock.sleep(ADOPT.1) => {}
+        }
+        tokio::select! {
+            () = stop.wait() => return,
+            () = open.changed() => {}
+            Ok(()) = gained.changed() => {}
+            () = parts.clock.sleep(ADOPT.0) => {}
+        }
+    }
+}
+
+/// Carries out what other replicas were asked.
+struct Orders(Engine);
+
+impl Handler<Sent> for Orders {
+    fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<Sent>>) -> BoxFuture<'a, Result<(), store::Error>> {
+        Box::pin(async move {
+            for item in items {
+                let decided = self.carry_out(&item.record).await?;
+                self.answer(lease, &item, decided).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Orders {
+    async fn carry_out(&self, sent: &Sent) -> Result<Decided, store::Error> {
+        let Sent { run, said, .. } = sent;
+        if let Some(decided) = self.0.say_here(*run, said).await {
+            return Ok(decided);
+        }
+        // It may have ended meanwhile, or not have been taken up yet.
+        match self.0.take_up(*run).await {
+            Err(Error::Store(error)) => return Err(error),
+            Err(error) => return Ok(Decided::Nothing(error.to_string())),
+            Ok(()) => {}
+        }
+        if let Some(decided) = self.0.say_here(*run, said).await {
+            return Ok(decided);
+        }
+        match super::journal::load(&self.0.0.parts.store, *run).await? {
+            Some(status) if status.ended.is_some() => self.of_ended(status, said).await,
+            Some(_) => Err(store::Error::Unavailable(format!("{run} changes hands"))),
+            None => Ok(Decided::Nothing(Error::NoRun(*run).to_string())),
+        }
+    }
+
+    /// What an order to a run that has ended comes to; it may open it again.
+    async fn of_ended(&self, status: Status, said: &Said) -> Result<Decided, store::Error> {
+        let (order, person) = match said {
+            Said::Order { order, person } => (order, person),
+            Said::Withdraw { why } => return Ok(order::withdraw(&status, why).says),
+            Said::ParentEnds { parent } => return Ok(order::parent_ends(&status, *parent).says),
+        };
+        if self.0.0.parts.leases.of(shard_of(status.head.run)).is_none() {
+            return Err(store::Error::Unavailable(format!("{} changes hands", status.head.run)));
+        }
+        match super::reopen::answer(&self.0, &Arc::new(status), order, person).await {
+            Ok(decided) => Ok(decided),
+            Err(Error::Store(error)) => Err(error),
+            Err(error) => Ok(Decided::Nothing(error.to_string())),
+        }
+    }
+
+    async fn answer(&self, lease: &Lease, item: &Queued<Sent>, decided: Decided) -> Result<(), store::Error> {
+        let parts = &self.0.0.parts;
+        let now = parts.clock.now();
+        let of_shard = answers().child(&lease.shard.key());
+        let mut batch = Batch::new();
+        lease.guard(&mut batch);
+        queue(&self.0).done(&mut batch, item);
+        for entry in parts.store.scan(&Range::under(&of_shard, 100)).await? {
+            if entry.decode::<Answered>().is_ok_and(|answered| answered.at + UNCLAIMED < now) {
+                batch.delete(entry.key);
+            }
+        }
+        batch.put(of_shard.child(&item.record.answer), &Answered { at: now, decided })?;
+        parts.store.commit(batch).await.map(|_| ())
+    }
+}
