@@ -21,7 +21,7 @@ use mayday::watch::AlertSink;
 use mayday::work::{Handler as _, Leases, Shard};
 use serde_json::json;
 
-use super::engine_world::World;
+use super::engine_world::{Act, World};
 
 /// Keeps what it is given, unless it is full.
 #[derive(Default)]
@@ -124,6 +124,25 @@ async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
     let said = found(&auditor).await;
     assert!(said.contains(&("RUN-1".to_owned(), "step_missing")), "{said:?}");
     assert_eq!(run, RunId::new(1));
+}
+
+const UNWIND: &str = "
+playbook_id: PB-Unwind
+name: items, a failure, and the way back
+tasks:
+  - {id: each, type: Config_Rollback, for_each: {in: [x, y], concurrency: 2}, parameters: {service: '{{ item }}', to: v1}, rollback: inverse}
+  - {id: command, type: Run_Command, depends_on: [each], parameters: {program: fix}, rollback: none}
+";
+
+#[tokio::test]
+async fn a_run_with_items_that_was_undone_is_whole() {
+    let world = World::of(&[UNWIND]);
+    world.target().script.insert("command".to_owned(), [Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Unwind").await;
+    world.finish(&engine, run).await.unwrap();
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    assert_eq!(found(&auditor(&world.store, &clock, &sink)).await, []);
 }
 
 #[tokio::test]

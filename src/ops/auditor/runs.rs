@@ -191,6 +191,7 @@ fn wanted_of(run: &Recomputed) -> BTreeMap<Trace, i64> {
 fn trace_of_event(event: &Event, status: &Status) -> Option<Trace> {
     match event {
         Event::Voted { vote } => Some(("approve", vote.by.to_string())),
+        Event::GlassBroken { vote } => Some(("break_glass", vote.by.to_string())),
         Event::Rejected { by, .. } => Some(("reject", by.to_string())),
         Event::Started { task, intent, .. } => {
             let changes = status.head.tasks.iter().any(|head| head.id == *task && head.changes);
@@ -206,7 +207,9 @@ fn trace_of_record(record: &audit::Entry) -> Option<Trace> {
     match record.action.as_str() {
         "approve" => Some(("approve", actor())),
         "reject" => Some(("reject", actor())),
-        "perform" => {
+        "break_glass" => Some(("break_glass", actor())),
+        // Undoing is performing, too.
+        "perform" | "undo" => {
             let (key, attempt) = (record.detail["idempotency_key"].as_str()?, record.detail["attempt"].as_u64()?);
             Some(("perform", format!("{key}/{attempt}")))
         }
