@@ -226,10 +226,10 @@ pub fn items_done(items: usize, failed: usize, skipped: usize) -> String {
 pub fn undo_of(task: &str) -> String {
     format!("Undo: {task}")
 }
-/// A task's note once it is undone.
+/// A task's note once it is undone; what failed keeps why.
 #[must_use]
-pub fn undone() -> String {
-    "undone".to_owned()
+pub fn undone(failed: Option<&str>) -> String {
+    failed.map_or_else(|| "undone".to_owned(), |why| format!("{why}; undone"))
 }
 /// What a run that unwinds does now.
 #[must_use]

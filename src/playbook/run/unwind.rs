@@ -95,14 +95,15 @@ impl Status {
     /// A step was undone.
     pub(super) fn undone(&mut self, of: usize) {
         self.tasks[of].stage = Stage::RolledBack;
-        self.tasks[of].note = Some(say::undone());
+        let undone = &mut self.tasks[of];
+        undone.note = Some(say::undone(undone.note.as_deref().filter(|_| undone.failure.is_some())));
         if let Part::Item { of: group, .. } = self.part(of) {
             let left = self
                 .items(group)
                 .any(|item| self.tasks[item].done.is_some() && self.tasks[item].stage != Stage::RolledBack);
             if !left {
                 self.tasks[group].stage = Stage::RolledBack;
-                self.tasks[group].note = Some(say::undone());
+                self.tasks[group].note = Some(say::undone(None));
             }
         }
     }
