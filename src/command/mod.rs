@@ -47,6 +47,7 @@ use crate::chat::grammar::{self, Command, Verb};
 use crate::chat::{Card, Commands, Completion, Inbound, Reply};
 use crate::core::duration::Span;
 use crate::core::message::command as say;
+use crate::core::redact::shown_json;
 use crate::core::{BoxFuture, SharedClock};
 use crate::playbook::Runs;
 use crate::playbook::view::Order;
@@ -254,9 +255,11 @@ fn with_card(text: impl Into<String>, card: Card, data: Value) -> Reply {
     Reply { ok: true, text: text.into(), card: Some(Box::new(card)), data }
 }
 
-/// What `--json` shows of a record.
+/// What `--json` shows of a record: without secrets and characters that drive a terminal.
 fn data_of<T: Serialize>(record: &T) -> Result<Value, No> {
-    serde_json::to_value(record).map_err(|error| No::Broken(error.to_string()))
+    let mut value = serde_json::to_value(record).map_err(|error| No::Broken(error.to_string()))?;
+    shown_json(&mut value);
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use super::speaker::Speaker;
 use super::{Answer, data_of, incidents, runs, why, with_card};
 use crate::core::IncidentId;
 use crate::core::message::command as say;
-use crate::core::text::capped;
+use crate::core::redact::shown;
 
 pub(super) async fn show(speaker: &Speaker<'_>, incident: Option<IncidentId>) -> Answer {
     let incident = speaker.incident(incident, "show").await?;
     let mut lines = vec![incidents::line(speaker, &incident)];
     let description = incident.description.as_data().trim();
     if !description.is_empty() {
-        lines.push(capped(description, 300));
+        lines.push(shown(description, 300));
     }
     if let Some(commander) = &incident.commander {
         lines.push(say::commander(&speaker.name_of(commander)));

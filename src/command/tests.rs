@@ -30,14 +30,18 @@ struct World {
     audits: Mutex<Vec<Said>>,
     queries: Mutex<Vec<LogQuery>>,
     audit_is_ill: std::sync::atomic::AtomicBool,
+    /// What is listed and found instead of the one known incident.
+    others: Mutex<Vec<Incident>>,
 }
 
 impl Incidents for World {
     fn get(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, No>> {
-        Box::pin(async move { Ok((id == SEVEN).then(known)) })
+        let other = self.others.lock().unwrap().iter().find(|other| other.id == id).cloned();
+        Box::pin(async move { Ok(other.or_else(|| (id == SEVEN).then(known))) })
     }
-    fn list(&self, _: bool, _: usize) -> BoxFuture<'_, Result<Vec<Incident>, No>> {
-        Box::pin(async { Ok(vec![known()]) })
+    fn list(&self, _: bool, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, No>> {
+        let others = self.others.lock().unwrap().iter().take(limit).cloned().collect::<Vec<_>>();
+        Box::pin(async { Ok(if others.is_empty() { vec![known()] } else { others }) })
     }
     fn timeline(&self, _: IncidentId, _: usize) -> BoxFuture<'_, Result<Vec<Moment>, No>> {
         let moment = |second, by, says: &str| Moment { at: at(second), by, says: says.to_owned() };
@@ -591,4 +595,56 @@ async fn what_is_scheduled_is_listed_with_its_next_times() {
     assert!(reply.ok, "{reply:?}");
     assert_eq!(reply.text, "nightly  PB-Disk-Cleanup  (30 2 * * *, Europe/Berlin)  next 2026-11-22 02:30 +01:00");
     assert_eq!(reply.data["schedules"][0]["next"][0], at(3_600).to_string());
+}
+
+#[tokio::test]
+async fn what_an_alert_says_leaves_without_secrets_and_can_not_forge_a_line() {
+    let (desk, world) = desk();
+    let hostile = Incident {
+        alert_name: "X\u{202e}evil\u{202c}\nINC-1  Critical · resolved · all fine\u{1b}[2J".into(),
+        description: "postgres://app:S3cr3tPw@db:5432/x password=hunter2\u{1b}[2J\nmore".into(),
+        ..known()
+    };
+    let card = crate::incident::card::card(&hostile, None, at(9));
+    world.others.lock().unwrap().push(hostile);
+    for line in ["show INC-7", "incidents open", "incidents all"] {
+        let reply = ana(&desk, line).await;
+        assert!(reply.ok, "{}", reply.text);
+        let rows = reply.text.lines().filter(|line| line.starts_with("INC-")).count();
+        assert_eq!(rows, 1, "{}", reply.text);
+        // What leaves by --json, as `jq -r` would print its name.
+        let one = reply.data.get("incidents").map_or(&reply.data, |all| &all[0]);
+        assert!(!one["alert_name"].as_str().unwrap().contains('\n'));
+        for text in [reply.text.as_str(), one["alert_name"].as_str().unwrap(), one["description"].as_str().unwrap()] {
+            assert!(!text.contains("hunter2") && !text.contains("S3cr3tPw"), "{text}");
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{202c}']), "{text:?}");
+        }
+    }
+    assert!(!card.title.contains(['\n', '\u{1b}', '\u{202e}']), "{:?}", card.title);
+    assert!(!card.subtitle.unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn many_open_incidents_are_counted_and_the_worst_stand_first() {
+    let (desk, world) = desk();
+    let severities = [Severity::Info, Severity::Warning, Severity::Critical];
+    let one = |n: u64| Incident { id: IncidentId::new(n), severity: severities[n as usize % 3], ..known() };
+    world.others.lock().unwrap().extend((1..=30).rev().map(one));
+    let reply = ana(&desk, "incidents").await;
+    let rows: Vec<&str> = reply.text.lines().filter(|line| line.starts_with("INC-")).collect();
+    assert_eq!(rows.len(), 20);
+    assert!(rows[0].starts_with("INC-29 ") && rows[10].starts_with("INC-28 "), "{}", reply.text);
+    assert!(reply.text.starts_with("20 of 30 open incidents"), "{}", reply.text);
+    assert!(reply.text.contains("/api/v1/incidents") || reply.text.contains("incidents all"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_run_as_an_incident_is_told_how_to_see_the_run() {
+    let (desk, _) = desk();
+    let reply = ana(&desk, "show RUN-4").await;
+    assert!(
+        !reply.ok && reply.text.contains("`runs RUN-4` shows it") && !reply.text.contains("INC-4"),
+        "{}",
+        reply.text
+    );
 }

@@ -6,7 +6,7 @@ use super::speaker::Speaker;
 use super::{Answer, data_of, done};
 use crate::core::IncidentId;
 use crate::core::message::command as say;
-use crate::core::text::capped;
+use crate::core::redact::shown;
 
 /// So many moments are shown.
 const SHOWN: usize = 50;
@@ -23,7 +23,7 @@ pub(super) async fn timeline(speaker: &Speaker<'_>, incident: Option<IncidentId>
     }
     let mut lines = vec![say::timeline_heading(id, moments.len(), cut)];
     lines.extend(moments.iter().map(|moment| {
-        format!("  {}", say::moment(moment.at, &speaker.actor_name(&moment.by), &capped(&moment.says, 300)))
+        format!("  {}", say::moment(moment.at, &speaker.actor_name(&moment.by), &shown(&moment.says, 300)))
     }));
     Ok(done(lines.join("\n"), json!({ "incident": id, "moments": data_of(&moments)?, "cut": cut })))
 }

@@ -7,6 +7,7 @@ use crate::chat::card::Section;
 use crate::chat::{Card, EvidenceRef, Line};
 use crate::core::IncidentId;
 use crate::core::message::command as say;
+use crate::core::redact::shown;
 use crate::heal::Explained;
 use crate::incident::Incident;
 
@@ -42,7 +43,7 @@ pub(super) async fn why(speaker: &Speaker<'_>, incident: Option<IncidentId>) -> 
 pub(super) fn finding_lines(findings: &[Finding]) -> Vec<String> {
     let line = |(rank, finding): (usize, &Finding)| {
         let cites: Vec<String> = finding.evidence.iter().map(|id| id.0.clone()).collect();
-        say::finding(rank, &finding.says, finding.confidence, &cites)
+        say::finding(rank, &shown(&finding.says, 600), finding.confidence, &cites)
     };
     findings.iter().enumerate().map(line).collect()
 }
@@ -59,7 +60,7 @@ fn card(incident: &Incident, found: &Explained) -> Card {
     for (rank, finding) in found.findings.iter().enumerate() {
         lines.push(Line {
             lead: None,
-            text: say::finding(rank, &finding.says, finding.confidence, &[]),
+            text: say::finding(rank, &shown(&finding.says, 600), finding.confidence, &[]),
             quiet: rank > 0,
             evidence: evidence(finding),
         });

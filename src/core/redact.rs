@@ -70,6 +70,60 @@ pub fn redact_json(value: &mut Value) {
     }
 }
 
+/// Text from outside as it leaves for a person: without secrets (looked for before it is cut), on one line, without
+/// characters that drive a terminal or turn the reading direction, and at most `most` bytes.
+#[must_use]
+pub fn shown(text: &str, most: usize) -> String {
+    crate::core::text::capped(&plain(text, false), most)
+}
+
+/// A record as it leaves for a program or the API: every text in it as [`shown`], at most 64 KiB. Only texts that are not
+/// names keep their lines.
+pub fn shown_json(value: &mut Value) {
+    redact_json(value);
+    show_within(value, true);
+}
+
+/// Longest text in a record that leaves, bytes.
+const IN_RECORD: usize = 64 * 1024;
+
+fn show_within(value: &mut Value, lines: bool) {
+    match value {
+        Value::String(text) => {
+            if text.len() > IN_RECORD || text.chars().any(|c| is_unsafe(c, lines)) {
+                *text = crate::core::text::capped(&plain(text, lines), IN_RECORD);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| show_within(item, lines)),
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                show_within(field, !(name.ends_with("name") || name == "service" || name == "group_key"));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn plain(text: &str, lines: bool) -> String {
+    // Turned text is put right first, so that no secret hides behind a control that is dropped later.
+    let straight: String = text.chars().filter(|c| !turns(*c)).collect();
+    let clean = redact(&straight);
+    if !clean.chars().any(|c| is_unsafe(c, lines)) {
+        return clean.into_owned();
+    }
+    let clean: String = clean.chars().map(|c| if is_unsafe(c, lines) { ' ' } else { c }).collect();
+    redact(&clean).into_owned()
+}
+
+/// Bidirectional controls: they let text stand in another order than it is.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_unsafe(c: char, lines: bool) -> bool {
+    turns(c) || (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) && !(lines && matches!(c, '\n' | '\t'))
+}
+
 /// Whether a field of this name holds a secret. Counts (`tokens`, `max_tokens`) and references (`secret_name`) don't.
 #[must_use]
 pub fn names_a_secret(name: &str) -> bool {
@@ -274,6 +328,16 @@ mod tests {
         ] {
             assert!(matches!(redact(text), Cow::Borrowed(same) if same == text), "{text} became {}", redact(text));
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_one_line_that_drives_no_terminal_and_hides_no_secret() {
+        assert_eq!(shown("X\u{202e}evil\u{202c}\nINC-1  fine\u{1b}[2J", 80), "Xevil INC-1  fine [2J");
+        assert_eq!(shown("pass\u{202e}word=hunter2\nnext", 80), "password=[redacted] next");
+        assert_eq!(shown(&"x".repeat(100), 10), "xxxxxxx…");
+        let mut value = json!({"alert_name": "a\nb", "description": "a\nb\u{1b}c\u{2066}", "labels": {"token": "t"}});
+        shown_json(&mut value);
+        assert_eq!(value, json!({"alert_name": "a b", "description": "a\nb c", "labels": {"token": MARK}}));
     }
 
     #[test]

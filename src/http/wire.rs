@@ -12,6 +12,7 @@ use crate::access::audit::{Cursor, MAIN};
 use crate::access::sessions::SignedIn;
 use crate::access::{self, Audit, Person, Persons, Session, Sessions};
 use crate::alert::{AlertId, Format};
+use crate::core::redact::shown_json;
 use crate::core::{BoxFuture, IncidentId, RunId};
 use crate::incident::{self, Accepted, Incident, Incidents, Moment, Refused};
 use crate::ops::health::{Report, State};
@@ -96,10 +97,18 @@ impl From<store::Error> for ReadError {
 /// A page of things that have ids; the last one's is the next cursor if the page is full.
 fn listing<T: serde::Serialize>(items: &[T], limit: usize, id: impl Fn(&T) -> String) -> Result<Listing, ReadError> {
     let next_cursor = if items.len() < limit { None } else { items.last().map(id) };
-    let items = items.iter().map(value).collect::<Result<_, _>>()?;
+    let items = items.iter().map(view).collect::<Result<_, _>>()?;
     Ok(Listing { items, next_cursor })
 }
 
+/// A record as the API shows it: without secrets and characters that drive a terminal.
+fn view(item: &impl serde::Serialize) -> Result<Value, ReadError> {
+    let mut value = value(item)?;
+    shown_json(&mut value);
+    Ok(value)
+}
+
+/// A link of the audit chain, word for word: its digest is over these words.
 fn value(item: &impl serde::Serialize) -> Result<Value, ReadError> {
     serde_json::to_value(item).map_err(|error| ReadError::Failed(error.to_string()))
 }
@@ -135,15 +144,15 @@ impl Stored {
 
     async fn one(&self, collection: Collection, id: &str) -> Result<Option<Value>, ReadError> {
         match collection {
-            Collection::Alerts => self.incidents.alert(&AlertId(id.to_owned())).await?.as_ref().map(value).transpose(),
+            Collection::Alerts => self.incidents.alert(&AlertId(id.to_owned())).await?.as_ref().map(view).transpose(),
             Collection::Incidents => match id.parse::<IncidentId>() {
-                Ok(id) => self.incidents.get(id).await?.as_ref().map(value).transpose(),
+                Ok(id) => self.incidents.get(id).await?.as_ref().map(view).transpose(),
                 Err(_) => Ok(None),
             },
             Collection::Runs => match id.parse::<RunId>() {
                 Ok(id) => {
                     let run = self.runs.get(id).await.map_err(|error| ReadError::Failed(error.to_string()))?;
-                    run.as_ref().map(value).transpose()
+                    run.as_ref().map(view).transpose()
                 }
                 Err(_) => Ok(None),
             },
@@ -270,6 +279,14 @@ mod tests {
             let distinct: std::collections::HashSet<String> = seen.iter().map(Value::to_string).collect();
             assert_eq!((seen.len(), distinct.len()), (count, count), "{collection:?}");
         }
+        let hostile = serde_json::json!({"alert_name": "X\u{202e}evil\nINC-1 fine\u{1b}[2J", "severity": "Warning", "service_name": "s9",
+            "description": "password=hunter2", "labels": {"dsn": "postgres://app:S3cr3tPw@db/x"}});
+        let body = serde_json::to_vec(&hostile).unwrap();
+        let bad = Intake::accept(&intake, Format::Generic, "open", &body).await.unwrap().alert_ids[0].to_string();
+        let shown = stored.item(Collection::Alerts, &bad).await.unwrap().unwrap();
+        let text = shown.to_string();
+        assert!(!text.contains("hunter2") && !text.contains("S3cr3tPw") && !text.contains('\u{202e}'), "{text}");
+        assert!(!shown["alert_name"].as_str().unwrap().contains(['\n', '\u{1b}']), "{text}");
         let id = accepted.alert_ids[0].to_string();
         assert_eq!(stored.item(Collection::Alerts, &id).await.unwrap().unwrap()["alert_id"], id);
         assert_eq!(stored.item(Collection::Audit, "2").await.unwrap().unwrap()["seq"], 2);

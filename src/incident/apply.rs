@@ -11,7 +11,7 @@
 //! An alert that had ended and fires again reopens what is mitigated or resolved. Whether it does is read from its record,
 //! which is the newest word: a beginning in the inbox may be older than the end.
 //!
-//! The severity is that of the worst alert that fires, unless a person set it. Whether anything else still fires is not
+//! The severity is that of the worst alert that fires (once over: that fired in the episode), unless a person set it. Whether anything else still fires is not
 //! counted here but read from the links and given as [`Known`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
 use crate::chat::{Chart, Fact};
 use crate::core::message::incident as say;
-use crate::core::redact::redact;
+use crate::core::redact::shown;
 use crate::core::text::capped;
 use crate::core::{Tainted, Timestamp};
 
@@ -41,6 +41,8 @@ const FACTS: usize = 6;
 const RUNS: usize = 10;
 /// Longest note kept, bytes.
 const NOTE: usize = 2000;
+/// Longest moment kept, bytes.
+const MOMENT: usize = 4000;
 
 /// A change to a known incident.
 #[derive(Debug, Clone)]
@@ -99,11 +101,7 @@ pub struct Illegal(pub String);
 impl Outcome {
     /// The timeline is shown in chats and reports, so no secret goes into it.
     pub(super) fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
-        let says = match redact(&says) {
-            std::borrow::Cow::Borrowed(_) => says,
-            std::borrow::Cow::Owned(clean) => clean,
-        };
-        self.moments.push(Moment { at, by, says });
+        self.moments.push(Moment { at, by, says: shown(&says, MOMENT) });
     }
 }
 
@@ -190,6 +188,13 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
         };
         outcome.changed = true;
         links.insert(seen.alert_id.clone(), after);
+        let episode = &mut outcome.incident.known;
+        episode.worst = episode.worst.max(after.firing());
+        if seen.status == Status::Resolved && before != Some(after) {
+            // What the sender's clock says beyond ours is not believed.
+            let end = seen.ended_at.map_or(now, |end| end.min(now));
+            episode.last_end = episode.last_end.max(Some(end));
+        }
         if before != Some(after) {
             outcome.links.retain(|(alert, _)| *alert != seen.alert_id);
             outcome.links.push((seen.alert_id.clone(), after));
@@ -220,6 +225,8 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
     }
     if worst.is_none() && !outcome.incident.phase.is_over() && (ended > 0 || opener.is_some()) {
         end(outcome, now);
+        let incident = &mut outcome.incident;
+        incident.known.over_at = incident.known.last_end.map(|end| end.max(incident.started_at));
         let took = outcome.incident.time_to_resolve().unwrap_or_default();
         outcome.moment(now, by, say::resolved_by_alerts(took));
     }
@@ -257,6 +264,7 @@ fn fire_again(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     let back = matches!(incident.phase, Phase::Resolved | Phase::Mitigated);
     let (incident, alert, name) = (incident.id, seen.alert_id.clone(), seen.name.as_data());
     if back {
+        outcome.incident.known.worst = None;
         reopen(&mut outcome.incident);
         outcome.moment(now, group::mayday(), say::reopened_by_alert(name));
         outcome.signals.push(Signal::Opened { incident, alert });
@@ -285,6 +293,7 @@ fn begin_episode(incident: &mut Incident, start: Timestamp) {
     incident.known.calm_since = incident.resolved_at.or(incident.known.mitigated_at);
     incident.started_at = start;
     incident.known.episode.retain(|kind| kind.firing > 0);
+    incident.known.worst = incident.known.episode.iter().map(|kind| kind.severity).max();
     incident.known.facts.clear();
     incident.known.relations = super::Relations::default();
     incident.findings.clear();
@@ -358,6 +367,11 @@ fn end(outcome: &mut Outcome, now: Timestamp) {
     let incident = &mut outcome.incident;
     incident.phase = Phase::Resolved;
     incident.resolved_at = Some(now);
+    incident.known.over_at = None;
+    // The last alert to end is often the mildest; what is over is remembered for how bad it was.
+    if let Some(worst) = incident.known.worst.filter(|_| !incident.severity_by_person) {
+        incident.severity = worst;
+    }
     outcome.signals.push(Signal::Resolved { incident: incident.id });
 }
 
@@ -365,6 +379,7 @@ fn reopen(incident: &mut Incident) {
     incident.phase = Phase::Reopened;
     incident.resolved_at = None;
     incident.known.mitigated_at = None;
+    (incident.known.over_at, incident.known.last_end) = (None, None);
     incident.known.reopened += 1;
 }
 

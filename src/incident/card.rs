@@ -10,8 +10,7 @@ use crate::catalog;
 use crate::chat::{Button, ButtonStyle, Card, EvidenceRef, Fact, Line, Section};
 use crate::core::message::diagnose::is_consequence;
 use crate::core::message::incident as say;
-use crate::core::redact::redact;
-use crate::core::text::capped;
+use crate::core::redact::shown;
 use crate::core::{IncidentId, Timestamp, number};
 
 /// Longest place or alert name in a title, bytes: it is read on a phone.
@@ -54,11 +53,6 @@ fn taken_back(incident: &Incident, run: &RunBrief) -> bool {
     incident.is_folded() && run.ended && run.state == "cancelled"
 }
 
-/// Text from outside as a card shows it: without secrets (looked for before it is cut), and short.
-fn shown(text: &str, most: usize) -> String {
-    capped(&redact(text), most)
-}
-
 /// When the phase began, as far as the record knows.
 fn since(incident: &Incident) -> Timestamp {
     match incident.phase {
@@ -76,7 +70,7 @@ fn title(incident: &Incident, now: Timestamp) -> String {
     };
     let place = shown(place, IN_TITLE);
     let mut what = shown(&say::alert_words(incident.alert_name.as_data()), IN_TITLE);
-    if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.resolved_at) {
+    if let (Some(took), Some(resolved)) = (incident.time_to_resolve(), incident.over_at()) {
         // The zone and the day are said once.
         let began = clock(incident.started_at, resolved);
         return say::title_over(&place, &what, began.trim_end_matches(" UTC"), &clock(resolved, now), took);

@@ -126,6 +126,12 @@ pub struct Incident {
 pub struct Known {
     /// Who acknowledged it first.
     pub acknowledged_by: Option<PersonId>,
+    /// The worst severity of the episode that goes on, or was the last.
+    pub worst: Option<Severity>,
+    /// When the latest of the episode's alerts that have ended did, by what its sender says.
+    pub last_end: Option<Timestamp>,
+    /// When the fault was over, by what the alerts' senders say; none when a person ended it.
+    pub over_at: Option<Timestamp>,
     /// When the harm stopped.
     pub mitigated_at: Option<Timestamp>,
     /// Host of the first alert: its address, else its name, else empty.
@@ -267,6 +273,9 @@ pub struct AlertSeen {
     pub start: Timestamp,
     /// What it is called.
     pub name: Tainted,
+    /// When it ended, if it did and its sender says when.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
 }
 
 /// What a person can do to an incident.
@@ -358,10 +367,18 @@ impl Phase {
 }
 
 impl Incident {
+    /// When the fault was over: when its last alert ended, which Mayday may have heard later; else when it was resolved.
+    /// None while it is open.
+    #[must_use]
+    pub fn over_at(&self) -> Option<Timestamp> {
+        let resolved = self.resolved_at.filter(|_| self.phase.is_over())?;
+        Some(self.known.over_at.unwrap_or(resolved))
+    }
+
     /// From the first alert's start to the end, of the last episode; none while it is open.
     #[must_use]
     pub fn time_to_resolve(&self) -> Option<std::time::Duration> {
-        let resolved = self.resolved_at.filter(|_| self.phase.is_over())?;
+        let resolved = self.over_at()?;
         std::time::Duration::try_from(resolved.duration_since(self.started_at)).ok()
     }
 }

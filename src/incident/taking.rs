@@ -212,6 +212,7 @@ fn seen(alert: &Alert) -> AlertSeen {
         severity: alert.severity,
         start: alert.timestamp,
         name: alert.alert_name.clone(),
+        ended_at: alert.ended_at.filter(|_| alert.status == Status::Resolved),
     }
 }
 

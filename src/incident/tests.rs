@@ -48,7 +48,14 @@ fn incident() -> Incident {
 }
 
 fn seen(id: &str, status: Status, severity: Severity) -> AlertSeen {
-    AlertSeen { alert_id: AlertId(id.to_owned()), status, severity, start: at(2), name: "High_CPU_Usage".into() }
+    AlertSeen {
+        alert_id: AlertId(id.to_owned()),
+        status,
+        severity,
+        start: at(2),
+        name: "High_CPU_Usage".into(),
+        ended_at: None,
+    }
 }
 
 fn firing(id: &str) -> AlertSeen {
@@ -194,6 +201,36 @@ fn every_act_fits_its_phase_or_says_what_to_do_instead() {
     assert_eq!(play.incident.phase, Phase::Resolved);
     play.act(7, Act::Reopen).unwrap();
     assert_eq!((play.incident.phase, play.incident.resolved_at), (Phase::Reopened, None));
+}
+
+#[test]
+fn what_is_over_keeps_the_worst_severity_of_its_episode() {
+    let mild = |id, status| seen(id, status, Severity::Info);
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), mild("b", Status::Firing)]);
+    play.alerts(3, &[resolved("a")]);
+    assert_eq!(play.incident.severity, Severity::Info, "what fires now");
+    play.alerts(4, &[mild("b", Status::Resolved)]);
+    assert_eq!((play.incident.phase, play.incident.severity), (Phase::Resolved, Severity::Critical));
+    play.alerts(5, &[mild("c", Status::Firing)]);
+    play.alerts(6, &[mild("c", Status::Resolved)]);
+    assert_eq!(play.incident.severity, Severity::Info, "of another episode");
+}
+
+#[test]
+fn how_long_it_lasted_is_what_the_alerts_say_and_not_when_mayday_heard() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    let end = |id, minute| AlertSeen { ended_at: Some(at(minute)), ..resolved(id) };
+    play.alerts(380, &[end("b", 12)]);
+    let over = play.alerts(387, &[end("a", 9)]);
+    assert!(says(over).iter().any(|says| says.contains("10 min after the first began")), "{:?}", says(over));
+    assert_eq!(play.incident.resolved_at, Some(at(387)), "the window to reopen it counts from when it was heard");
+    assert_eq!(play.incident.time_to_resolve(), Some(std::time::Duration::from_secs(600)));
+    assert!(play.card(390).title.contains("over after 10 min (14:02 to 14:12 UTC)"), "{}", play.card(390).title);
+    play.alerts(388, &[firing("c")]);
+    play.alerts(389, &[end("c", 9999)]);
+    assert_eq!(play.incident.over_at(), Some(at(389)), "an end to come is not believed");
 }
 
 #[test]

@@ -309,7 +309,7 @@ impl<'a> Parser<'a> {
             return Ok(Some(id));
         }
         // `INC7`, `#7`, `inc 7` or a run: meant as an id, so better an error here than a puzzling one later.
-        match meant_number(&word.text) {
+        match meant_number(&word.text).filter(|_| word.text.parse::<RunId>().is_err()) {
             Some(number) => {
                 let near = IncidentId::new(number).to_string();
                 Err(self.near(word.at.clone(), say::not_an_incident(word.raw), Some(&near)))

@@ -197,6 +197,16 @@ pub fn no_incidents(all: bool) -> String {
     if all { "No incident so far." } else { "No incident is open. `incidents all` lists the past ones." }.to_owned()
 }
 
+/// Heading of the list when not all open incidents are shown; `at_least` when there may be more than were counted.
+#[must_use]
+pub fn open_heading(shown: usize, total: usize, at_least: bool) -> String {
+    let total = grouped(total as u64);
+    let total = if at_least { format!("at least {total}") } else { total };
+    format!(
+        "{shown} of {total} open incidents, worst first, then newest; /incidents and /api/v1/incidents list the rest:"
+    )
+}
+
 /// Heading of a list of incidents.
 #[must_use]
 pub fn incidents_heading(shown: usize, all: bool, more: bool) -> String {
@@ -291,8 +301,12 @@ pub fn severity_set(id: IncidentId, severity: &str) -> String {
 pub fn resolved(id: IncidentId, took: Duration, firing: u64) -> String {
     let still = match firing {
         0 => String::new(),
-        1 => " 1 alert still fires; it reopens the incident if it comes again.".to_owned(),
-        many => format!(" {many} alerts still fire; they reopen the incident if they come again."),
+        1 => format!(
+            " 1 alert still fires: it reopens the incident if it ends and fires again; `reopen {id}` does so now."
+        ),
+        many => format!(
+            " {many} alerts still fire: they reopen the incident if they end and fire again; `reopen {id}` does so now."
+        ),
     };
     format!("{id} resolved after {}.{still}", human(took))
 }

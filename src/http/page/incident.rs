@@ -11,9 +11,13 @@ use crate::chat::Content;
 use crate::chat::web::Message;
 use crate::core::message::incident::{alert_words, suffers_from};
 use crate::core::message::web as say;
+use crate::core::redact::shown;
 use crate::http::session::encoded;
 use crate::incident::{Incident, Moment, Phase};
 use crate::store::Revision;
+
+/// Longest name shown, bytes.
+const NAME: usize = 200;
 
 /// `GET /incidents`
 pub(in crate::http) fn list(frame: &Frame<'_>, incidents: &[Incident], limit: usize) -> Markup {
@@ -46,7 +50,7 @@ fn row(incident: &Incident) -> Markup {
             a href={ "/incidents/" (incident.id) } {
                 span.id { (incident.id) }
                 span.sev { (severity_word(incident.severity)) }
-                span.what { strong { (incident.service.as_data()) } " " (alert_words(incident.alert_name.as_data()))
+                span.what { strong { (shown(incident.service.as_data(), NAME)) } " " (shown(&alert_words(incident.alert_name.as_data()), NAME))
                     @if let Some(cause) = &incident.known.relations.suffers_from {
                         " " span.normal { (suffers_from(cause.incident, &cause.service, incident.phase == Phase::Resolved)) }
                     }
@@ -71,7 +75,7 @@ fn phase(phase: Phase) -> &'static str {
 pub(in crate::http) fn one(
     frame: &Frame<'_>,
     incident: &Incident,
-    shown: Option<&Message>,
+    posted: Option<&Message>,
     timeline: &[Moment],
     revision: Revision,
 ) -> Markup {
@@ -81,16 +85,16 @@ pub(in crate::http) fn one(
             a href={ "/channels/" (encoded(&incident.channel.name)) "#" (incident.id) } { "#" (incident.channel.name) }
         }
         div id="incident" data-slot=(incident.id) data-channel-of=(incident.channel.name) {
-            @match shown.map(|message| &message.content) {
-                Some(Content::Card(shown)) => (card(shown, "page")),
+            @match posted.map(|message| &message.content) {
+                Some(Content::Card(posted)) => (card(posted, "page")),
                 _ => article class={ "card " (severity_class(Some(incident.severity))) } {
                     div.head {
                         span.sev { (severity_word(incident.severity)) }
                         span.state { (phase(incident.phase)) " " (ago(incident.started_at)) }
                         span.id { (incident.id) }
                     }
-                    h2 { (incident.service.as_data()) ": " (alert_words(incident.alert_name.as_data())) }
-                    p.sub { (incident.description.as_data()) }
+                    h2 { (shown(incident.service.as_data(), NAME)) ": " (shown(&alert_words(incident.alert_name.as_data()), NAME)) }
+                    p.sub { (shown(incident.description.as_data(), 600)) }
                 },
             }
         }
@@ -114,9 +118,9 @@ pub(in crate::http) fn one(
 fn details(incident: &Incident) -> Markup {
     html! {
         dl.facts.wide {
-            dt { "Service" } dd { (incident.service.as_data()) }
+            dt { "Service" } dd { (shown(incident.service.as_data(), NAME)) }
             dt { "Team" } dd { (incident.team) }
-            dt { "Grouped by" } dd { code { (incident.group_key) } }
+            dt { "Grouped by" } dd { code { (shown(&incident.group_key, 600)) } }
             dt { "Alerts" } dd.num { (incident.firing) " firing of " (incident.alerts) " folded in" }
             dt { "Started" } dd { (ago(incident.started_at)) }
             @if let Some(at) = incident.acknowledged_at { dt { "Acknowledged" } dd { (ago(at)) } }
@@ -169,7 +173,7 @@ pub(in crate::http) fn evidence(frame: &Frame<'_>, incident: &Incident, evidence
             }
             @if !evidence.samples.is_empty() {
                 h3.group { "Samples" }
-                ol.samples { @for sample in &evidence.samples { li { code { (sample.as_data()) } } } }
+                ol.samples { @for sample in &evidence.samples { li { code { (shown(sample.as_data(), 4_000)) } } } }
             }
         }
     };

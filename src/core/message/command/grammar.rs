@@ -138,6 +138,12 @@ pub fn not_a_choice(word: &str, choices: &str) -> String {
 /// Not an incident's id.
 #[must_use]
 pub fn not_an_incident(word: &str) -> String {
+    let run = word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("run-"));
+    if let Some(number) = word.get(4..).filter(|rest| run && !rest.is_empty() && rest.len() < 20)
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return format!("RUN-{number} is a run, not an incident; `runs RUN-{number}` shows it.");
+    }
     format!("`{}` is not an incident; write its id, as INC-7.", short(word))
 }
 
