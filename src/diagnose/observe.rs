@@ -21,6 +21,8 @@ use crate::watch::scrape::Answer;
 
 /// How much a fact weighs on its own.
 pub(super) mod weight {
+    /// What is left of a clue whose level is back where it was.
+    pub const OVER: f64 = 0.5;
     /// The process ended by itself, or can't be started.
     pub const ENDED: f64 = 0.95;
     /// The process lives and answers nothing, or the kernel holds it.
@@ -366,10 +368,16 @@ impl Eye<'_> {
         }
         for mut moved in best {
             let (signal, change) = (&moved.signal, &moved.change);
-            let says = say::moved(self.service, signal.what, (change.before, change.after), signal.unit, change.at);
+            let levels = (change.before, change.after);
+            let over = self.window.lasts.then(|| back_since(signal, change)).flatten();
+            let says = match over {
+                Some(end) => say::moved_back(self.service, signal.what, levels, signal.unit, (change.at, end)),
+                None => say::moved(self.service, signal.what, levels, signal.unit, change.at),
+            };
             let evidence = self.evidence("own metrics", query, rows(series), says.clone(), samples(&signal.points));
             moved.evidence = evidence;
             if let Some((nature, weight)) = moved_weight(signal, change) {
+                let weight = if over.is_some() { weight * weight::OVER } else { weight };
                 self.clue(signal.kind, nature, weight, Some(change.at), says, evidence);
             }
             self.observed.moved.push(moved);
@@ -444,6 +452,18 @@ impl Eye<'_> {
         self.evidence(source, query, outcome, says, Vec::new());
         self.observed.not_seen(reason, self.service);
     }
+}
+
+/// Since when a share of something bounded is back where it was before its rise: the newest two samples or more are nearer
+/// to the old level than a quarter of the rise. Rates come back for a moment by chance, so they are not asked.
+fn back_since(signal: &Signal, change: &Change) -> Option<Timestamp> {
+    if !matches!(signal.kind, FaultKind::Disk | FaultKind::Memory) {
+        return None;
+    }
+    let limit = change.before + (change.after - change.before) * 0.25;
+    let back: Vec<_> =
+        signal.points.iter().rev().take_while(|(at, value)| *at > change.at && *value <= limit).collect();
+    back.last().filter(|_| back.len() >= 2).map(|(at, _)| *at)
 }
 
 /// What a changed level weighs: more the clearer it is, at most the kind's part. None where a rise alone is no fault.

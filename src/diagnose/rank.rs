@@ -127,9 +127,13 @@ pub(super) fn verdicts(observed: &Observed, scope: &Scope) -> Ranked {
 fn about_the_subject(verdicts: &mut Vec<Verdict>, roots: &Roots<'_>, scope: &Scope) {
     let Some(subject) = scope.services.first().map(|service| service.name.as_str()) else { return };
     let root = roots.final_of(subject);
-    let Some(at) = verdicts.iter().position(|verdict| verdict.service == root) else { return };
-    let first = verdicts.remove(at);
     let below = scope.below(subject);
+    let Some(at) = verdicts.iter().position(|verdict| verdict.service == root) else {
+        // Nothing explains it: who calls it may be ill, but is not why.
+        verdicts.retain(|verdict| below.contains(&verdict.service));
+        return;
+    };
+    let first = verdicts.remove(at);
     verdicts.retain(|verdict| below.contains(&verdict.service) || roots.final_of(&verdict.service) == root);
     verdicts.insert(0, first);
 }

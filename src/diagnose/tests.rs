@@ -306,6 +306,20 @@ async fn a_disk_that_fills_up_is_the_cause_of_the_errors_it_makes() {
 }
 
 #[tokio::test]
+async fn a_fault_that_is_repaired_is_told_in_the_past() {
+    let full = |end: i64| {
+        let mut world = World::well();
+        world.gauge("order-service", "disk_usage", move |at| if (end..=90).contains(&at) { 97.0 } else { 40.0 });
+        world
+    };
+    let (lasts, over) = (full(0).explain("order-service").await, full(12).explain("order-service").await);
+    let (lasts, over) = (&lasts.findings[0], &over.findings[0]);
+    assert!(lasts.says.contains("the disk's use is 97 %"), "{lasts:?}");
+    assert!(over.says.contains("the disk's use was 97 % from 14:01:") && over.says.contains(" to 14:02:5"), "{over:?}");
+    assert!(over.confidence < lasts.confidence, "{over:?}");
+}
+
+#[tokio::test]
 async fn a_fault_next_door_is_not_the_finding_of_an_incident_it_can_not_reach() {
     let shop: Vec<crate::catalog::Service> = serde_json::from_value(serde_json::json!([
         {"name": "gateway", "team": "shop", "depends_on": ["order-service", "payment"], "base_url": "http://gateway", "health_path": "/health"},
@@ -331,6 +345,16 @@ async fn a_fault_next_door_is_not_the_finding_of_an_incident_it_can_not_reach() 
     assert_eq!(components(&inventory)[0], "inventory-service");
     assert!(!components(&inventory).contains(&"payment".to_owned()), "{:?}", inventory.findings);
     assert!(inventory.facts.iter().all(|fact| !fact.name.contains("payment")), "{:?}", inventory.facts);
+}
+
+#[tokio::test]
+async fn a_caller_is_not_blamed_for_what_it_calls() {
+    let mut world = World::well();
+    world.gauge("gateway", "disk_usage", |at| if at <= 60 { 97.0 } else { 40.0 + (at % 5) as f64 });
+    let gateway = world.clone().explain("gateway").await;
+    assert_eq!(gateway.findings.first().map(|first| first.component.as_str()), Some("gateway"));
+    let order = world.explain("order-service").await;
+    assert_eq!((order.findings, order.cause), (Vec::new(), None), "it shows nothing itself");
 }
 
 #[tokio::test]

@@ -104,8 +104,25 @@ fn heading(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Strin
         RunState::Running => say::running(what),
         RunState::Paused => say::paused(what),
         RunState::RollingBack => say::undoing(what),
+        RunState::Ended if not_needed(view) => {
+            let restart = view.tasks.iter().any(|task| task.kind == "Service_Restart");
+            let service = view.parameters.get("service").and_then(serde_json::Value::as_str);
+            say::not_needed(service.filter(|_| restart), what)
+        }
         RunState::Ended => say::ended(&say::outcome(state_word(view)), what),
     }
+}
+
+/// Whether no change was made, because its conditions did not hold any more, and what was to be reached was there.
+fn not_needed(view: &RunView) -> bool {
+    let is_change = |task: &&TaskView| say::change(&task.kind, "").is_some();
+    let mut changes = view.tasks.iter().filter(is_change).peekable();
+    let holds = |task: &&TaskView| task.kind == "Verify" && task.state == TaskState::Succeeded;
+    let verify = view.tasks.iter().rfind(|task| task.kind == "Verify");
+    view.outcome == Some(RunOutcome::NoEffect)
+        && changes.peek().is_some()
+        && changes.all(|task| task.state == TaskState::Skipped)
+        && verify.as_ref().is_some_and(holds)
 }
 
 fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option<String> {

@@ -51,6 +51,24 @@ fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
 }
 
 #[test]
+fn a_restart_that_was_not_needed_is_not_called_a_restart_without_effect() {
+    let mut view = view(RunState::Ended, Some(RunOutcome::NoEffect));
+    view.parameters.insert("service".to_owned(), "order-service".into());
+    view.tasks[1].state = TaskState::Skipped;
+    assert_eq!(brief(&view, "orders").plan.heading, "No effect: restart order-service", "nothing verified it");
+    let verify = crate::playbook::view::TaskView {
+        id: "verify".to_owned(),
+        kind: "Verify".to_owned(),
+        state: TaskState::Succeeded,
+        ..view.tasks[0].clone()
+    };
+    view.tasks.push(verify);
+    assert_eq!(brief(&view, "orders").plan.heading, "Not needed: order-service answers again");
+    view.tasks[1].state = TaskState::Succeeded;
+    assert_eq!(brief(&view, "orders").plan.heading, "No effect: restart order-service");
+}
+
+#[test]
 fn a_plan_that_is_asked_again_shows_what_moved() {
     let mut view = waiting();
     let approval = view.approval.as_mut().unwrap();

@@ -145,7 +145,7 @@ impl Signals {
             return Ok(Some(say::rejected_before(&playbook, rejected.run)));
         }
         let request = ProposeRequest {
-            key: key(incident.id, &playbook, of_this().count()),
+            key: key(incident, &playbook),
             playbook: playbook.clone(),
             parameters: std::collections::BTreeMap::new(),
             incident: Some(incident.id),
@@ -168,10 +168,13 @@ impl Signals {
     }
 }
 
-/// The same until a run of this playbook has ended for this incident, so that alerts that join while one is open, or
-/// while its brief is still on the way, propose nothing new. An incident keeps ten briefs, which bounds proposals.
-fn key(incident: IncidentId, playbook: &str, ended: usize) -> String {
-    format!("{incident}/{playbook}/{ended}")
+/// The same until a run of this playbook has come and ended for this incident, so that alerts that join while one is open,
+/// or while its brief is still on the way, propose nothing new. Numbers of runs only grow: it never comes again.
+fn key(incident: &Incident, playbook: &str) -> String {
+    match incident.newest_run(playbook) {
+        Some(newest) => format!("{}/{playbook}/after-{newest}", incident.id),
+        None => format!("{}/{playbook}/first", incident.id),
+    }
 }
 
 impl Handler<Signal> for Signals {

@@ -257,7 +257,7 @@ async fn an_opened_incident_gets_one_proposal_however_often_it_is_signalled() {
     let proposed = bench.world.proposed.lock().unwrap();
     assert_eq!(proposed.len(), 1);
     assert_eq!((proposed[0].playbook.as_str(), proposed[0].incident), ("PB-Restart", Some(SEVEN)));
-    assert_eq!(proposed[0].key, "INC-7/PB-Restart/0");
+    assert_eq!(proposed[0].key, "INC-7/PB-Restart/first");
 }
 
 #[tokio::test]
@@ -296,7 +296,22 @@ async fn a_playbook_nobody_decided_on_in_time_is_proposed_again_when_an_alert_jo
     bench.signal(joined("Service_Down")).await;
     let proposed = bench.world.proposed.lock().unwrap();
     assert_eq!(proposed.len(), 1);
-    assert_eq!(proposed[0].key, "INC-7/PB-Restart/1");
+    assert_eq!(proposed[0].key, "INC-7/PB-Restart/after-RUN-3");
+}
+
+#[tokio::test]
+async fn proposals_go_on_when_the_incident_keeps_no_more_briefs() {
+    let bench = Bench::new().await;
+    let mut long = incident();
+    for number in 1..=30u64 {
+        // Another playbook's runs push this one's out.
+        long.runs.clear();
+        long.known.newest_runs.insert("PB-Restart".to_owned(), RunId::new(number));
+        bench.world.incidents.lock().unwrap().insert(SEVEN, long.clone());
+        bench.signal(joined("Service_Down")).await;
+        bench.signal(joined("Service_Down")).await;
+        assert_eq!(bench.world.proposed.lock().unwrap().len() as u64, number);
+    }
 }
 
 #[tokio::test]

@@ -525,6 +525,8 @@ fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
         Some(at) => incident.runs[at] = brief,
         None => incident.runs.push(brief),
     }
+    let newest = incident.known.newest_runs.entry(playbook.clone()).or_insert(run);
+    *newest = run.max(*newest);
     while incident.runs.len() > RUNS {
         // Runs that still go on are what people look for.
         let oldest = incident.runs.iter().position(|run| run.ended).unwrap_or(0);

@@ -150,6 +150,9 @@ pub struct Known {
     pub moments: u64,
     /// Which other incident is its cause, and which suffer from it.
     pub relations: Relations,
+    /// The newest run of each playbook, also of those whose brief is not kept any more. As many as there are playbooks.
+    #[serde(default)]
+    pub newest_runs: std::collections::BTreeMap<String, RunId>,
 }
 
 /// One kind of alert in an episode: from the first alert to the last one's end.
@@ -380,6 +383,15 @@ impl Incident {
     pub fn time_to_resolve(&self) -> Option<std::time::Duration> {
         let resolved = self.over_at()?;
         std::time::Duration::try_from(resolved.duration_since(self.started_at)).ok()
+    }
+}
+
+impl Incident {
+    /// The newest run of a playbook for this incident, whether or not its brief is still kept.
+    #[must_use]
+    pub fn newest_run(&self, playbook: &str) -> Option<RunId> {
+        let kept = self.runs.iter().filter(|run| run.playbook == playbook).map(|run| run.run);
+        kept.chain(self.known.newest_runs.get(playbook).copied()).max()
     }
 }
 

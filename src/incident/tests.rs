@@ -316,6 +316,22 @@ fn a_run_that_fixed_it_mitigates_and_an_older_brief_changes_nothing() {
 }
 
 #[test]
+fn the_newest_run_of_a_playbook_is_known_after_its_brief_has_gone() {
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a")]);
+    play.change(3, Change::Run(brief(1, "no_effect", true)), &Known::default());
+    for number in 4..=20 {
+        let other =
+            RunBrief { run: RunId::new(number), playbook: "PB-Other".to_owned(), ..*brief(1, "no_effect", true) };
+        play.change(3, Change::Run(Box::new(other)), &Known::default());
+    }
+    assert!(play.incident.runs.iter().all(|run| run.playbook == "PB-Other"));
+    assert_eq!(play.incident.newest_run("PB-Restart"), Some(RunId::new(3)));
+    assert_eq!(play.incident.newest_run("PB-Other"), Some(RunId::new(20)));
+    assert_eq!(play.incident.newest_run("PB-None"), None);
+}
+
+#[test]
 fn the_timeline_names_who_approved_and_why_a_run_ended() {
     let mut play = Play::new();
     play.alerts(2, &[firing("a")]);

@@ -89,7 +89,10 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
                 return match status.failed_undo() {
                     Some(undo) => {
                         let says = say::undo_again(run, &status.head.tasks[undo].name);
-                        done("retry", vec![Event::Retried { by: by.clone() }], playbook, says)
+                        let mut events = vec![Event::Retried { by: by.clone() }];
+                        // Who says that it is to be tried again ends the pause as well.
+                        events.extend(status.paused.is_some().then(|| Event::Resumed { by: by.clone() }));
+                        done("retry", events, playbook, says)
                     }
                     None => Answer::nothing(say::not_now(run, "it undoes what it did")),
                 };

@@ -84,14 +84,33 @@ impl std::fmt::Display for Answer {
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     /// A plain lock, held for a copy.
-    status: Arc<Mutex<Vec<TargetStatus>>>,
+    known: Arc<Mutex<Vec<Known>>>,
 }
 
+#[derive(Debug)]
+struct Known {
+    status: TargetStatus,
+    /// Whether it has ever answered.
+    answered: bool,
+    /// Whether it was said that it is down.
+    warned: bool,
+}
+
+/// A target that has never answered gets this long to start before it is called down in the log: what starts together with
+/// Mayday is not ready at once.
+const START: Duration = Duration::from_secs(15);
+
 impl Targets {
+    fn new(all: impl Iterator<Item = TargetStatus>) -> Self {
+        let known = all.map(|status| Known { status, answered: false, warned: false });
+        Self { known: Arc::new(Mutex::new(known.collect())) }
+    }
+
     /// All targets as they answered last.
     #[must_use]
     pub fn list(&self) -> Vec<TargetStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|target| target.status.clone()).collect()
     }
 
     /// The targets of one service.
@@ -100,20 +119,26 @@ impl Targets {
         self.list().into_iter().filter(|target| target.service == service).collect()
     }
 
-    fn note(&self, index: usize, answer: Answer, at: Timestamp) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let target = &mut status[index];
-        if target.answer.as_ref().is_none_or(|before| before.is_up() != answer.is_up()) {
-            target.since = Some(at);
-            match &answer {
-                Answer::Up => tracing::info!(service = target.service, url = target.url, "scrape target is up"),
-                down => {
-                    tracing::warn!(service = target.service, url = target.url, answer = %down, "scrape target is down")
-                }
-            }
+    /// Keeps an answer; true if it made a warning.
+    fn note(&self, index: usize, answer: Answer, at: Timestamp) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { status, answered, warned } = &mut known[index];
+        let moved = status.answer.as_ref().is_none_or(|before| before.is_up() != answer.is_up());
+        if moved {
+            status.since = Some(at);
         }
-        target.answer = Some(answer);
-        target.at = Some(at);
+        let down = status.since.and_then(|since| Duration::try_from(at.duration_since(since)).ok()).unwrap_or_default();
+        let warns = !answer.is_up() && !*warned && (*answered || down >= START);
+        if warns {
+            tracing::warn!(service = status.service, url = status.url, answer = %answer, "scrape target is down");
+        } else if moved && answer.is_up() {
+            tracing::info!(service = status.service, url = status.url, "scrape target is up");
+        }
+        *answered |= answer.is_up();
+        *warned = !answer.is_up() && (*warned || warns);
+        status.answer = Some(answer);
+        status.at = Some(at);
+        warns
     }
 }
 
@@ -152,7 +177,7 @@ impl Scraper {
             since: None,
             at: None,
         });
-        let targets = Targets { status: Arc::new(Mutex::new(status.collect())) };
+        let targets = Targets::new(status);
         Ok((Self { options, client, series, clock, targets: targets.clone() }, targets))
     }
 
@@ -265,4 +290,32 @@ fn labelled(reading: Reading, own: &BTreeMap<String, String>, at: Timestamp) -> 
         labels.insert(label, value);
     }
     Sample { key: SeriesKey { name: reading.name, labels }, at, value: reading.value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_is_still_starting_is_not_called_down() {
+        let at = |second: i64| Timestamp::from_second(1_795_000_000 + second).unwrap();
+        let gone = || Answer::Unreachable("connection refused".to_owned());
+        let target = |service: &str| TargetStatus {
+            service: service.to_owned(),
+            url: String::new(),
+            answer: None,
+            since: None,
+            at: None,
+        };
+        let targets = Targets::new(["gateway", "store"].into_iter().map(target));
+        assert!(!targets.note(0, gone(), at(0)), "it starts");
+        assert!(!targets.note(0, Answer::Up, at(5)));
+        assert!(targets.note(0, gone(), at(10)), "it has answered before");
+        assert!(!targets.note(0, gone(), at(15)), "said once");
+        assert_eq!(targets.of("gateway")[0].since, Some(at(10)));
+        assert!(!targets.note(1, gone(), at(0)));
+        assert!(!targets.note(1, gone(), at(14)));
+        assert!(targets.note(1, gone(), at(15)), "it never came");
+        assert_eq!(targets.of("store")[0].since, Some(at(0)), "down since it was first asked");
+    }
 }

@@ -129,6 +129,19 @@ async fn an_approval_that_comes_after_the_service_has_recovered_restarts_nothing
 }
 
 #[tokio::test]
+async fn what_recovered_a_moment_before_the_approval_is_not_restarted_either() {
+    let world = World::of(&[GUARDED]);
+    world.target().outputs.insert("look".to_owned(), [json!({"value": 0}), json!({"value": 1})].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(World::states(&view)["restart"], TaskState::Skipped, "{view:#?}");
+    assert!(!world.target().keys.contains_key("restart"));
+}
+
+#[tokio::test]
 async fn a_proposal_taken_back_ends_and_lets_the_next_one_in() {
     let world = World::of(&[GUARDED]);
     world.target().outputs.insert("look".to_owned(), [json!({"value": 0})].into());

@@ -239,6 +239,64 @@ async fn a_paused_run_undoes_nothing_until_it_goes_on() {
     assert_eq!(slate(&world), ["stays"]);
 }
 
+/// Well past the time that a run may take.
+const LONG: std::time::Duration = std::time::Duration::from_secs(48 * 3600);
+
+#[tokio::test]
+async fn a_doubtful_undo_that_nobody_answers_for_ends_with_the_runs_time() {
+    let refill = "type: Run_Command, parameters: {program: refill}";
+    let text = SHIFT.replace("type: API_Call, action: POST /refill, parameters: {undoes: drain}", refill);
+    assert_ne!(text, SHIFT);
+    let world = World::of(&[&text]);
+    world.target().script.insert("refill".to_owned(), [Act::DoUnsaid].into());
+    world.target().script.insert("check".to_owned(), [Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Shift").await;
+    loop {
+        let view = engine.get(run).await.unwrap().unwrap();
+        if World::states(&view).get("refill") == Some(&TaskState::InDoubt) {
+            break;
+        }
+        if view.approval.is_some() {
+            world.approve(&engine, run, "ana").await;
+        }
+        tokio::task::yield_now().await;
+    }
+    world.clock.advance(LONG);
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Stuck), "{view:#?}");
+    assert!(view.why.unwrap().contains("nobody said whether"));
+    assert!(engine.propose(world.request("PB-Shift", "again")).await.is_ok(), "its lock is free again");
+}
+
+#[tokio::test]
+async fn a_pause_that_outlasts_the_runs_time_ends_as_stuck_and_a_retry_undoes_the_rest() {
+    let world = World::of(&[SHIFT]);
+    world.target().script.insert("check".to_owned(), [Act::Hang].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Shift").await;
+    let ana = person("ana", Role::Approver);
+    loop {
+        let view = engine.get(run).await.unwrap().unwrap();
+        if World::states(&view)["check"] == TaskState::Running {
+            break;
+        }
+        if view.approval.is_some() {
+            world.approve(&engine, run, "ana").await;
+        }
+        tokio::task::yield_now().await;
+    }
+    engine.order(run, Order::Pause, &ana).await.unwrap();
+    world.until(&engine, run, "failed", |view| World::states(view)["check"] == TaskState::Failed).await;
+    world.clock.advance(LONG);
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(view.outcome, Some(RunOutcome::Stuck), "{view:#?}");
+    assert!(undos(&world).is_empty() && view.why.unwrap().contains("paused until its time was over"));
+    engine.order(run, Order::Retry, &ana).await.unwrap();
+    world.until_ended(&engine, run).await;
+    assert_eq!(slate(&world), ["stays"]);
+}
+
 #[tokio::test]
 async fn an_undo_that_the_action_does_not_know_is_stuck_and_not_silent() {
     let text = SHIFT.replace("to: b, percent: 0", "to: nowhere, percent: 0");

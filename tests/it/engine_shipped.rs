@@ -24,7 +24,8 @@ async fn go(book: &Book, faults: Faults) -> (World, RunView) {
     let test = &book.playbook.tests[0];
     for (task, given) in &test.given {
         let readings = match given {
-            Value::Array(readings) => readings.iter().cloned().collect(),
+            // What it was at first it still is right before the change, when it may be read again.
+            Value::Array(readings) => readings.first().into_iter().chain(readings).cloned().collect(),
             one => VecDeque::from([one.clone()]),
         };
         // A reading that is taken twice at once finds the same both times.

@@ -24,6 +24,19 @@ pub fn moved(service: &str, what: &str, (before, after): (f64, f64), unit: &str,
     format!("{service}: {what} is {} since {}, was {}", amount(after, unit), clock(at), amount(before, unit))
 }
 
+/// A metric had moved to another level, and is back.
+#[must_use]
+pub fn moved_back(
+    service: &str,
+    what: &str,
+    (before, after): (f64, f64),
+    unit: &str,
+    (at, end): (Timestamp, Timestamp),
+) -> String {
+    let (before, after) = (amount(before, unit), amount(after, unit));
+    format!("{service}: {what} was {after} from {} to {}, is again about {before}", clock(at), clock(end))
+}
+
 /// A share of a bounded thing is high without having moved lately.
 #[must_use]
 pub fn high(service: &str, what: &str, value: f64, unit: &str) -> String {

@@ -53,6 +53,15 @@ pub fn ended(outcome: &str, what: &str) -> String {
     format!("{}: {}", upper_first(outcome), lower_first(what))
 }
 
+/// No change was made, since what it was for has come by itself; the service that was to be restarted, if one was.
+#[must_use]
+pub fn not_needed(restarted: Option<&str>, what: &str) -> String {
+    match restarted {
+        Some(service) => format!("Not needed: {service} answers again"),
+        None => format!("Not needed: {}", lower_first(what)),
+    }
+}
+
 /// A change as a phrase that names its object: `Restart order-service`. None for kinds whose own name says more.
 #[must_use]
 pub fn change(kind: &str, service: &str) -> Option<String> {

@@ -321,6 +321,11 @@ pub fn end_too_long(limit: Duration) -> String {
 pub fn end_stuck(task: &str) -> String {
     format!("nobody said whether {task} happened; look at the system, Mayday does not know")
 }
+/// It was paused while it took back what it did, until its time was over.
+#[must_use]
+pub fn held_too_long() -> String {
+    "the run was paused until its time was over".to_owned()
+}
 
 /// A task in doubt asks a person.
 #[must_use]

@@ -15,6 +15,7 @@ use super::effects::Held;
 use super::effects::{Came, Unplanned, Verification};
 use super::share::Ends;
 use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
+use crate::access::Risk;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::core::{BoxFuture, RunId, Timestamp};
@@ -24,6 +25,7 @@ use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
 use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stops};
+use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
 use crate::work::Lease;
@@ -35,7 +37,8 @@ const WAIT_WITHIN: Span = Span::from_secs(300);
 /// Time between readings where the playbook does not say.
 const VERIFY_EVERY: Span = Span::from_secs(2);
 
-/// Readings that an approved change depends on are taken anew right before it when they are older than this.
+/// Readings that an approved change depends on are taken anew right before it when they are older than this; before one
+/// that interrupts or destroys something always, since what recovered a moment ago must be left alone.
 const READINGS_HOLD: Duration = Duration::from_secs(30);
 
 /// Something this process was working on has come to an end.
@@ -438,9 +441,10 @@ impl Driver {
         Ok(())
     }
 
-    /// The read tasks that the conditions of a task name and that were carried out too long ago to judge by.
+    /// The read tasks that the conditions of an approved task name and whose outcome is too old to judge by.
     fn stale(&self, index: usize, now: Timestamp) -> Vec<usize> {
         let mut found = Vec::new();
+        let always = tasks::risk(self.declared(index)) >= Risk::Disruptive;
         for reference in
             self.book.conditions[self.status.declared(index)].iter().flat_map(|condition| condition.references())
         {
@@ -453,9 +457,9 @@ impl Driver {
             // What was skipped, or never carried out, is not carried out now. A message is not sent twice, and no
             // person is asked twice.
             let Some(reader) = reader.filter(|reader| self.book.reads(*reader)) else { continue };
-            let old = self.status.tasks[reader]
-                .came_at
-                .is_some_and(|came| Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD));
+            let old = self.status.tasks[reader].came_at.is_some_and(|came| {
+                always || Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD)
+            });
             if old && !found.contains(&reader) {
                 found.push(reader);
             }

@@ -8,7 +8,7 @@
 use super::decide::{Decision, Next};
 use super::each::item_id;
 use super::ending;
-use super::event::{Event, Part, TaskHead};
+use super::event::{Event, FailureKind, Part, TaskHead};
 use super::status::{Stage, Status, TaskStatus};
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
@@ -170,10 +170,32 @@ impl Decision<'_> {
             return;
         }
         let held = self.status.paused.is_some();
-        match self.status.tasks[step].stage {
-            Stage::Pending | Stage::Approved if !held => self.next.push(Next::Prepare(step)),
-            Stage::Again { at } if !held && self.now >= at => self.next.push(Next::Prepare(step)),
-            Stage::Again { at } if !held => self.wake_at(at),
+        // Neither a doubt nor a pause holds the run, and its lock, for ever.
+        let stage = self.status.tasks[step].stage;
+        let doubt = stage == Stage::InDoubt;
+        if doubt || held && matches!(stage, Stage::Pending | Stage::Approved | Stage::Again { .. }) {
+            if !overdue {
+                return self.wake_at(self.status.head.deadline);
+            }
+            let head = &self.status.head.tasks[step];
+            self.next.push(Next::Record(if doubt {
+                Event::Ended { outcome: RunOutcome::Stuck, why: say::end_stuck(&head.name) }
+            } else {
+                // A failed undo ends the run as stuck, and a person may let it be tried again.
+                Event::Failed {
+                    task: head.id.clone(),
+                    kind: FailureKind::Permanent,
+                    why: say::held_too_long(),
+                    retry_at: None,
+                    output: None,
+                }
+            }));
+            return;
+        }
+        match stage {
+            Stage::Pending | Stage::Approved => self.next.push(Next::Prepare(step)),
+            Stage::Again { at } if self.now >= at => self.next.push(Next::Prepare(step)),
+            Stage::Again { at } => self.wake_at(at),
             Stage::Waits { until } if self.now >= until => self.next.push(Next::Look(step)),
             Stage::Waits { until } => self.wake_at(until),
             Stage::Failed => {
@@ -185,11 +207,8 @@ impl Decision<'_> {
                 let why = say::end_not_undone(&self.status.head.tasks[of].name, &note);
                 self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
             }
-            // Running is settled, and a doubt waits for a person: nothing more is undone before it is known.
-            Stage::Pending
-            | Stage::Approved
-            | Stage::Again { .. }
-            | Stage::Planned
+            // Running is settled, and a doubt has waited for a person: nothing more is undone before it is known.
+            Stage::Planned
             | Stage::Running
             | Stage::Verifying { .. }
             | Stage::InDoubt
