@@ -146,6 +146,12 @@ pub trait Action: Send + Sync + 'static {
         let _ = (context, intent);
         Box::pin(std::future::ready(Ok(Probe::Unknown("this action can't be probed".to_owned()))))
     }
+    /// Whether what people approved can still be done exactly as they saw it, though the plan made just now says more or
+    /// other things. Asked only when the two differ; without such an answer people are asked again.
+    fn still_holds(&self, approved: &Planned, now: &Planned) -> bool {
+        let _ = (approved, now);
+        false
+    }
     /// The parameters with which the same action undoes what was done to `target`, where it has an inverse of its own. They
     /// are planned and performed like those of any task, so they must be absolute. `output` is what it gave, or null when
     /// nobody heard its answer.

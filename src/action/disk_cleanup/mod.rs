@@ -6,6 +6,7 @@
 
 mod walk;
 
+use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -248,6 +249,20 @@ impl Action for DiskCleanup {
             let (now, max_files) = (context.now, self.max_files);
             off_loop(move || look(service, folders, older_than, now, max_files)).await
         })
+    }
+
+    /// A busy folder gets new files all the time: they stay for the next run, and do not void the approval of those that
+    /// were seen and are still the same.
+    fn still_holds(&self, approved: &Planned, now: &Planned) -> bool {
+        let targets = (target::<Target>(KIND, &approved.target), target::<Target>(KIND, &now.target));
+        let (Ok(seen), Ok(there)) = targets else { return false };
+        let same = |folder: &Folder| {
+            let Some(there) = there.folders.iter().find(|other| other.path == folder.path) else { return false };
+            let known: HashMap<&str, &walk::Listed> =
+                there.files.iter().map(|file| (file.path.as_str(), file)).collect();
+            folder.files.iter().all(|file| known.get(file.path.as_str()) == Some(&file))
+        };
+        approved.object == now.object && seen.service == there.service && seen.folders.iter().all(same)
     }
 
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {

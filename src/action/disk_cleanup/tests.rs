@@ -127,6 +127,20 @@ async fn what_changed_since_the_plan_and_what_is_new_stays() {
 }
 
 #[tokio::test]
+async fn a_new_file_does_not_void_what_was_approved_and_a_changed_one_does() {
+    let shop = Shop::new();
+    shop.write("spool/a.log.1", 100);
+    let approved = shop.plan().await.unwrap();
+    shop.write("spool/b.log.1", 100);
+    let more = shop.plan().await.unwrap();
+    assert_ne!(approved.changes, more.changes);
+    assert!(shop.action.still_holds(&approved, &more));
+    assert!(!shop.action.still_holds(&more, &approved), "a file of the approved list is gone");
+    shop.write("spool/a.log.1", 200);
+    assert!(!shop.action.still_holds(&approved, &shop.plan().await.unwrap()), "it is another file now");
+}
+
+#[tokio::test]
 async fn links_never_lead_out_of_the_folder() {
     let shop = Shop::new();
     shop.write("secret/x.log.1", 1);

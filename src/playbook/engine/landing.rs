@@ -157,7 +157,10 @@ impl Driver {
             let difference = vec!["it has no approval".to_owned()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
-        if plan.hash() != approved.hash() {
+        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+        let still_holds = plan.parameters == approved.parameters
+            && action.is_some_and(|action| action.still_holds(&approved.planned, &plan.planned));
+        if plan.hash() != approved.hash() && !still_holds {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         }
