@@ -52,6 +52,8 @@ pub struct Target {
     pub outputs: HashMap<String, VecDeque<Value>>,
     /// The object each change sees, by task; part of its plan.
     pub objects: HashMap<String, String>,
+    /// Whether an approved change can still be done as people saw it though its plan is another now.
+    pub still_holds: bool,
     /// Messages that were sent.
     pub said: Vec<String>,
     /// Tasks in the order in which they happened.
@@ -165,6 +167,9 @@ impl Action for Fake {
             return Some(json!({"service": target["service"], "replicas": 2}));
         }
         target["to"].as_str().filter(|to| *to != "nowhere").map(|to| json!({"to": to, "service": "a", "percent": 100}))
+    }
+    fn still_holds(&self, _: &Planned, _: &Planned) -> bool {
+        lock(&self.target).still_holds
     }
     fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
         let mut target = lock(&self.target);
