@@ -14,6 +14,9 @@ pub struct Options {
     pub postgres: Option<postgres::Options>,
     /// Bytes of pages kept in memory; the embedded store only.
     pub cache_bytes: u64,
+    /// Bytes of new writes that come together in memory (and in the write-ahead log) before they go into sled, at least 64
+    /// KiB; under load up to five times as many are held. The embedded store only.
+    pub recent_bytes: usize,
     /// At most so many commits wait for the writer; more wait at the door.
     pub queue: usize,
     /// Commits that wait are written together up to so many bytes; at most 2 MiB.
@@ -29,6 +32,7 @@ impl Default for Options {
         Self {
             postgres: None,
             cache_bytes: 8 * 1024 * 1024,
+            recent_bytes: 16 * 1024 * 1024,
             queue: 1_024,
             group_bytes: MOST_BYTES / 2,
             batch_bytes: MOST_BYTES,
@@ -40,6 +44,9 @@ impl Default for Options {
 /// A smaller limit for batches would refuse what rooms write in one commit (a page of alerts, a card with its evidence).
 const LEAST_BATCH: usize = 16 * 1024;
 
+/// With less, everything would go into sled one by one.
+const LEAST_RECENT: usize = 64 * 1024;
+
 impl Options {
     /// What can't hold, with the option's name and what to write instead.
     #[must_use]
@@ -49,6 +56,9 @@ impl Options {
             (!(least..=MOST_BYTES).contains(&value)).then(|| (name, says()))
         };
         let batch = range("batch_bytes", self.batch_bytes, LEAST_BATCH);
-        [range("group_bytes", self.group_bytes, 1), batch].into_iter().flatten().collect()
+        let recent = (self.recent_bytes < LEAST_RECENT).then(|| {
+            ("recent_bytes", format!("must be at least {LEAST_RECENT} bytes, it is {}", self.recent_bytes))
+        });
+        [range("group_bytes", self.group_bytes, 1), batch, recent].into_iter().flatten().collect()
     }
 }

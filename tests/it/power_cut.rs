@@ -2,8 +2,9 @@
 //! crash of the process can show a missing sync.
 //!
 //! A child process commits and then writes `ack <n>`; strace records its calls. For each acknowledgement there must be a
-//! write to the log that has the commit's bytes, then an `fdatasync` or `fsync` of the log that starts after that write
-//! has ended, and ends, without an error, before the acknowledgement is written.
+//! write to the write-ahead log that has the commit's bytes, then an `fdatasync` or `fsync` of that log that starts after
+//! the write has ended, and ends, without an error, before the acknowledgement is written. A file of the log is removed only
+//! after sled's own file was synced with all that it says.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -59,18 +60,25 @@ fn committer() {
     }
 }
 
-/// Not a test by itself: the process whose hard batches are measured.
+/// Not a test by itself: the process whose hard batches are measured. Nearly each of them goes into sled by itself.
 #[test]
 fn large_committer() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
-    let store = mayday::store::open(folder.as_ref(), &Options::default()).unwrap();
+    let options = Options { recent_bytes: 64 * 1024, ..Options::default() };
+    let store = mayday::store::open(folder.as_ref(), &options).unwrap();
     let mut number = 0;
     let mut commit = |writes: Vec<Write>| {
-        // What the batch before left to sled's own timer is not this one's.
-        std::thread::sleep(std::time::Duration::from_millis(50));
         runtime().block_on(store.commit(Batch { conditions: Vec::new(), writes })).unwrap();
         number += 1;
         acknowledged(number);
+        // Until it is in sled and its file of the log is removed; the newest one is always there.
+        let log = std::path::Path::new(&folder).join("wal");
+        for _ in 0..400 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            if std::fs::read_dir(&log).unwrap().count() == 1 {
+                break;
+            }
+        }
     };
     let most = Options::default().batch_bytes;
     // 2 KiB is the largest value that is not cut: pages of those are the largest there are.
@@ -101,14 +109,21 @@ fn large_committer() {
     }
 }
 
-/// Runs one of the committers under strace; gives its trace, and the log's path as strace shows it.
-fn traced(test: &str, at_once: usize, shown_bytes: usize) -> (String, String) {
+/// What strace showed of a committer, and the paths of the write-ahead log and of sled's file as it shows them.
+struct Trace {
+    text: String,
+    wal: String,
+    sled: String,
+}
+
+/// Runs one of the committers under strace.
+fn traced(test: &str, at_once: usize, shown_bytes: usize) -> Trace {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let trace = folder.path().join("trace");
     let child = Command::new("strace")
         .args(["-f", "-y", "-qq", "-e", "signal=none", "-s", &shown_bytes.to_string()])
-        .args(["-e", "trace=write,pwrite64,pwritev,writev,pwritev2,fsync,fdatasync,sync_file_range"])
+        .args(["-e", "trace=write,pwrite64,pwritev,writev,pwritev2,fsync,fdatasync,sync_file_range,unlink,unlinkat"])
         .arg("-o")
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
@@ -122,8 +137,12 @@ fn traced(test: &str, at_once: usize, shown_bytes: usize) -> (String, String) {
     });
     let said = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "strace must be allowed to trace a child (kernel.yama.ptrace_scope ≤ 2): {said}");
-    let trace = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
-    (trace, format!("<{}>", data.canonicalize().unwrap().join("db").display()))
+    let data = data.canonicalize().unwrap();
+    Trace {
+        text: String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned(),
+        wal: format!("<{}/", data.join("wal").display()),
+        sled: format!("<{}>", data.join("db").display()),
+    }
 }
 
 /// A system call: the lines of the trace where it starts and ends.
@@ -209,9 +228,9 @@ impl<'a> Seen<'a> {
 #[test]
 fn a_commit_is_acknowledged_only_after_its_bytes_are_synced() {
     for at_once in [1, 4] {
-        let (trace, log) = traced("power_cut::committer", at_once, 4_194_304);
-        let calls = calls(&trace);
-        let seen = Seen::of(&calls, &log);
+        let trace = traced("power_cut::committer", at_once, 4_194_304);
+        let calls = calls(&trace.text);
+        let seen = Seen::of(&calls, &trace.wal);
         seen.check();
         if at_once == 1 {
             assert!(seen.syncs.len() >= COMMITS, "{} syncs for {COMMITS} commits one by one", seen.syncs.len());
@@ -221,29 +240,41 @@ fn a_commit_is_acknowledged_only_after_its_bytes_are_synced() {
 
 #[test]
 fn commits_that_wait_share_one_sync() {
-    let (trace, log) = traced("power_cut::committer", 40, 4_194_304);
-    let calls = calls(&trace);
-    let seen = Seen::of(&calls, &log);
+    let trace = traced("power_cut::committer", 40, 4_194_304);
+    let calls = calls(&trace.text);
+    let seen = Seen::of(&calls, &trace.wal);
     seen.check();
     // 40 at a time, three rounds: a sync for each commit would be 120; opening the store takes one or two.
     assert!(seen.syncs.len() <= COMMITS / 3, "{} syncs for {COMMITS} commits, 40 at a time", seen.syncs.len());
 }
 
-/// sled overwrites a segment at the earliest one segment of log after the last page was moved out of it; with a sync in
+/// sled overwrites a segment at the earliest one segment of its log after the last page was moved out of it; with a sync in
 /// between nothing is lost. See `store::sled`.
 #[test]
-fn the_hardest_batches_write_less_than_a_segment_of_log() {
-    let (trace, log) = traced("power_cut::large_committer", 1, 32);
-    let calls = calls(&trace);
-    let seen = Seen::of(&calls, &log);
-    let mut sizes = Vec::new();
+fn what_goes_into_sled_is_synced_before_the_log_goes_and_before_a_segment_is_full() {
+    let trace = traced("power_cut::large_committer", 1, 32);
+    let calls = calls(&trace.text);
+    let seen = Seen::of(&calls, &trace.sled);
+    assert_eq!(seen.acks.len(), 21);
+    let removed: Vec<&Call<'_>> =
+        calls.iter().filter(|call| call.name.starts_with("unlink") && call.arguments.contains(".log\"")).collect();
+    assert!(removed.len() >= 15, "the batches went into sled: {}", removed.len());
     let mut from = 0;
-    for ack in &seen.acks {
-        let written = seen.writes.iter().filter(|call| (from..ack.start).contains(&call.start));
-        sizes.push(written.map(|call| call.result).sum::<usize>());
-        from = ack.start;
+    for gone in &removed {
+        let writes = seen.writes.iter().filter(|call| (from..gone.start).contains(&call.start));
+        let last = writes.map(|call| call.end).max().expect("what the log said was written to sled's file");
+        let synced = seen.syncs.iter().any(|sync| sync.worked && sync.start > last && sync.end < gone.start);
+        assert!(synced, "removed at line {}, the last write at line {last} was not synced", gone.start);
+        from = gone.end;
     }
-    println!("log bytes of each batch: {sizes:?}");
-    assert_eq!(sizes.len(), 21);
+    let mut sizes = vec![0];
+    let mut syncs = seen.syncs.iter().filter(|sync| sync.worked).peekable();
+    for write in &seen.writes {
+        while syncs.next_if(|sync| sync.end < write.start).is_some() {
+            sizes.push(0);
+        }
+        *sizes.last_mut().unwrap() += write.result;
+    }
+    println!("bytes of sled's log between syncs: {sizes:?}");
     assert!(sizes.iter().all(|size| *size < SEGMENT), "{sizes:?}");
 }

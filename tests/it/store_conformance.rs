@@ -36,6 +36,22 @@ impl Place for Embedded {
     }
 }
 
+/// The embedded one that brings each group of commits into sled at once, so that reads meet both layers and sled.
+struct Settling(tempfile::TempDir);
+
+impl Place for Settling {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+    fn open(&mut self) -> SharedStore {
+        mayday::store::open(self.0.path(), &settling()).unwrap()
+    }
+}
+
+fn settling() -> Options {
+    Options { recent_bytes: 1, ..Options::default() }
+}
+
 struct Postgres(String);
 
 impl Place for Postgres {
@@ -64,7 +80,8 @@ async fn keys(store: &SharedStore, range: &Range) -> Vec<String> {
 }
 
 async fn a_batch_is_written_whole_or_not_at_all<P: Place>() {
-    let store = P::new().open();
+    let mut place = P::new();
+    let store = place.open();
     let first = store.commit(put("a/1", "one")).await.unwrap();
     let mut batch = put("a/2", "two");
     batch.writes.push(Write::Delete(key("a/1")));
@@ -82,7 +99,8 @@ async fn a_batch_is_written_whole_or_not_at_all<P: Place>() {
 }
 
 async fn the_last_write_of_a_key_wins<P: Place>() {
-    let store = P::new().open();
+    let mut place = P::new();
+    let store = place.open();
     let mut batch = put("a", "first");
     batch.writes.push(Write::Delete(key("a")));
     batch.writes.push(Write::Put(key("a"), b"last".to_vec()));
@@ -95,7 +113,8 @@ async fn the_last_write_of_a_key_wins<P: Place>() {
 }
 
 async fn a_scan_goes_both_ways_page_by_page<P: Place>() {
-    let store = P::new().open();
+    let mut place = P::new();
+    let store = place.open();
     let mut batch = Batch::new();
     for number in 0..700 {
         batch.writes.push(Write::Put(key(&format!("n/{number:04}")), vec![b'x'; number % 50]));
@@ -193,7 +212,8 @@ async fn large_values_come_back_as_they_were<P: Place>() {
 }
 
 async fn a_watch_wakes_for_its_prefix_and_no_other<P: Place>() {
-    let store = P::new().open();
+    let mut place = P::new();
+    let store = place.open();
     let mut watch = store.watch(&key("queue/post"));
     let mut other = store.watch(&key("queue/pos"));
     assert!(futures_util::FutureExt::now_or_never(watch.changed()).is_none());
@@ -217,7 +237,8 @@ async fn a_watch_wakes_for_its_prefix_and_no_other<P: Place>() {
 }
 
 async fn no_update_is_lost_among_many_writers<P: Place>() {
-    let store = P::new().open();
+    let mut place = P::new();
+    let store = place.open();
     let tasks: Vec<_> = (0..24)
         .map(|_| {
             let store = store.clone();
@@ -383,6 +404,7 @@ macro_rules! conformance {
 
 conformance!(memory, InMemory, cases: 200);
 conformance!(embedded, Embedded, cases: 40);
+conformance!(embedded_settling, Settling, cases: 40);
 conformance!(postgres, Postgres, cases: 12);
 
 #[tokio::test]
@@ -423,7 +445,7 @@ async fn options_that_a_segment_could_not_take_are_named_and_not_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_beside_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<_> = mayday::store::open(folder.path(), &Options::default()).unwrap();
+    let store: Arc<_> = mayday::store::open(folder.path(), &settling()).unwrap();
     for round in 0..4 {
         let writes = (0..40).map(|number| {
             let length = [2_048, 2_047, 180_000, 10][(number + round) % 4];
@@ -431,5 +453,54 @@ async fn nothing_is_written_beside_the_log() {
         });
         store.commit(Batch { conditions: Vec::new(), writes: writes.collect() }).await.unwrap();
     }
+    in_sled(folder.path());
     assert_eq!(std::fs::read_dir(folder.path().join("blobs")).unwrap().count(), 0);
+}
+
+/// Waits until all that was written is in sled: then the log has only its newest, empty file.
+fn in_sled(folder: &std::path::Path) {
+    let files = || std::fs::read_dir(folder.join("wal")).unwrap().count();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while files() > 1 {
+        assert!(std::time::Instant::now() < until, "{} files of the log are left", files());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_into_sled_is_there_without_the_log_and_so_are_revisions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = mayday::store::open(folder.path(), &settling()).unwrap();
+    for round in 0..20 {
+        store.commit(put(&format!("kept/{round}"), &"x".repeat(round * 300))).await.unwrap();
+        store.commit(put("gone/soon", "x")).await.unwrap();
+        let mut batch = Batch::new();
+        batch.delete(key("gone/soon"));
+        store.commit(batch).await.unwrap();
+    }
+    let last = store.commit(put("last", "x")).await.unwrap();
+    in_sled(folder.path());
+    drop(store);
+    std::fs::remove_dir_all(folder.path().join("wal")).unwrap();
+    let store = mayday::store::open(folder.path(), &settling()).unwrap();
+    let kept = store.scan(&Range::under(&key("kept"), 100)).await.unwrap();
+    assert_eq!(kept.len(), 20);
+    assert_eq!(value(&store, "gone/soon").await, None);
+    assert!(store.commit(put("next", "x")).await.unwrap() > last);
+}
+
+#[tokio::test]
+async fn a_damaged_log_keeps_the_store_closed_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = mayday::store::open(folder.path(), &Options::default()).unwrap();
+    for round in 0..3 {
+        store.commit(put("a", &format!("{round}"))).await.unwrap();
+    }
+    drop(store);
+    let file = std::fs::read_dir(folder.path().join("wal")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let refused = mayday::store::open(folder.path(), &Options::default()).err().unwrap().to_string();
+    assert!(refused.contains("is damaged at byte 0") && refused.contains("backup"), "{refused}");
 }

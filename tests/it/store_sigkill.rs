@@ -23,7 +23,9 @@ fn writer() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let start: u64 = std::env::var(START).unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let store = mayday::store::open(folder.as_ref(), &Options::default()).unwrap();
+    // Small, so that kills also meet what is on its way into sled.
+    let options = Options { recent_bytes: 256 * 1024, ..Options::default() };
+    let store = mayday::store::open(folder.as_ref(), &options).unwrap();
     let tasks: Vec<_> = (0..8).map(|task| runtime.spawn(write_on(store.clone(), start, task))).collect();
     for task in tasks {
         runtime.block_on(task).unwrap();

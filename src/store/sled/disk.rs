@@ -80,6 +80,6 @@ impl Disk {
     }
 }
 
-fn at(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn at(path: &Path, error: &std::io::Error) -> Error {
     Error::Unavailable(format!("{}: {error}", path.display()))
 }

@@ -11,8 +11,10 @@ use super::unavailable;
 
 /// The adapter's own keys start with this byte; no part of a [`Key`] can.
 pub(super) const OWN: &str = "\u{7f}";
-/// Below this key stands the revision up to which numbers may have been given out.
-pub(super) const CEILING: &[u8] = b"\x7fceiling";
+/// At this key stands the newest revision that is in sled.
+pub(super) const LAST: &[u8] = b"\x7fceiling";
+/// At this key stands how the folder is laid out.
+pub(super) const LAYOUT: &[u8] = b"\x7flayout";
 /// Longer keys are refused: sled keeps 256 of them in one index page.
 const KEY_BYTES: usize = 1_024;
 /// Longer values are cut. 1,500 changes, each in a page full of values of this size, write up to 12 MB of log; with 16 KiB it
@@ -20,6 +22,14 @@ const KEY_BYTES: usize = 1_024;
 pub(super) const INLINE: usize = 2 * 1024;
 /// Marks a value that was cut.
 const CUT: u64 = 1 << 63;
+
+/// The newest revision that is in sled.
+pub(super) fn last(tree: &Db) -> Result<u64, Error> {
+    match tree.get(LAST).map_err(|error| unavailable(&error))? {
+        Some(bytes) => number(&Key::stored("(revisions)".to_owned()), &bytes, 0),
+        None => Ok(0),
+    }
+}
 
 /// A batch's size, if it is small enough to be taken.
 pub(super) fn check(batch: &Batch, most: usize) -> Result<usize, Error> {

@@ -1,32 +1,26 @@
 //! The one thread that writes: group commit.
 //!
-//! Takes one request and all that wait with it (bounded), checks each one's conditions against the tree and what the
-//! group has written so far, applies all that hold as one atomic sled batch, flushes, syncs, and answers. With more load
-//! the groups grow by themselves; with little load a commit waits for nobody.
+//! Takes one request and all that wait with it (bounded), checks each one's conditions against what stands there and what
+//! the group has written so far, appends all that hold to the write-ahead log as one record, syncs, makes them visible, and
+//! answers. With more load the groups grow by themselves; with little load a commit waits for nobody. When enough has come
+//! together the writer hands it to the settler (`settle.rs`), and waits for it only when far more has come meanwhile.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, mpsc as channel};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Batch, Condition, Error, Key, Revision, Write};
-use super::disk::Disk;
+use super::recent::{Layer, Value};
+use super::settle::Settle;
+use super::wal::Wal;
 use super::{MOST_BYTES, Options, Shared, layout, unavailable};
 
-/// Revisions are promised to the disk in blocks, so that the counter is not written with each commit.
-const BLOCK: u64 = 1 << 20;
 /// At most so many requests in a group: bounds how long the first of them waits.
 const GROUP: usize = 4_096;
-
-/// Lets sled free the page versions that a group replaced. It defers that to its epoch collector, which a thread that
-/// writes thousands of keys under few pins hardly ever runs: memory and disk then grow by a kilobyte for each write
-/// (measured: 600,000 writes over 2,500 keys took 950 MB of memory and 390 MB of disk; with this, 13 MB and 10 MB).
-fn collect(writes: usize) {
-    for _ in 0..4 + writes / 128 {
-        ::sled::pin().flush();
-    }
-}
+/// So many times what is handed over may come together before commits wait for the settler.
+const AHEAD: usize = 4;
 
 /// What a commit is told.
 type Answer = Result<Revision, Error>;
@@ -41,21 +35,24 @@ pub(super) struct Request {
 /// The writer's own state; nobody else writes.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    disk: Disk,
+    wal: Wal,
     requests: mpsc::Receiver<Request>,
     group_bytes: usize,
+    recent_bytes: usize,
     last: u64,
-    /// Revisions up to this one may be given out before it has to be raised.
-    ceiling: u64,
-    /// Why nothing is taken any more.
-    failed: Option<Error>,
+    settler: channel::SyncSender<Settle>,
+    settled: channel::Receiver<()>,
+    settling: bool,
 }
+
+/// A write of a group: the commit that made it, and the value; none where the key is deleted.
+type Written = (Revision, Option<Vec<u8>>);
 
 /// What a group has decided so far.
 #[derive(Default)]
 struct Group {
-    /// Each key's newest value of this group and its revision; none where it is deleted.
-    writes: HashMap<Key, Option<(Revision, Vec<u8>)>>,
+    /// Each key's newest write of this group.
+    writes: HashMap<Key, Written>,
     /// Who is to be told what, in the order they came.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
@@ -63,20 +60,15 @@ struct Group {
 impl Writer {
     pub fn new(
         shared: Arc<Shared>,
-        disk: Disk,
+        wal: Wal,
+        last: u64,
         requests: mpsc::Receiver<Request>,
+        (settler, settled): (channel::SyncSender<Settle>, channel::Receiver<()>),
         options: &Options,
-    ) -> Result<Self, Error> {
-        let stored = shared.tree.get(layout::CEILING).map_err(|error| unavailable(&error))?;
-        let last = match stored {
-            Some(bytes) => u64::from_be_bytes(bytes.as_ref().try_into().map_err(|_| Error::Corrupt {
-                key: Key::stored("(revisions)".to_owned()),
-                why: format!("{} bytes", bytes.len()),
-            })?),
-            None => 0,
-        };
+    ) -> Self {
         let group_bytes = options.group_bytes.clamp(1, MOST_BYTES);
-        Ok(Self { shared, disk, requests, group_bytes, last, ceiling: last, failed: None })
+        let recent_bytes = options.recent_bytes;
+        Self { shared, wal, requests, group_bytes, recent_bytes, last, settler, settled, settling: false }
     }
 
     /// Runs until every sender is gone.
@@ -97,21 +89,23 @@ impl Writer {
                 bytes += next.bytes;
                 self.decide(&mut group, next);
             }
-            let (commits, writes) = (group.answers.len(), group.writes.len());
+            let commits = group.answers.len();
             self.finish(group);
-            collect(writes);
             metrics::counter!("mayday_store_commits_total").increment(commits as u64);
             metrics::counter!("mayday_store_groups_total").increment(1);
             metrics::histogram!("mayday_store_group_seconds").record(started.elapsed().as_secs_f64());
+            if let Err(error) = self.hand_over() {
+                self.shared.fail(&error);
+            }
         }
     }
 
     /// Checks one request's conditions and adds its writes to the group.
     fn decide(&mut self, group: &mut Group, request: Request) {
         let Request { batch, done, .. } = request;
-        if let Some(error) = &self.failed {
+        if let Some(why) = self.shared.failed.get() {
             // The asker may be gone.
-            let _ = done.send(Err(error.clone()));
+            let _ = done.send(Err(Error::Unavailable(why.clone())));
             return;
         }
         let answer = self.check(group, &batch.conditions).map(|()| {
@@ -119,8 +113,8 @@ impl Writer {
             let revision = Revision(self.last);
             for write in batch.writes {
                 match write {
-                    Write::Put(key, value) => group.writes.insert(key, Some((revision, value))),
-                    Write::Delete(key) => group.writes.insert(key, None),
+                    Write::Put(key, value) => group.writes.insert(key, (revision, Some(value))),
+                    Write::Delete(key) => group.writes.insert(key, (revision, None)),
                 };
             }
             revision
@@ -135,11 +129,8 @@ impl Writer {
                 Condition::Unchanged(key, revision) => (key, Some(*revision)),
             };
             let found = match group.writes.get(key) {
-                Some(written) => written.as_ref().map(|(revision, _)| *revision),
-                None => match self.shared.tree.get(key.as_str()).map_err(|error| unavailable(&error))? {
-                    Some(stored) => Some(layout::revision(key, &stored)?),
-                    None => None,
-                },
+                Some((revision, value)) => value.as_ref().map(|_| *revision),
+                None => self.stands(key)?,
             };
             if found != wanted {
                 return Err(Error::Conflict(key.clone()));
@@ -148,71 +139,69 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the group durable and answers. Conflicts are answered last as well: who reads again then sees what won.
-    fn finish(&mut self, group: Group) {
-        if (!group.writes.is_empty() || self.last > self.ceiling)
-            && let Err(error) = self.write(&group.writes)
-        {
-            tracing::error!(%error, "the store takes no more commits until Mayday is started again");
-            metrics::counter!("mayday_store_failures_total").increment(1);
-            let error = Error::Unavailable(format!("an earlier write failed, start Mayday again: {error}"));
-            self.failed = Some(error.clone());
-            // The writer fails once only.
-            let _ = self.shared.failed.set(error.to_string());
-            for (done, _) in group.answers {
-                let _ = done.send(Err(error.clone()));
-            }
-            return;
+    /// The revision of what stands at a key.
+    fn stands(&self, key: &Key) -> Result<Option<Revision>, Error> {
+        let recent = self.shared.recent.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = recent.get(key) {
+            return Ok(value.as_ref().map(|(revision, _)| *revision));
         }
+        let stored = self.shared.tree.get(key.as_str()).map_err(|error| unavailable(&error))?;
+        stored.map(|stored| layout::revision(key, &stored)).transpose()
+    }
+
+    /// Makes the group durable, then visible, and answers. Conflicts are answered last as well: who reads again then sees
+    /// what won.
+    fn finish(&mut self, group: Group) {
         let revision = Revision(self.last);
+        let decided = group.answers.iter().any(|(_, answer)| answer.is_ok());
+        if decided {
+            let syncing = Instant::now();
+            let writes = group.writes.iter().map(|(key, (revision, value))| (key, *revision, value.as_deref()));
+            if let Err(error) = self.wal.append(revision, writes) {
+                let error = self.shared.fail(&error);
+                for (done, _) in group.answers {
+                    let _ = done.send(Err(error.clone()));
+                }
+                return;
+            }
+            metrics::histogram!("mayday_store_sync_seconds").record(syncing.elapsed().as_secs_f64());
+        }
+        let keys: Vec<Key> = group.writes.keys().cloned().collect();
+        self.shared.set(group.writes.into_iter().map(|(key, (revision, value))| {
+            let value: Value = value.map(|value| (revision, value));
+            (key, value)
+        }));
         for (done, answer) in group.answers {
             let _ = done.send(answer);
         }
-        self.shared.watchers.wake(group.writes.keys().map(Key::as_str), revision);
+        self.shared.watchers.wake(keys.iter().map(Key::as_str), revision);
     }
 
-    fn write(&mut self, writes: &HashMap<Key, Option<(Revision, Vec<u8>)>>) -> Result<(), Error> {
-        let mut batch = ::sled::Batch::default();
-        for (key, value) in writes {
-            let chunks = match value {
-                Some((revision, value)) => layout::put(&mut batch, key, *revision, value),
-                None => {
-                    batch.remove(key.as_str());
-                    0
-                }
+    /// Gives what has come together to the settler, if there is enough of it.
+    fn hand_over(&mut self) -> Result<(), Error> {
+        let size = self.shared.recent.read().unwrap_or_else(PoisonError::into_inner).newer.bytes;
+        metrics::gauge!("mayday_store_recent_bytes").set(size as f64);
+        if size < self.recent_bytes || self.shared.failed.get().is_some() {
+            return Ok(());
+        }
+        if self.settling {
+            let done = match size / AHEAD >= self.recent_bytes {
+                true => self.settled.recv().is_ok(),
+                false => self.settled.try_recv().is_ok(),
             };
-            // Applying needs the page anyway, so looking at what stood there costs little.
-            let before = match self.shared.tree.get(key.as_str()).map_err(|error| unavailable(&error))? {
-                Some(stored) => layout::chunks(key, &stored)?,
-                None => 0,
-            };
-            for number in chunks..before {
-                batch.remove(layout::chunk_key(key, number));
+            if !done {
+                return Ok(());
             }
         }
-        if self.last > self.ceiling {
-            self.ceiling = self.last + BLOCK;
-            batch.insert(layout::CEILING, &self.ceiling.to_be_bytes());
-        }
-        self.apply(batch)?;
-        self.flush()?;
-        let syncing = Instant::now();
-        self.disk.sync()?;
-        metrics::histogram!("mayday_store_sync_seconds").record(syncing.elapsed().as_secs_f64());
+        let up_to = self.wal.next()?;
+        let layer = {
+            let mut recent = self.shared.recent.write().unwrap_or_else(PoisonError::into_inner);
+            let layer: Arc<Layer> = Arc::new(std::mem::take(&mut recent.newer));
+            recent.older = Some(layer.clone());
+            layer
+        };
+        // The settler ends after a failure only; that is said then.
+        self.settling = self.settler.send(Settle { layer, last: self.last, up_to }).is_ok();
         Ok(())
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the one place that flushes; the sync follows it")]
-    fn flush(&self) -> Result<(), Error> {
-        self.shared.tree.flush().map(drop).map_err(|error| unavailable(&error))
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that applies; `write` flushes and syncs right after it"
-    )]
-    fn apply(&self, batch: ::sled::Batch) -> Result<(), Error> {
-        let _alone = self.shared.visible.write().unwrap_or_else(PoisonError::into_inner);
-        self.shared.tree.apply_batch(batch).map_err(|error| unavailable(&error))
     }
 }
