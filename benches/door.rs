@@ -10,15 +10,17 @@
 //! Beside them, in the same run, what the disk's write-and-fdatasync takes. `MAYDAY_BENCH_DIR` names a folder on the disk
 //! to measure.
 
+mod world;
+
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+
+use world::{Bot, client, disk, number};
 
 const RATE: u64 = 100;
 const CONNECTIONS: usize = 8;
@@ -57,139 +59,6 @@ fn main() {
     let bot = Bot::start(&other);
     println!("start to ready with {total} alerts, after SIGKILL {:>6.3} s", bot.took.as_secs_f64());
     disk(folder.path());
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// What the disk does without us.
-fn disk(folder: &Path) {
-    let mut file = std::fs::File::create(folder.join("plain")).expect("a file");
-    let mut times: Vec<Duration> = (0..2000)
-        .map(|_| {
-            let began = Instant::now();
-            file.write_all(&[7; 4096]).expect("written");
-            file.sync_data().expect("synced");
-            began.elapsed()
-        })
-        .collect();
-    times.sort();
-    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("disk: 4 KiB append + fdatasync           p50 {p50:?}, p99 {p99:?}");
-}
-
-struct Bot {
-    child: Child,
-    url: String,
-    link: String,
-    took: Duration,
-}
-
-impl Bot {
-    fn start(folder: &Path) -> Self {
-        let config = folder.join("mayday.yaml");
-        let text = format!(
-            "data: {}\nhttp: {{listen: '127.0.0.1:0', open_webhooks_on_loopback: true}}\nwatch: {{host: {{enabled: true}}}}\n",
-            folder.join("data").display()
-        );
-        std::fs::write(&config, text).expect("written");
-        let began = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mayday"))
-            .args(["run", "-c"])
-            .arg(&config)
-            // A refused body is a line in its log; here it is counted.
-            .env("MAYDAY_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the bot starts");
-        let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut link = String::new();
-        let mut took = Duration::ZERO;
-        for line in out.by_ref() {
-            let line = line.expect("read");
-            if let Some(at) = line.find("http://").filter(|_| line.contains("/sign-in?token=")) {
-                took = began.elapsed();
-                link = line[at..].trim().to_owned();
-                break;
-            }
-        }
-        std::thread::spawn(move || out.for_each(drop));
-        let url = link.split("/sign-in").next().unwrap_or_default().to_owned();
-        assert!(!url.is_empty(), "the bot printed no sign-in link");
-        Self { child, url, link, took }
-    }
-
-    fn resident_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        let kb: f64 = line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0.0);
-        kb / 1024.0
-    }
-
-    /// Waits until nothing is left in the inbox: a new alert is folded in at once then.
-    async fn folded(&self) -> Duration {
-        let client = client();
-        let began = Instant::now();
-        let body = r#"{"alert_name":"LastOne","severity":"Info","service_name":"the-last-one"}"#;
-        let answer = client.post(format!("{}/webhook/generic", self.url)).header("content-type", "application/json");
-        let answer: serde_json::Value = loop {
-            let sent = answer.try_clone().expect("a small body").body(body).send().await.expect("answered");
-            if sent.status().is_success() {
-                break sent.json().await.expect("json");
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        };
-        let id = answer["alert_ids"][0].as_str().expect("an id").to_owned();
-        let token = self.cookie(&client).await;
-        loop {
-            let url = format!("{}/api/v1/alerts/{id}", self.url);
-            let got = client.get(url).header("cookie", &token).send().await.expect("answered");
-            let view: serde_json::Value = got.json().await.expect("json");
-            if view["incident"].is_string() || began.elapsed() > Duration::from_secs(600) {
-                return began.elapsed();
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    /// Signs in with the link that was printed; gives the `Cookie` header.
-    async fn cookie(&self, client: &reqwest::Client) -> String {
-        let token = self.link.rsplit("token=").next().expect("a token");
-        let answer = client
-            .post(format!("{}/sign-in", self.url))
-            .header("origin", &self.url)
-            .form(&[("token", token)])
-            .send()
-            .await
-            .expect("answered");
-        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().expect("text").to_owned());
-        let cookie = cookie.unwrap_or_else(|| panic!("not signed in: {}", answer.status()));
-        cookie.split(';').next().unwrap_or_default().to_owned()
-    }
-
-    fn stop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("asked to stop");
-        self.child.wait().expect("ended");
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("ended");
-    }
-}
-
-impl Drop for Bot {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Redirects are not followed: the one after signing in carries the cookie.
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
 }
 
 /// Each alert names a service of its own, so each makes an incident with a card; the live feed shows when.

@@ -3,7 +3,7 @@
 //! Items are applied one after the other on top of this, so that 256 of them are one commit; what a later item reads is
 //! what the earlier ones wrote.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -280,7 +280,8 @@ impl<'a> Loaded<'a> {
                 known.again.insert(seen.alert_id.clone());
             }
         }
-        let in_change = |alert: &AlertId| alerts.iter().any(|seen| seen.alert_id == *alert);
+        let changes: HashSet<&AlertId> = alerts.iter().map(|seen| &seen.alert_id).collect();
+        let in_change = |alert: &AlertId| changes.contains(alert);
         let (mut touched, mut worst) = (0, None);
         for (alert, held) in &self.links {
             let Some(link) = held.now.filter(|link| link.incident == id) else { continue };

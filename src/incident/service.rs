@@ -1,12 +1,13 @@
 //! The loop that applies the inbox: the holder of a shard folds its items into incidents, many items in one commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use super::apply::Change;
 use super::loaded::{Loaded, Moved, Outlets};
-use super::{Input, Options, Signal, keys};
+use super::{AlertSeen, Input, Options, Signal, keys};
 use crate::catalog::Catalog;
 use crate::chat::Post;
 use crate::core::stop::Stop;
@@ -143,10 +144,19 @@ impl Applier {
         lease.guard(&mut batch);
         let mut loaded = Loaded::new(&self.store, &self.options, &self.catalog, lease, &self.opening, self.clock.now());
         let count = items.len();
+        let mut alerts = ByGroup::default();
         for item in items {
             self.inbox.done(&mut batch, item);
-            self.one(&mut batch, &mut loaded, item.record.clone()).await?;
+            match item.record.clone() {
+                Input::Alerts { group_key, alerts: seen } => alerts.add(group_key, seen),
+                other => {
+                    // What came before it is applied before it.
+                    self.alerts(&mut batch, &mut loaded, &mut alerts).await?;
+                    self.one(&mut loaded, other).await?;
+                }
+            }
         }
+        self.alerts(&mut batch, &mut loaded, &mut alerts).await?;
         let outlets = Outlets { posts: &self.posts, signals: &self.signals, catalog: &self.catalog };
         let (moved, _turn) = loaded.finish(&mut batch, &outlets).await?;
         self.store.commit(batch).await?;
@@ -156,15 +166,27 @@ impl Applier {
         Ok(())
     }
 
-    async fn one(&self, batch: &mut Batch, loaded: &mut Loaded<'_>, input: Input) -> Result<(), store::Error> {
-        let (id, change) = match input {
-            Input::Alerts { group_key, alerts } => {
-                for (group_key, alerts) in loaded.alerts(&group_key, alerts).await? {
-                    let shard = Shard::of(&group_key);
-                    self.inbox.push(batch, shard, &Input::Alerts { group_key, alerts })?;
-                }
-                return Ok(());
+    /// Folds in the alerts that have come together.
+    async fn alerts(
+        &self,
+        batch: &mut Batch,
+        loaded: &mut Loaded<'_>,
+        alerts: &mut ByGroup,
+    ) -> Result<(), store::Error> {
+        for (group_key, seen) in alerts.groups.drain(..) {
+            for (group_key, alerts) in loaded.alerts(&group_key, seen).await? {
+                let shard = Shard::of(&group_key);
+                self.inbox.push(batch, shard, &Input::Alerts { group_key, alerts })?;
             }
+        }
+        alerts.places.clear();
+        Ok(())
+    }
+
+    async fn one(&self, loaded: &mut Loaded<'_>, input: Input) -> Result<(), store::Error> {
+        let (id, change) = match input {
+            // They are folded in together.
+            Input::Alerts { .. } => return Ok(()),
             Input::Act { incident, by, act } => (incident, Change::Act { by, act }),
             Input::Found { incident, findings, evidence, not_seen, chart, facts, cause } => {
                 (incident, Change::Found { findings, evidence, not_seen, chart, facts, cause })
@@ -179,6 +201,25 @@ impl Applier {
             tracing::info!(incident = %id, why = %illegal, "a change came too late");
         }
         Ok(())
+    }
+}
+
+/// Alerts of several items, by group key: many small items of a storm cost as much as one large one.
+#[derive(Default)]
+struct ByGroup {
+    /// In the order in which the groups came, and each one's alerts as well.
+    groups: Vec<(String, Vec<AlertSeen>)>,
+    places: HashMap<String, usize>,
+}
+
+impl ByGroup {
+    fn add(&mut self, group_key: String, mut alerts: Vec<AlertSeen>) {
+        if let Some(place) = self.places.get(&group_key) {
+            self.groups[*place].1.append(&mut alerts);
+        } else {
+            self.places.insert(group_key.clone(), self.groups.len());
+            self.groups.push((group_key, alerts));
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl State {
         }
         self.last += 1;
         let revision = Revision(self.last);
+        let mut written = Vec::new();
         for write in batch.writes {
             let key = match write {
                 Write::Put(key, value) => {
@@ -59,11 +60,14 @@ impl State {
                     key
                 }
             };
-            for (prefix, sender) in &self.watchers {
-                if key.is_under(prefix) {
-                    sender.send_replace(revision);
-                }
-            }
+            written.push(key);
+        }
+        // Those of narrower prefixes first.
+        let touched = |prefix: &Key| written.iter().any(|key| key.is_under(prefix));
+        let mut woken: Vec<_> = self.watchers.iter().filter(|(prefix, _)| touched(prefix)).collect();
+        woken.sort_unstable_by_key(|(prefix, _)| std::cmp::Reverse(prefix.as_str().len()));
+        for (_, sender) in woken {
+            sender.send_replace(revision);
         }
         Ok(revision)
     }

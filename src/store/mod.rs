@@ -7,7 +7,8 @@
 //! * `read` and `scan` see every acknowledged commit (they may see one whose sync is still under way; whoever acts on
 //!   what it read commits an intent first, and that commit is durable only if what was read is);
 //! * a batch of up to 2 MiB is taken (keys, values and a little for each write): a larger one is refused whole;
-//! * `watch` wakes after the commit is durable; wake-ups coalesce.
+//! * `watch` wakes after the commit is durable; wake-ups coalesce; who is woken for a prefix finds the watches of what was
+//!   written below it changed already.
 //!
 //! Architecture Invariant: no room above knows which adapter it talks to.
 

@@ -36,34 +36,40 @@ impl Watchers {
     pub fn wake<'a>(&self, keys: impl Iterator<Item = &'a str>, revision: Revision) {
         let senders = self.senders();
         let mut woken: HashSet<&str> = HashSet::new();
+        let mut all = Vec::new();
         for key in keys {
             let ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
             for prefix in ends.map(|end| &key[..end]) {
-                if let Some(sender) = senders.get(prefix)
+                if let Some((watched, sender)) = senders.get_key_value(prefix)
                     && woken.insert(prefix)
                 {
-                    sender.send_replace(revision);
+                    all.push((watched, sender));
                 }
             }
         }
+        narrowest_first(all, revision);
     }
 
     /// Wakes who watches something above or below one of these prefixes: it is not known which keys below them changed.
     pub fn wake_around(&self, prefixes: &[String], revision: Revision) {
-        for (watched, sender) in self.senders().iter() {
-            let under = |inner: &str, outer: &str| {
-                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            if prefixes.iter().any(|changed| under(changed, watched) || under(watched, changed)) {
-                sender.send_replace(revision);
-            }
-        }
+        let under = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let touched =
+            |watched: &str| prefixes.iter().any(|changed| under(changed, watched) || under(watched, changed));
+        narrowest_first(self.senders().iter().filter(|(watched, _)| touched(watched)).collect(), revision);
     }
 
     /// Wakes everyone.
     pub fn wake_all(&self, revision: Revision) {
-        for sender in self.senders().values() {
-            sender.send_replace(revision);
-        }
+        narrowest_first(self.senders().iter().collect(), revision);
+    }
+}
+
+/// Whoever wakes for a prefix finds the watches below it changed already.
+fn narrowest_first(mut senders: Vec<(&String, &watch::Sender<Revision>)>, revision: Revision) {
+    senders.sort_unstable_by_key(|(watched, _)| std::cmp::Reverse(watched.len()));
+    for (_, sender) in senders {
+        sender.send_replace(revision);
     }
 }

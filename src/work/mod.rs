@@ -4,6 +4,7 @@
 //! applied by the holder of the shard's [`Lease`] in one commit that also takes the item away.
 
 pub mod dead;
+mod heads;
 pub mod leases;
 pub mod queue;
 pub mod serial;

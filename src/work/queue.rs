@@ -151,13 +151,18 @@ impl<T: Record> Queue<T> {
         }
     }
 
+    /// The first item of one shard.
+    pub(super) async fn head(&self, shard: Shard) -> Result<Option<(Key, Timestamp)>, store::Error> {
+        let mut first = self.store.scan(&Range::under(&self.prefix(shard), 1)).await?;
+        Ok(first.pop().map(|entry| (entry.key.clone(), due_of(&entry.key))))
+    }
+
     /// When the shard's next item is due, if there is one.
     ///
     /// # Errors
     /// The store's.
     pub async fn next_due(&self, shard: Shard) -> Result<Option<Timestamp>, store::Error> {
-        let first = self.store.scan(&Range::under(&self.prefix(shard), 1)).await?;
-        Ok(first.first().map(|entry| due_of(&entry.key)))
+        Ok(self.head(shard).await?.map(|(_, due)| due))
     }
 
     /// How many items of a shard wait, counted up to `limit`.
@@ -194,6 +199,11 @@ impl<T: Record> Queue<T> {
     #[must_use]
     pub fn watch(&self) -> Watch {
         self.store.watch(&Key::of(["queue", self.name]))
+    }
+
+    /// Wakes when an item of this shard is added or taken.
+    pub(super) fn watch_shard(&self, shard: Shard) -> Watch {
+        self.store.watch(&self.prefix(shard))
     }
 
     fn prefix(&self, shard: Shard) -> Key {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
+use super::heads::Heads;
 use super::{Lease, Leases, Queue, Queued, Shard};
 use crate::core::stop::Stop;
 use crate::core::{BoxFuture, Timestamp};
@@ -69,10 +70,16 @@ pub async fn serve<T: Record + Clone>(
     let mut busy: HashSet<Shard> = HashSet::new();
     let mut running = JoinSet::new();
     let mut gained = leases.watch();
+    let mut heads = Heads::new(queue.clone());
+    let mut looked = clock.now();
     while !stop.is_set() {
         let now = clock.now();
         let mut next = now + POLL;
-        match queue.heads().await {
+        if now.duration_since(looked).unsigned_abs() >= POLL {
+            heads.look_everywhere();
+            looked = now;
+        }
+        match heads.look().await {
             Ok(heads) => {
                 for (shard, key, due) in heads {
                     // Another process's.

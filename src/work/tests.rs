@@ -267,6 +267,8 @@ async fn a_slow_item_holds_up_no_other_shard(what: u32) {
         queue.push(&mut batch, Shard(shard), &Job(job)).unwrap();
         store.commit(batch)
     };
+    // Also when the test fails, so that the runtime can end.
+    let _ends = Ends(slow.clone());
     push(0, what).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     // One after the other: each must be taken while the slow one still runs.
@@ -279,8 +281,16 @@ async fn a_slow_item_holds_up_no_other_shard(what: u32) {
         };
         tokio::time::timeout(Duration::from_millis(900), handled).await.expect("it waits for another shard's item");
     }
-    slow.busy.store(false, std::sync::atomic::Ordering::Relaxed);
     loops.abort();
+}
+
+/// Lets the handler that computes for long end.
+struct Ends(Arc<Slow>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.busy.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

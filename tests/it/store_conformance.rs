@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mayday::store::key::Order;
 use mayday::store::memory::Memory;
@@ -236,6 +237,22 @@ async fn a_watch_wakes_for_its_prefix_and_no_other<P: Place>() {
     tokio::time::timeout(soon, other.changed()).await.unwrap();
 }
 
+async fn who_is_woken_for_a_prefix_finds_the_watches_below_it_changed<P: Place>() {
+    let mut place = P::new();
+    let store = place.open();
+    let mut wide = store.watch(&key("queue/a"));
+    let mut narrow: Vec<_> = (0..20).map(|shard| store.watch(&key(&format!("queue/a/{shard:02}")))).collect();
+    for round in 0..60 {
+        let shard = round * 7 % 20;
+        let (writer, batch) = (store.clone(), put(&format!("queue/a/{shard:02}/{round}"), "x"));
+        let commit = tokio::spawn(async move { writer.commit(batch).await.unwrap() });
+        tokio::time::timeout(Duration::from_secs(10), wide.changed()).await.expect("it wakes");
+        assert!(narrow[shard].0.has_changed().unwrap(), "round {round}");
+        narrow[shard].0.mark_unchanged();
+        commit.await.unwrap();
+    }
+}
+
 async fn no_update_is_lost_among_many_writers<P: Place>() {
     let mut place = P::new();
     let store = place.open();
@@ -397,6 +414,7 @@ macro_rules! conformance {
             revisions_grow_and_survive_closing
             large_values_come_back_as_they_were
             a_watch_wakes_for_its_prefix_and_no_other
+            who_is_woken_for_a_prefix_finds_the_watches_below_it_changed
             no_update_is_lost_among_many_writers
         });
     };

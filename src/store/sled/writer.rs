@@ -171,10 +171,10 @@ impl Writer {
             let value: Value = value.map(|value| (revision, value));
             (key, value)
         }));
+        self.shared.watchers.wake(keys.iter().map(Key::as_str), revision);
         for (done, answer) in group.answers {
             let _ = done.send(answer);
         }
-        self.shared.watchers.wake(keys.iter().map(Key::as_str), revision);
     }
 
     /// Gives what has come together to the settler, if there is enough of it.
