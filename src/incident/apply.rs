@@ -8,6 +8,9 @@
 //! | resolved | reopened | stays | illegal | illegal | reopened | stays |
 //! | reopened | stays | resolved | acknowledged | resolved | illegal | mitigated |
 //!
+//! What a person resolved while alerts of it fire opens again when one of them is said to fire still, two minutes later or
+//! after that; when the window to reopen it is over, the alert goes to another incident.
+//!
 //! An alert that had ended and fires again reopens what is mitigated or resolved. Whether it does is read from its record,
 //! which is the newest word: a beginning in the inbox may be older than the end.
 //!
@@ -15,7 +18,9 @@
 //! counted here but read from the links and given as [`Known`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::held::GRACE;
 use super::links::Class;
 use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, Related, RunBrief, Signal, fold, group};
 use crate::access::Actor;
@@ -25,7 +30,7 @@ use crate::chat::{Chart, Fact};
 use crate::core::message::incident as say;
 use crate::core::redact::shown;
 use crate::core::text::capped;
-use crate::core::{Tainted, Timestamp};
+use crate::core::{IncidentId, Tainted, Timestamp};
 
 /// Newest alerts named in the record.
 const LATEST: usize = 20;
@@ -65,6 +70,15 @@ pub(super) enum Change {
     Sufferer {
         other: Related,
         suffers: bool,
+    },
+    /// Alerts of it, which is over for long, still fire (again): they went to another incident.
+    Left {
+        alerts: Vec<(AlertSeen, Class)>,
+        to: IncidentId,
+    },
+    /// The other side of that.
+    Came {
+        from: IncidentId,
     },
 }
 
@@ -136,6 +150,11 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
         Change::Run(brief) => take_run(&mut outcome, *brief, now),
         Change::SuffersFrom(cause) => fold::suffers_from(&mut outcome, cause, now),
         Change::Sufferer { other, suffers } => fold::sufferer(&mut outcome, other, suffers, now),
+        Change::Left { alerts, to } => leave(&mut outcome, &alerts, to, now),
+        Change::Came { from } => {
+            outcome.changed = true;
+            outcome.moment(now, group::mayday(), say::came_from(from));
+        }
     }
     if outcome.changed {
         outcome.incident.version += 1;
@@ -166,15 +185,14 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
                 Class::Ended
             }
             (Some(Class::Firing(_)), Status::Firing) => {
+                if outcome.incident.phase.is_over() && !outlast(outcome, seen, now) {
+                    continue;
+                }
                 note_firing(&mut outcome.incident, seen, false);
                 Class::Firing(seen.severity)
             }
             (Some(Class::Firing(_)), Status::Resolved) => {
-                outcome.incident.firing = outcome.incident.firing.saturating_sub(1);
-                let known = &mut outcome.incident.known;
-                if let Some(kind) = known.episode.iter_mut().find(|kind| kind.name == seen.name) {
-                    kind.firing = kind.firing.saturating_sub(1);
-                }
+                count_out(&mut outcome.incident, seen);
                 ended += 1;
                 Class::Ended
             }
@@ -271,6 +289,40 @@ fn fire_again(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     } else {
         outcome.moment(now, group::mayday(), say::fires_again(name));
     }
+}
+
+/// An alert of the incident, which a person resolved, is said to fire still; says whether that opens it again.
+fn outlast(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) -> bool {
+    let incident = &mut outcome.incident;
+    let said = seen.repeated_at.unwrap_or(now);
+    let since = incident.resolved_at.and_then(|end| Duration::try_from(said.duration_since(end)).ok());
+    let Some(since) = since.filter(|since| *since >= GRACE) else { return false };
+    let (id, alert) = (incident.id, seen.alert_id.clone());
+    // The same fault goes on: what was found stays on the card until the next search.
+    reopen(incident);
+    outcome.moment(now, group::mayday(), say::outlasts(seen.name.as_data(), since));
+    outcome.signals.push(Signal::Opened { incident: id, alert });
+    true
+}
+
+/// One alert fires less.
+fn count_out(incident: &mut Incident, seen: &AlertSeen) {
+    incident.firing = incident.firing.saturating_sub(1);
+    if let Some(kind) = incident.known.episode.iter_mut().find(|kind| kind.name == seen.name) {
+        kind.firing = kind.firing.saturating_sub(1);
+    }
+}
+
+/// Alerts go to another incident, since this one is over for long. They stay counted as alerts that it had.
+fn leave(outcome: &mut Outcome, alerts: &[(AlertSeen, Class)], to: IncidentId, now: Timestamp) {
+    for (seen, class) in alerts {
+        if class.firing().is_some() {
+            count_out(&mut outcome.incident, seen);
+        }
+    }
+    let left: Vec<&AlertSeen> = alerts.iter().map(|(seen, _)| seen).collect();
+    outcome.changed = true;
+    outcome.moment(now, group::mayday(), say::went_on(&kinds(&left), to));
 }
 
 /// Counts the alert in; says whether its kind is new here.

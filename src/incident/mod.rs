@@ -11,7 +11,7 @@
 //! In the store: `alert/<alert_id>`, `series/<source>-<fingerprint>` (only for senders that do not repeat a start),
 //! `alert-incident/<alert_id>` → incident and class, `incident-alert/<n>/<class>-<alert_id>` (class 0, 1, 2 firing from
 //! critical to info, 9 ended, so that one short scan tells what still fires), `incident/<n>`, `incident-open/<n>`,
-//! `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
+//! `incident-held/<n>` (resolved by a person while alerts of it fire), `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
 
 mod apply;
 mod backlog;
@@ -19,6 +19,7 @@ pub mod card;
 mod fold;
 mod group;
 mod handle;
+mod held;
 mod intake;
 mod keys;
 mod links;
@@ -279,6 +280,9 @@ pub struct AlertSeen {
     /// When it ended, if it did and its sender says when.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
+    /// When it was received, if it is known already and this only repeats that it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_at: Option<Timestamp>,
 }
 
 /// What a person can do to an incident.

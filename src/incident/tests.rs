@@ -55,6 +55,7 @@ fn seen(id: &str, status: Status, severity: Severity) -> AlertSeen {
         start: at(2),
         name: "High_CPU_Usage".into(),
         ended_at: None,
+        repeated_at: None,
     }
 }
 
@@ -242,6 +243,28 @@ fn a_firing_alert_reopens_what_was_resolved() {
     assert!(matches!(back.signals[..], [Signal::Opened { .. }]));
     assert_eq!(says(back)[0], "Reopened: High CPU Usage fires again.");
     assert_eq!((play.incident.phase, play.incident.known.reopened), (Phase::Reopened, 1));
+}
+
+#[test]
+fn what_a_person_resolved_opens_again_when_its_alert_is_still_said_to_fire() {
+    let repeated = |id, minute| AlertSeen { repeated_at: Some(at(minute)), ..firing(id) };
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    play.act(5, Act::Resolve).unwrap();
+    let version = play.incident.version;
+    for (applied, said) in [(5, 4), (6, 6), (9, 6)] {
+        let early = play.alerts(applied, &[repeated("a", said)]);
+        assert!(!early.changed, "said at {said}, before two minutes were over");
+    }
+    assert_eq!((play.incident.phase, play.incident.version), (Phase::Resolved, version));
+    let back = play.alerts(10, &[repeated("a", 8), repeated("b", 8)]);
+    assert_eq!(says(back), ["Reopened: High CPU Usage still fires, 3 min after the incident was resolved."]);
+    assert!(matches!(&back.signals[..], [Signal::Opened { alert, .. }] if alert.0 == "a"));
+    assert_eq!((play.incident.phase, play.incident.firing, play.incident.alerts), (Phase::Reopened, 2, 2));
+    assert_eq!(play.incident.started_at, at(2), "it never stopped");
+    play.alerts(12, &[resolved("a"), resolved("b")]);
+    assert_eq!(play.incident.phase, Phase::Resolved);
+    assert!(!play.alerts(20, &[repeated("a", 20)]).changed, "what has ended is not opened by a late word");
 }
 
 #[test]

@@ -302,10 +302,10 @@ pub fn resolved(id: IncidentId, took: Duration, firing: u64) -> String {
     let still = match firing {
         0 => String::new(),
         1 => format!(
-            " 1 alert still fires: it reopens the incident if it ends and fires again; `reopen {id}` does so now."
+            " 1 alert still fires: when its sender repeats that in two minutes or later, the incident opens again; `reopen {id}` does so now."
         ),
         many => format!(
-            " {many} alerts still fire: they reopen the incident if they end and fire again; `reopen {id}` does so now."
+            " {many} alerts still fire: when a sender repeats that in two minutes or later, the incident opens again; `reopen {id}` does so now."
         ),
     };
     format!("{id} resolved after {}.{still}", human(took))

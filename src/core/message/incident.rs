@@ -211,6 +211,24 @@ pub fn reopened_by_alert(name: &str) -> String {
     format!("Reopened: {} fires again.", alert_words(name))
 }
 
+/// A person resolved it, and an alert of it goes on.
+#[must_use]
+pub fn outlasts(name: &str, since: Duration) -> String {
+    format!("Reopened: {} still fires, {} after the incident was resolved.", alert_words(name), human(since))
+}
+
+/// Alerts of an incident that is over for long fire on, in another one.
+#[must_use]
+pub fn went_on(kinds: &str, to: IncidentId) -> String {
+    format!("Fires on in {to}: {kinds}.")
+}
+
+/// The same, where they are now.
+#[must_use]
+pub fn came_from(from: IncidentId) -> String {
+    format!("It fired in {from} already, which is resolved.")
+}
+
 /// An alert of an open incident had ended and fires again.
 #[must_use]
 pub fn fires_again(name: &str) -> String {
