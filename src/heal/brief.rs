@@ -39,6 +39,8 @@ pub fn brief(view: &RunView, team: &str) -> RunBrief {
         plan,
         approved_by: view.approved_by.clone(),
         why: view.why.clone(),
+        alert_name: view.alert_name.clone(),
+        part_of: view.part_of,
     }
 }
 

@@ -520,6 +520,8 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         version: "1".to_owned(),
         incident: Some(SEVEN),
         by: Actor::Mayday("heal".to_owned()),
+        alert_name: Some("Service_Down".into()),
+        part_of: None,
         state,
         outcome,
         why: outcome.map(|_| "order-service answers again".to_owned()),

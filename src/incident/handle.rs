@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::apply;
 use super::intake::AlertRecord;
 use super::links;
 use super::set_aside::SetAside;
 use super::{Act, Incident, Input, Moment, keys};
+use super::{acts, apply};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId};
 use crate::core::message::incident as say;
@@ -180,7 +180,7 @@ impl Incidents {
     /// [`Error`]; each is a sentence for the person.
     pub async fn act(&self, id: IncidentId, by: Actor, act: Act) -> Result<Incident, Error> {
         let incident = self.get(id).await?.ok_or(Error::NoIncident(id))?;
-        apply::check(&incident, &by, &act)?;
+        acts::check(&incident, &by, &act)?;
         let mut batch = Batch::new();
         let input = Input::Act { incident: id, by: by.clone(), act: act.clone() };
         // Before the commit, so that no change is missed in between.

@@ -13,6 +13,7 @@
 //! critical to info, 9 ended, so that one short scan tells what still fires), `incident/<n>`, `incident-open/<n>`,
 //! `incident-held/<n>` (resolved by a person while alerts of it fire), `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
 
+mod acts;
 mod apply;
 mod backlog;
 pub mod card;
@@ -26,6 +27,7 @@ mod links;
 mod loaded;
 mod options;
 mod refusals;
+mod runs;
 mod series;
 mod service;
 mod set_aside;
@@ -175,6 +177,9 @@ pub struct Kind {
     pub unit: Option<String>,
     /// What the newest of them says, at most 600 bytes.
     pub says: Tainted,
+    /// Which run fixed what these alerts are about, and when: they may still be ending.
+    #[serde(default)]
+    pub fixed: Option<(RunId, Timestamp)>,
 }
 
 /// A run as the incident's card shows it.
@@ -198,6 +203,12 @@ pub struct RunBrief {
     /// Why it ended as it did: who rejected it, what failed.
     #[serde(default)]
     pub why: Option<String>,
+    /// What the alert is called that it was proposed for; none for a run that a person started.
+    #[serde(default)]
+    pub alert_name: Option<Tainted>,
+    /// The run that it is a part of.
+    #[serde(default)]
+    pub part_of: Option<RunId>,
 }
 
 /// Everything that changes an incident.

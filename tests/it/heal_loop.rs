@@ -234,12 +234,16 @@ impl Bot {
     }
 
     async fn alert_of(&self, service: &str, status: Status) {
-        let fingerprint = Fingerprint(format!("{service}-down"));
+        self.alert_named("Service_Down", service, status).await;
+    }
+
+    async fn alert_named(&self, name: &str, service: &str, status: Status) {
+        let fingerprint = Fingerprint(format!("{service}-{name}"));
         let start = self.start;
         let alert = Alert {
             alert_id: AlertId::of("mayday", &fingerprint, start),
             source_system: "mayday".to_owned(),
-            alert_name: "Service_Down".into(),
+            alert_name: name.into(),
             severity: Severity::Critical,
             status,
             service_name: service.into(),
@@ -384,6 +388,24 @@ async fn a_bot_that_dies_between_proposal_and_approval_goes_on_with_the_same_pla
     let runs = second.say(Role::Viewer, "runs").await;
     assert_eq!(runs.data["runs"].as_array().map(Vec::len), Some(1), "{}", runs.text);
     second.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_run_fixed_does_not_hide_another_alert_that_still_fires() {
+    let bot = Bot::start(sick(), Memory::shared()).await;
+    bot.alert(Status::Firing).await;
+    bot.alert_named("Queue_Stuck", "order-service", Status::Firing).await;
+    let card = bot.card("proposing a restart", |card| approve_button(card).is_some()).await;
+    let approved = bot.say(Role::Approver, &approve_button(&card).unwrap()).await;
+    assert!(approved.ok, "{}", approved.text);
+    let fixed = |card: &Card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Fixed and verified: "));
+    let card = bot.card("fixed", fixed).await;
+    assert_eq!(card.state, "triggered", "{}", card.title);
+    let told = bot.say(Role::Viewer, "timeline").await.text;
+    assert!(told.contains("RUN-1 fixed Service Down; Queue Stuck still fires."), "{told}");
+    bot.alert_named("Queue_Stuck", "order-service", Status::Resolved).await;
+    bot.card("mitigated", |card| card.state == "mitigated").await;
+    bot.engine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

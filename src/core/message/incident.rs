@@ -247,6 +247,15 @@ pub fn mitigated(run: RunId) -> String {
     format!("Mitigated: {run} fixed it; alerts may still be ending.")
 }
 
+/// A run fixed what it was proposed for (none: a person started it), and other kinds of alerts still fire.
+#[must_use]
+pub fn fixed_in_part(run: RunId, alert: Option<&str>, others: &[&str]) -> String {
+    let what = alert.map_or_else(|| "what it was for".to_owned(), alert_words);
+    let fire = if others.len() == 1 { "fires" } else { "fire" };
+    let others: Vec<String> = others.iter().map(|name| alert_words(name)).collect();
+    format!("{run} fixed {what}; {} still {fire}.", others.join(" and "))
+}
+
 /// A run moved; when it has ended, why so.
 #[must_use]
 pub fn run_moved(run: RunId, playbook: &str, state: &str, why: Option<&str>) -> String {

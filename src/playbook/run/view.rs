@@ -2,6 +2,7 @@
 
 use super::status::{Stage, Status};
 use super::unwind::undoable;
+use crate::core::Tainted;
 use crate::playbook::book::Book;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
@@ -52,6 +53,8 @@ impl Status {
             version: head.version.clone(),
             incident: head.incident,
             by: head.by.clone(),
+            alert_name: head.alert.as_ref().and_then(|alert| alert["alert_name"].as_str()).map(Tainted::new),
+            part_of: head.parent.as_ref().map(|parent| parent.run),
             state: self.state(),
             outcome: self.ended.as_ref().map(|end| end.outcome),
             why: self.why(),
