@@ -229,6 +229,14 @@ impl Bench {
         investigator.handle(&self.leases.of(self.shard).unwrap(), self.investigations().await).await.unwrap();
     }
 
+    pub(crate) fn investigator(&self) -> Investigator {
+        Investigator::new(self.deps.clone(), &Options::default())
+    }
+
+    pub(crate) async fn commit(&self, batch: Batch) {
+        self.deps.store.commit(batch).await.unwrap();
+    }
+
     pub(crate) async fn inbox(&self) -> Vec<Input> {
         self.inbox_of(&incident()).await
     }
@@ -385,7 +393,7 @@ async fn a_search_that_takes_long_holds_up_no_other_shards_search() {
     let queue = investigate_queue(&bench.deps.store, &bench.deps.clock);
     for (shard, incident) in [(bench.shard, SEVEN), (shard, EIGHT)] {
         let mut batch = Batch::new();
-        queue.push(&mut batch, shard, &Investigate { incident, again: false }).unwrap();
+        queue.push(&mut batch, shard, &Investigate { incident, again: false, relations: false }).unwrap();
         bench.deps.store.commit(batch).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -117,6 +117,24 @@ impl Explains for Seer {
     }
 }
 
+/// Two searches of the same moment, each of which blames the other's service.
+struct Accusers(tokio::sync::Barrier, AtomicU32);
+
+impl Explains for Accusers {
+    fn explain<'a>(&'a self, incident: &'a Incident) -> BoxFuture<'a, Explained> {
+        Box::pin(async move {
+            let mut found = Seer.explain(incident).await;
+            let other = if incident.service.as_data() == "gateway" { "order-service" } else { "gateway" };
+            found.findings[0].component = other.to_owned();
+            found.cause = Some(other.to_owned());
+            if self.1.fetch_add(1, Ordering::SeqCst) < 2 {
+                self.0.wait().await;
+            }
+            found
+        })
+    }
+}
+
 impl Logs for Seer {
     fn search<'a>(&'a self, _: &'a LogQuery) -> BoxFuture<'a, Result<LogPage, mayday::source::Error>> {
         Box::pin(std::future::ready(Ok(LogPage::default())))
@@ -148,6 +166,10 @@ struct Bot {
 
 impl Bot {
     async fn start(shop: Arc<Shop>, store: SharedStore) -> Self {
+        Self::start_with(shop, store, Arc::new(Seer)).await
+    }
+
+    async fn start_with(shop: Arc<Shop>, store: SharedStore, explains: Arc<dyn Explains>) -> Self {
         let clock: SharedClock = SystemClock::shared();
         let start = clock.now() - Duration::from_secs(60);
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
@@ -180,7 +202,7 @@ impl Bot {
                 incidents: Arc::new(incidents.clone()),
                 runs: Arc::new(engine.clone()),
                 triggers: library.clone(),
-                explains: Arc::new(Seer),
+                explains,
                 catalog: catalog.clone(),
                 channel: mayday::chat::ChannelId::web("incidents"),
             },
@@ -450,4 +472,28 @@ async fn one_fault_is_one_card_that_asks_and_the_others_say_whose_consequence_th
     assert!(over.subtitle.unwrap().starts_with("Suffered from INC-2 order-service"));
     let told = bot.say(Role::Viewer, "timeline INC-1").await.text;
     assert!(told.contains("Suffers from INC-2 order-service") && told.contains("Resolved"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_blame_each_other_at_the_same_moment_one_asks() {
+    let accusers = Accusers(tokio::sync::Barrier::new(2), AtomicU32::new(0));
+    let bot = Bot::start_with(sick(), Memory::shared(), Arc::new(accusers)).await;
+    bot.alert_of("gateway", Status::Firing).await;
+    bot.alert_of("order-service", Status::Firing).await;
+    let folded = |card: &Card| card.subtitle.as_deref().is_some_and(|text| text.starts_with("Suffers from INC-"));
+    let mut asking = 0;
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let (first, second) =
+            (bot.card_of("INC-1", "there", |_| true).await, bot.card_of("INC-2", "there", |_| true).await);
+        // It must stay so until long after the first look for circles.
+        let settled = folded(&first) != folded(&second);
+        let one = if folded(&first) { second } else { first };
+        asking = if settled && approve_button(&one).is_some() { asking + 1 } else { 0 };
+        if asking > 16 {
+            break;
+        }
+    }
+    assert!(asking > 16, "exactly one of the two asks");
+    bot.engine.stop().await;
 }
