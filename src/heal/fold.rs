@@ -182,7 +182,7 @@ impl Investigator {
 }
 
 fn just_over(cause: &Incident, now: Timestamp) -> bool {
-    let since = cause.resolved_at.filter(|_| cause.phase.is_over()).map(|end| now.duration_since(end));
+    let since = cause.over_at().map(|end| now.duration_since(end));
     since.and_then(|since| Duration::try_from(since).ok()).is_some_and(|since| since < AFTERMATH)
 }
 
@@ -374,6 +374,18 @@ mod tests {
         bench.investigate(Duration::from_secs(5)).await;
         let alone = Input::SuffersFrom { incident: SEVEN, cause: None };
         assert!(bench.inbox().await.contains(&alone));
+    }
+
+    #[tokio::test]
+    async fn how_long_its_cause_is_over_is_what_the_causes_alerts_say() {
+        let bench = Bench::new().await;
+        let now = crate::core::Clock::now(&bench.clock);
+        let mut over = inventory();
+        (over.phase, over.resolved_at, over.known.over_at) = (Phase::Resolved, Some(now), Some(now - AFTERMATH));
+        bench.has(over);
+        bench.has(folded());
+        let alone = Input::SuffersFrom { incident: SEVEN, cause: None };
+        assert!(bench.looks(blamed()).await.contains(&alone), "it was heard of late");
     }
 
     #[tokio::test]

@@ -157,13 +157,14 @@ impl Incidents {
         entries.iter().map(Entry::decode).collect()
     }
 
-    /// Alerts that could not be read, newest first.
+    /// Alerts that could not be read, newest first, as they are shown to people: what they say comes from anyone.
     ///
     /// # Errors
     /// The store's.
     pub async fn set_aside(&self, limit: usize) -> Result<Vec<SetAside>, store::Error> {
         let range = Range::under(&keys::set_aside(), limit.min(PAGE)).backward();
-        self.store.scan(&range).await?.iter().map(Entry::decode).collect()
+        let entries = self.store.scan(&range).await?;
+        entries.iter().map(|entry| Ok(entry.decode::<SetAside>()?.into_shown())).collect()
     }
 
     /// Adds a change of a known incident to a batch: it is applied once the batch is durable.
