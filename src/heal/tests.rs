@@ -203,7 +203,7 @@ impl Bench {
             triggers: world.clone(),
             explains: world.clone(),
             catalog: Arc::new(Catalog::new(vec![service]).unwrap()),
-            channel: ChannelId::web("incidents"),
+            places: incident::Options::default(),
         };
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
     }
@@ -367,6 +367,27 @@ async fn a_run_without_an_incident_is_told_of_in_the_default_channel() {
     assert_eq!((posts[0].record.channel.name.as_str(), &posts[0].record.thread), ("incidents", &None));
     let crate::chat::Content::Text(text) = &posts[0].record.content else { panic!("{:?}", posts[0].record) };
     assert_eq!(text, "RUN-3 needs a person: PB-Restart has ended: nobody approved it in time");
+}
+
+#[tokio::test]
+async fn a_run_without_an_incident_has_one_card_that_is_edited_as_it_moves() {
+    let bench = Bench::new().await;
+    let progress = Progress::new(bench.deps.clone());
+    let queue = run_queue(&bench.deps.store, &bench.deps.clock);
+    for journal in [9, 10] {
+        let moved = RunView { incident: None, journal, ..waiting() };
+        bench.world.runs.lock().unwrap().insert(RunId::new(3), moved);
+        let mut batch = Batch::new();
+        queue.push(&mut batch, bench.shard, &RunChanged { run: RunId::new(3), incident: None }).unwrap();
+        bench.commit(batch).await;
+        let items = queue.due(bench.shard, 10).await.unwrap();
+        progress.handle(&bench.leases.of(bench.shard).unwrap(), items).await.unwrap();
+    }
+    let posts: Queue<crate::chat::Post> = Queue::new("post", bench.deps.store.clone(), bench.deps.clock.clone());
+    let posts = posts.due(Shard::of("web/incidents"), 10).await.unwrap();
+    let slots: Vec<_> = posts.iter().map(|post| (post.record.slot.as_str(), post.record.version)).collect();
+    assert_eq!(slots, [("RUN-3", 9), ("RUN-3", 10)]);
+    assert!(bench.inbox().await.is_empty());
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ mod tests;
 
 pub use apply::Illegal;
 pub use fold::{Related, Relations};
+pub use group::place;
 pub use handle::{AlertView, Error, Incidents};
 pub use intake::{Accepted, AlertRecord, Intake, Refused, Sender};
 pub use options::Options;

@@ -204,7 +204,7 @@ impl Bot {
                 triggers: library.clone(),
                 explains,
                 catalog: catalog.clone(),
-                channel: mayday::chat::ChannelId::web("incidents"),
+                places: incident::Options::default(),
             },
             heal::Options::default(),
             leases.clone(),
@@ -443,6 +443,31 @@ async fn a_rejected_plan_changes_nothing_and_is_not_proposed_again() {
         bot.card("rejected", |card| card.plan.as_ref().is_some_and(|plan| plan.heading.starts_with("Rejected"))).await;
     assert!(card.plan.unwrap().footer.unwrap().contains("not during the sale"));
     assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 0);
+    bot.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_without_an_incident_has_a_card_where_its_service_is_spoken_of_and_is_approved_there() {
+    let bot = Bot::start(sick(), Memory::shared()).await;
+    let scheduled = playbook::ProposeRequest {
+        playbook: "PB-Service-Restart".to_owned(),
+        parameters: [("service".to_owned(), json!("order-service"))].into(),
+        incident: None,
+        alert: None,
+        by: mayday::access::Actor::Mayday("schedule".to_owned()),
+        key: "schedule/nightly/2026-11-21T01:30:00Z".to_owned(),
+    };
+    playbook::Runs::propose(&bot.engine, scheduled).await.unwrap();
+    let card = bot.card_of("RUN-1", "asking", |card| approve_button(card).is_some()).await;
+    assert!(card.title.ends_with(": order-service"), "{}", card.title);
+    assert_eq!((card.over, card.subtitle.as_deref()), (false, Some("Proposed by the schedule, for no incident.")));
+    let plan = card.plan.as_ref().unwrap();
+    assert!(plan.notes.iter().any(|note| note == "verified by: See that it answers again"), "{:?}", plan.notes);
+    let approved = bot.say(Role::Approver, &approve_button(&card).unwrap()).await;
+    assert!(approved.ok, "{}", approved.text);
+    let over = bot.card_of("RUN-1", "over", |card| card.over).await;
+    assert_eq!(over.state, "fixed");
+    assert!(approve_button(&over).is_none());
     bot.engine.stop().await;
 }
 

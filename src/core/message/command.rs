@@ -426,8 +426,10 @@ pub fn plan_ending(command: &str) -> String {
 /// A run was proposed.
 #[must_use]
 pub fn proposed(run: RunId, playbook: &str, incident: Option<IncidentId>) -> String {
-    let place = incident
-        .map_or_else(|| format!("`runs {run}` shows its plan."), |id| format!("Its plan comes to the card of {id}."));
+    let place = incident.map_or_else(
+        || format!("Its plan comes to a card of its own; `runs {run}` shows it."),
+        |id| format!("Its plan comes to the card of {id}."),
+    );
     format!("{run} proposed: {playbook}. {place}")
 }
 
