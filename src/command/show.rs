@@ -17,9 +17,7 @@ pub(super) async fn show(speaker: &Speaker<'_>, incident: Option<IncidentId>) ->
         lines.push(say::commander(&speaker.name_of(commander)));
     }
     lines.extend(why::finding_lines(&incident.findings));
-    if !incident.not_seen.is_empty() {
-        lines.push(say::not_seen(&incident.not_seen));
-    }
+    lines.extend(why::not_seen(&incident.not_seen));
     for run in &incident.runs {
         lines.extend(runs::plan_lines(run.run, &run.plan));
     }

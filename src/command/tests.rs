@@ -194,7 +194,10 @@ impl Metrics for World {
 
 impl Causes for World {
     fn look<'a>(&'a self, _: &'a Incident) -> BoxFuture<'a, Result<Explained, No>> {
-        let found = Explained { not_seen: vec!["traces: no source".to_owned()], ..explained("It answers nothing.") };
+        // As a target's answer may have it.
+        let mut found = explained("It answers nothing.");
+        found.not_seen = vec!["traces: \u{202e}no source".to_owned()];
+        found.evidence[0].query.push('\u{2066}');
         Box::pin(std::future::ready(Ok(found)))
     }
 }

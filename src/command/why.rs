@@ -19,15 +19,14 @@ pub(super) async fn why(speaker: &Speaker<'_>, incident: Option<IncidentId>) -> 
         lines.push(say::no_finding(incident.id));
     }
     for evidence in &found.evidence {
-        lines.push(format!("  {}", say::evidence(&evidence.id.0, &evidence.says, &evidence.source, &evidence.query)));
+        let cited = say::evidence(&evidence.id.0, &evidence.says, &evidence.source, &evidence.query);
+        lines.push(format!("  {}", shown(&cited, 600)));
         // What a log said is often the whole answer; it is shown as what it is, a line from outside.
         if let Some(sample) = evidence.samples.first().filter(|_| evidence.source == "own logs") {
             lines.push(format!("      {}", say::sample(&super::logs::plain(sample.as_data()))));
         }
     }
-    if !found.not_seen.is_empty() {
-        lines.push(say::not_seen(&found.not_seen));
-    }
+    lines.extend(not_seen(&found.not_seen));
     let data = serde_json::json!({
         "incident": incident.id, "findings": data_of(&found.findings)?, "evidence": data_of(&found.evidence)?,
         "not_seen": found.not_seen,
@@ -48,6 +47,11 @@ pub(super) fn finding_lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().enumerate().map(line).collect()
 }
 
+/// What was not seen, as a line. It may carry words of a target's answer.
+pub(super) fn not_seen(what: &[String]) -> Option<String> {
+    (!what.is_empty()).then(|| shown(&say::not_seen(what), 600))
+}
+
 fn card(incident: &Incident, found: &Explained) -> Card {
     let evidence = |finding: &Finding| {
         let link = |id: &crate::analysis::EvidenceId| EvidenceRef {
@@ -65,8 +69,8 @@ fn card(incident: &Incident, found: &Explained) -> Card {
             evidence: evidence(finding),
         });
     }
-    if !found.not_seen.is_empty() {
-        lines.push(Line { lead: None, text: say::not_seen(&found.not_seen), quiet: true, evidence: Vec::new() });
+    if let Some(text) = not_seen(&found.not_seen) {
+        lines.push(Line { lead: None, text, quiet: true, evidence: Vec::new() });
     }
     Card {
         id: incident.id.to_string(),

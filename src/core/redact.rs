@@ -96,6 +96,11 @@ fn show_within(value: &mut Value, lines: bool) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| show_within(item, lines)),
         Value::Object(fields) => {
+            // Names of labels come from outside too.
+            if fields.keys().any(|name| name.chars().any(|c| is_unsafe(c, false))) {
+                *fields =
+                    std::mem::take(fields).into_iter().map(|(name, field)| (plain(&name, false), field)).collect();
+            }
             for (name, field) in fields.iter_mut() {
                 show_within(field, !(name.ends_with("name") || name == "service" || name == "group_key"));
             }
@@ -338,6 +343,9 @@ mod tests {
         let mut value = json!({"alert_name": "a\nb", "description": "a\nb\u{1b}c\u{2066}", "labels": {"token": "t"}});
         shown_json(&mut value);
         assert_eq!(value, json!({"alert_name": "a b", "description": "a\nb c", "labels": {"token": MARK}}));
+        let mut names = json!({"labels": {"te\u{202e}am\u{1b}[2J": "a", "path": "b"}, "list": [{"x\ny": 1}]});
+        shown_json(&mut names);
+        assert_eq!(names, json!({"labels": {"team [2J": "a", "path": "b"}, "list": [{"x y": 1}]}));
     }
 
     #[test]

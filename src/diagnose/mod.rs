@@ -125,7 +125,7 @@ impl Diagnosis {
             incident: Some(incident.id),
             service: incident.service.as_data().to_owned(),
             since: incident.started_at,
-            until: incident.resolved_at.filter(|_| incident.phase == crate::incident::Phase::Resolved),
+            until: incident.over_at(),
         };
         self.explain_subject(&subject).await
     }

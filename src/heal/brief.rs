@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::box_text::{diff_lines, notes};
-use crate::access::PersonId;
+use crate::access::{Actor, PersonId};
 use crate::chat::card::Step;
 use crate::chat::{Button, ButtonStyle, PlanBox};
 use crate::core::message::heal as say;
@@ -39,6 +39,9 @@ pub fn brief(view: &RunView, team: &str) -> RunBrief {
         plan,
         approved_by: view.approved_by.clone(),
         why: view.why.clone(),
+        // A person who starts a run in an incident means the incident, not its newest alert.
+        alert_name: view.alert_name.clone().filter(|_| matches!(view.by, Actor::Mayday(_))),
+        part_of: view.part_of,
     }
 }
 

@@ -33,6 +33,14 @@ fn a_proposal_says_what_changes_how_it_is_undone_and_who_must_approve_until_when
 }
 
 #[test]
+fn a_run_that_a_person_started_is_for_the_incident_and_not_for_its_newest_alert() {
+    let mut view = waiting();
+    assert_eq!(brief(&view, "orders").alert_name, Some("Service_Down".into()));
+    view.by = crate::access::Actor::Person(crate::access::PersonId("web:ana".to_owned()));
+    assert_eq!(brief(&view, "orders").alert_name, None);
+}
+
+#[test]
 fn a_steps_word_says_what_it_waits_for_and_what_was_not_answered() {
     let mut view = waiting();
     view.tasks[1].state = TaskState::Waiting;

@@ -21,6 +21,9 @@ pub struct Investigate {
     pub incident: IncidentId,
     /// Whether to look once more a little later.
     pub again: bool,
+    /// Whether it is enough to look who is folded into whom: nothing is searched.
+    #[serde(default)]
+    pub relations: bool,
 }
 
 impl Record for Investigate {}
@@ -28,7 +31,7 @@ impl Record for Investigate {}
 /// Looks for causes, a bounded number at a time, each with a deadline.
 pub struct Investigator {
     pub(super) deps: Deps,
-    queue: Queue<Investigate>,
+    pub(super) queue: Queue<Investigate>,
     pub(super) inbox: Queue<Input>,
     slots: Arc<Semaphore>,
     deadline: Duration,
@@ -127,7 +130,11 @@ impl Investigator {
             self.queue.done(&mut batch, item);
         }
         let incident = self.deps.incidents.incident(id).await?;
-        if let Some(incident) = incident.filter(|incident| incident.phase != Phase::Resolved) {
+        let incident = incident.filter(|incident| incident.phase != Phase::Resolved);
+        let search = items.iter().any(|item| !item.record.relations);
+        if let Some(incident) = incident.as_ref().filter(|_| !search) {
+            self.open_circle(&mut batch, incident).await?;
+        } else if let Some(incident) = incident {
             let explained = self.look(&incident).await;
             if is_news(&incident, &explained) {
                 self.tell(&mut batch, &incident, &explained)?;
@@ -135,7 +142,7 @@ impl Investigator {
             self.relate(&mut batch, &incident, &explained).await?;
             if again {
                 let due = self.deps.clock.now() + self.second_look;
-                let later = Investigate { incident: id, again: false };
+                let later = Investigate { incident: id, again: false, relations: false };
                 self.queue.push_at(&mut batch, lease.shard, due, &later)?;
             }
         }

@@ -17,6 +17,7 @@ pub mod investigate;
 mod notices;
 pub mod ports;
 mod progress;
+mod run_card;
 mod signals;
 mod wire;
 
@@ -35,9 +36,9 @@ use crate::chat::ChannelId;
 use crate::core::SharedClock;
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
-use crate::incident::{Input, Signal};
+use crate::incident::{self, Input, Signal};
 use crate::playbook::notices::{Notice, QueuedNotices};
-use crate::playbook::{RunChanged, Runs};
+use crate::playbook::{RunChanged, RunView, Runs};
 use crate::store::SharedStore;
 use crate::work::{Leases, Queue, serve};
 
@@ -78,8 +79,20 @@ pub struct Deps {
     pub explains: Arc<dyn Explains>,
     /// Which services there are.
     pub catalog: Arc<Catalog>,
-    /// Where a run without an incident is told of.
-    pub channel: ChannelId,
+    /// Where teams and services are spoken of: there a run without an incident is shown.
+    pub places: incident::Options,
+}
+
+impl Deps {
+    /// Whose a run without an incident is, and the channel that it belongs to: of the service it is for.
+    fn place(&self, view: Option<&RunView>) -> (String, ChannelId) {
+        let known = |value: &serde_json::Value| self.catalog.find(value.as_str()?);
+        let of = |view: &RunView| {
+            let named = view.parameters.get("service").and_then(known);
+            named.or_else(|| view.parameters.values().find_map(known)).cloned()
+        };
+        incident::place(view.and_then(of).as_ref(), &self.places)
+    }
 }
 
 /// The loop.

@@ -1,4 +1,4 @@
-//! What the engine has to tell people goes to the incident's thread (without one, to the default channel): once, however often the process dies, since the
+//! What the engine has to tell people goes to the incident's thread (without one, to the channel of the run's card): once, however often the process dies, since the
 //! post is written by the commit that takes the notice away.
 
 use super::{Deps, notice_queue};
@@ -6,6 +6,7 @@ use crate::chat::{Content, Post};
 use crate::core::BoxFuture;
 use crate::core::message::heal as say;
 use crate::core::text::capped;
+use crate::playbook;
 use crate::playbook::notices::{Notice, NoticeKind};
 use crate::store::{self, Batch};
 use crate::work::{Handler, Lease, Queue, Queued, Shard};
@@ -29,7 +30,7 @@ impl Tell {
         let notice = &item.record;
         let says = capped(&notice.says, LONGEST);
         let Some(id) = notice.incident else {
-            return self.without_incident(batch, item, &says);
+            return self.without_incident(batch, item, &says).await;
         };
         let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
         let text = match notice.kind {
@@ -52,15 +53,19 @@ impl Tell {
         self.posts.push(batch, Shard::of(&incident.group_key), &post).map(|_| ())
     }
 
-    /// A run by hand outside an incident has no thread: it is told where everybody looks.
-    fn without_incident(&self, batch: &mut Batch, item: &Queued<Notice>, says: &str) -> Result<(), store::Error> {
+    /// A run outside an incident has no thread: it is told where everybody looks.
+    async fn without_incident(&self, batch: &mut Batch, item: &Queued<Notice>, says: &str) -> Result<(), store::Error> {
         let notice = &item.record;
+        let view = match self.deps.runs.get(notice.run).await {
+            Err(playbook::Error::Store(error)) => return Err(error),
+            view => view.ok().flatten(),
+        };
         let text = match notice.kind {
             NoticeKind::Success | NoticeKind::Failure => say::notice(notice.run, says),
             NoticeKind::Escalation => say::escalation_to_all(notice.run, says),
         };
         let post = Post {
-            channel: self.deps.channel.clone(),
+            channel: self.deps.place(view.as_ref()).1,
             slot: format!("{}/{}", notice.run, item.key.last()),
             thread: None,
             version: 1,

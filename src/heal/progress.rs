@@ -1,11 +1,12 @@
-//! A run moved: tell its incident how it stands, as the card shows it.
+//! A run moved: tell its incident how it stands, as the card shows it. One without an incident has a card of its own.
 
 use std::collections::BTreeSet;
 
-use super::{Deps, brief, inbox, run_queue};
+use super::{Deps, brief, inbox, run_card, run_queue};
+use crate::chat::{Content, Post};
 use crate::core::{BoxFuture, RunId};
 use crate::incident::Input;
-use crate::playbook::{self, RunChanged};
+use crate::playbook::{self, RunChanged, RunView};
 use crate::store::{self, Batch};
 use crate::work::{Handler, Lease, Queue, Queued, Shard};
 
@@ -13,11 +14,13 @@ pub(super) struct Progress {
     deps: Deps,
     queue: Queue<RunChanged>,
     inbox: Queue<Input>,
+    posts: Queue<Post>,
 }
 
 impl Progress {
     pub fn new(deps: Deps) -> Self {
-        Self { queue: run_queue(&deps.store, &deps.clock), inbox: inbox(&deps.store, &deps.clock), deps }
+        let posts = Queue::new("post", deps.store.clone(), deps.clock.clone());
+        Self { queue: run_queue(&deps.store, &deps.clock), inbox: inbox(&deps.store, &deps.clock), posts, deps }
     }
 
     async fn one(&self, batch: &mut Batch, run: RunId) -> Result<(), store::Error> {
@@ -29,10 +32,27 @@ impl Progress {
                 return Ok(());
             }
         };
-        let Some(id) = view.incident else { return Ok(()) };
+        let Some(id) = view.incident else { return self.own_card(batch, &view) };
         let Some(incident) = self.deps.incidents.incident(id).await? else { return Ok(()) };
         let input = Input::Run { incident: id, brief: Box::new(brief(&view, &incident.team)) };
         self.inbox.push(batch, Shard::of(&incident.group_key), &input).map(|_| ())
+    }
+
+    /// Its plan must be seen by those who may approve it.
+    fn own_card(&self, batch: &mut Batch, view: &RunView) -> Result<(), store::Error> {
+        let (team, channel) = self.deps.place(Some(view));
+        // In order per channel, as incidents' cards.
+        let shard = Shard::of(&format!("{}/{}", channel.chat, channel.name));
+        let post = Post {
+            channel,
+            slot: view.run.to_string(),
+            thread: None,
+            version: view.journal,
+            author: "Mayday".to_owned(),
+            at: self.deps.clock.now(),
+            content: Content::Card(Box::new(run_card::card(view, &team))),
+        };
+        self.posts.push(batch, shard, &post).map(|_| ())
     }
 }
 

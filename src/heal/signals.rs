@@ -50,7 +50,12 @@ impl Signals {
             return Ok(());
         };
         let due = self.deps.clock.now() + if opened { std::time::Duration::ZERO } else { JOINED_PAUSE };
-        self.investigations.push_at(batch, shard, due, &Investigate { incident: id, again: opened })?;
+        self.investigations.push_at(
+            batch,
+            shard,
+            due,
+            &Investigate { incident: id, again: opened, relations: false },
+        )?;
         // What helps is proposed where the cause is.
         if self.propose
             && !incident.is_folded()
@@ -73,7 +78,7 @@ impl Signals {
         for other in &incident.known.relations.sufferers {
             if let Some(other) = self.deps.incidents.incident(other.incident).await? {
                 let due = self.deps.clock.now() + fold::AFTERMATH;
-                let look = Investigate { incident: other.id, again: false };
+                let look = Investigate { incident: other.id, again: false, relations: false };
                 self.investigations.push_at(batch, Shard::of(&other.group_key), due, &look)?;
             }
         }

@@ -203,7 +203,7 @@ impl Bench {
             triggers: world.clone(),
             explains: world.clone(),
             catalog: Arc::new(Catalog::new(vec![service]).unwrap()),
-            channel: ChannelId::web("incidents"),
+            places: incident::Options::default(),
         };
         Self { world, deps, leases, clock, shard: Shard::of(&incident().group_key) }
     }
@@ -227,6 +227,14 @@ impl Bench {
         let options = Options { search_deadline: Span(deadline), ..Options::default() };
         let investigator = Investigator::new(self.deps.clone(), &options);
         investigator.handle(&self.leases.of(self.shard).unwrap(), self.investigations().await).await.unwrap();
+    }
+
+    pub(crate) fn investigator(&self) -> Investigator {
+        Investigator::new(self.deps.clone(), &Options::default())
+    }
+
+    pub(crate) async fn commit(&self, batch: Batch) {
+        self.deps.store.commit(batch).await.unwrap();
     }
 
     pub(crate) async fn inbox(&self) -> Vec<Input> {
@@ -362,6 +370,27 @@ async fn a_run_without_an_incident_is_told_of_in_the_default_channel() {
 }
 
 #[tokio::test]
+async fn a_run_without_an_incident_has_one_card_that_is_edited_as_it_moves() {
+    let bench = Bench::new().await;
+    let progress = Progress::new(bench.deps.clone());
+    let queue = run_queue(&bench.deps.store, &bench.deps.clock);
+    for journal in [9, 10] {
+        let moved = RunView { incident: None, journal, ..waiting() };
+        bench.world.runs.lock().unwrap().insert(RunId::new(3), moved);
+        let mut batch = Batch::new();
+        queue.push(&mut batch, bench.shard, &RunChanged { run: RunId::new(3), incident: None }).unwrap();
+        bench.commit(batch).await;
+        let items = queue.due(bench.shard, 10).await.unwrap();
+        progress.handle(&bench.leases.of(bench.shard).unwrap(), items).await.unwrap();
+    }
+    let posts: Queue<crate::chat::Post> = Queue::new("post", bench.deps.store.clone(), bench.deps.clock.clone());
+    let posts = posts.due(Shard::of("web/incidents"), 10).await.unwrap();
+    let slots: Vec<_> = posts.iter().map(|post| (post.record.slot.as_str(), post.record.version)).collect();
+    assert_eq!(slots, [("RUN-3", 9), ("RUN-3", 10)]);
+    assert!(bench.inbox().await.is_empty());
+}
+
+#[tokio::test]
 async fn why_is_answered_within_the_deadline_even_when_no_search_is_free() {
     let bench = Bench::new().await;
     let options = Options { search_deadline: Span(Duration::from_millis(20)), searches: 1, ..Options::default() };
@@ -385,7 +414,7 @@ async fn a_search_that_takes_long_holds_up_no_other_shards_search() {
     let queue = investigate_queue(&bench.deps.store, &bench.deps.clock);
     for (shard, incident) in [(bench.shard, SEVEN), (shard, EIGHT)] {
         let mut batch = Batch::new();
-        queue.push(&mut batch, shard, &Investigate { incident, again: false }).unwrap();
+        queue.push(&mut batch, shard, &Investigate { incident, again: false, relations: false }).unwrap();
         bench.deps.store.commit(batch).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -520,6 +549,8 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         version: "1".to_owned(),
         incident: Some(SEVEN),
         by: Actor::Mayday("heal".to_owned()),
+        alert_name: Some("Service_Down".into()),
+        part_of: None,
         state,
         outcome,
         why: outcome.map(|_| "order-service answers again".to_owned()),

@@ -4,9 +4,14 @@
 //! |---|---|---|---|---|---|---|
 //! | triggered | stays | resolved | acknowledged | resolved | illegal | mitigated |
 //! | acknowledged | stays | resolved | illegal | resolved | illegal | mitigated |
-//! | mitigated | reopened, if it began after that | resolved | noted | resolved | illegal | stays |
+//! | mitigated | reopened, unless what was fixed only ends late | resolved | noted | resolved | illegal | stays |
 //! | resolved | reopened | stays | illegal | illegal | reopened | stays |
 //! | reopened | stays | resolved | acknowledged | resolved | illegal | mitigated |
+//!
+//! A run fixed it when no kind of alert fires but those that runs were proposed for and fixed ([`runs`]).
+//!
+//! What a person resolved while alerts of it fire opens again when one of them is said to fire still, two minutes later or
+//! after that; when the window to reopen it is over, the alert goes to another incident.
 //!
 //! An alert that had ended and fires again reopens what is mitigated or resolved. Whether it does is read from its record,
 //! which is the newest word: a beginning in the inbox may be older than the end.
@@ -15,9 +20,11 @@
 //! counted here but read from the links and given as [`Known`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::held::GRACE;
 use super::links::Class;
-use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, Related, RunBrief, Signal, fold, group};
+use super::{Act, AlertSeen, Incident, Kind, Moment, Phase, Related, RunBrief, Signal, acts, fold, group, runs};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId, Severity, Status};
 use crate::analysis::{Evidence, Finding};
@@ -25,7 +32,7 @@ use crate::chat::{Chart, Fact};
 use crate::core::message::incident as say;
 use crate::core::redact::shown;
 use crate::core::text::capped;
-use crate::core::{Tainted, Timestamp};
+use crate::core::{IncidentId, Tainted, Timestamp};
 
 /// Newest alerts named in the record.
 const LATEST: usize = 20;
@@ -37,10 +44,6 @@ const NAMED: usize = 5;
 const SAYS: usize = 600;
 /// Numbers of a finding that are shown.
 const FACTS: usize = 6;
-/// Runs kept in the record.
-const RUNS: usize = 10;
-/// Longest note kept, bytes.
-const NOTE: usize = 2000;
 /// Longest moment kept, bytes.
 const MOMENT: usize = 4000;
 
@@ -65,6 +68,15 @@ pub(super) enum Change {
     Sufferer {
         other: Related,
         suffers: bool,
+    },
+    /// Alerts of it, which is over for long, still fire (again): they went to another incident.
+    Left {
+        alerts: Vec<(AlertSeen, Class)>,
+        to: IncidentId,
+    },
+    /// The other side of that.
+    Came {
+        from: IncidentId,
     },
 }
 
@@ -99,6 +111,11 @@ pub(super) struct Outcome {
 pub struct Illegal(pub String);
 
 impl Outcome {
+    /// Nothing has changed yet.
+    pub(super) fn of(incident: Incident) -> Self {
+        Self { incident, links: Vec::new(), moments: Vec::new(), signals: Vec::new(), changed: false }
+    }
+
     /// The timeline is shown in chats and reports, so no secret goes into it.
     pub(super) fn moment(&mut self, at: Timestamp, by: Actor, says: String) {
         self.moments.push(Moment { at, by, says: shown(&says, MOMENT) });
@@ -110,10 +127,10 @@ impl Outcome {
 /// # Errors
 /// [`Illegal`]; nothing changes then.
 pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Timestamp) -> Result<Outcome, Illegal> {
-    let mut outcome = Outcome { incident, links: Vec::new(), moments: Vec::new(), signals: Vec::new(), changed: false };
+    let mut outcome = Outcome::of(incident);
     match change {
         Change::Alerts(alerts) => fold_alerts(&mut outcome, &alerts, known, now),
-        Change::Act { by, act } => do_act(&mut outcome, by, act, now)?,
+        Change::Act { by, act } => acts::act(&mut outcome, by, act, now)?,
         Change::Found { findings, evidence, not_seen, chart, mut facts, cause } => {
             let incident = &mut outcome.incident;
             let best = findings.first().map(|finding| finding.says.clone());
@@ -133,9 +150,14 @@ pub(super) fn apply(incident: Incident, change: Change, known: &Known, now: Time
             }
             outcome.changed = true;
         }
-        Change::Run(brief) => take_run(&mut outcome, *brief, now),
+        Change::Run(brief) => runs::take(&mut outcome, *brief, now),
         Change::SuffersFrom(cause) => fold::suffers_from(&mut outcome, cause, now),
         Change::Sufferer { other, suffers } => fold::sufferer(&mut outcome, other, suffers, now),
+        Change::Left { alerts, to } => leave(&mut outcome, &alerts, to, now),
+        Change::Came { from } => {
+            outcome.changed = true;
+            outcome.moment(now, group::mayday(), say::came_from(from));
+        }
     }
     if outcome.changed {
         outcome.incident.version += 1;
@@ -166,21 +188,23 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
                 Class::Ended
             }
             (Some(Class::Firing(_)), Status::Firing) => {
+                if outcome.incident.phase.is_over() && !outlast(outcome, seen, now) {
+                    continue;
+                }
                 note_firing(&mut outcome.incident, seen, false);
                 Class::Firing(seen.severity)
             }
             (Some(Class::Firing(_)), Status::Resolved) => {
-                outcome.incident.firing = outcome.incident.firing.saturating_sub(1);
-                let known = &mut outcome.incident.known;
-                if let Some(kind) = known.episode.iter_mut().find(|kind| kind.name == seen.name) {
-                    kind.firing = kind.firing.saturating_sub(1);
-                }
+                count_out(&mut outcome.incident, seen);
                 ended += 1;
                 Class::Ended
             }
             (Some(Class::Ended), Status::Firing) if known.again.contains(&seen.alert_id) => {
                 fire_again(outcome, seen, now);
                 outcome.incident.firing += 1;
+                note_firing(&mut outcome.incident, seen, true);
+                let mut kinds = outcome.incident.known.episode.iter_mut();
+                kinds.find(|kind| kind.name == seen.name).into_iter().for_each(|kind| kind.fixed = None);
                 Class::Firing(seen.severity)
             }
             // A beginning that comes late, or an end that comes twice.
@@ -223,6 +247,9 @@ fn fold_alerts(outcome: &mut Outcome, alerts: &[AlertSeen], known: &Known, now: 
         let left = outcome.incident.firing;
         outcome.moment(now, by.clone(), say::ended(ended, left));
     }
+    if ended > 0 && worst.is_some() {
+        runs::mitigate(outcome, now);
+    }
     if worst.is_none() && !outcome.incident.phase.is_over() && (ended > 0 || opener.is_some()) {
         end(outcome, now);
         let incident = &mut outcome.incident;
@@ -239,7 +266,7 @@ fn join(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     let incident = &mut outcome.incident;
     let back = match incident.phase {
         Phase::Resolved => true,
-        Phase::Mitigated => incident.known.mitigated_at.is_some_and(|since| seen.start > since),
+        Phase::Mitigated => !runs::has_fixed(incident, seen),
         Phase::Triggered | Phase::Acknowledged | Phase::Reopened => false,
     };
     let (id, alert) = (incident.id, seen.alert_id.clone());
@@ -271,6 +298,41 @@ fn fire_again(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) {
     } else {
         outcome.moment(now, group::mayday(), say::fires_again(name));
     }
+}
+
+/// An alert of the incident, which a person resolved, is said to fire still; says whether that opens it again.
+fn outlast(outcome: &mut Outcome, seen: &AlertSeen, now: Timestamp) -> bool {
+    let incident = &mut outcome.incident;
+    let said = seen.repeated_at.unwrap_or(now);
+    let since = incident.resolved_at.and_then(|end| Duration::try_from(said.duration_since(end)).ok());
+    let Some(since) = since.filter(|since| *since >= GRACE) else { return false };
+    let (id, alert) = (incident.id, seen.alert_id.clone());
+    // The same fault goes on: what was found stays on the card until the next search.
+    runs::forget_fixes(incident);
+    reopen(incident);
+    outcome.moment(now, group::mayday(), say::outlasts(seen.name.as_data(), since));
+    outcome.signals.push(Signal::Opened { incident: id, alert });
+    true
+}
+
+/// One alert fires less.
+fn count_out(incident: &mut Incident, seen: &AlertSeen) {
+    incident.firing = incident.firing.saturating_sub(1);
+    if let Some(kind) = incident.known.episode.iter_mut().find(|kind| kind.name == seen.name) {
+        kind.firing = kind.firing.saturating_sub(1);
+    }
+}
+
+/// Alerts go to another incident, since this one is over for long. They stay counted as alerts that it had.
+fn leave(outcome: &mut Outcome, alerts: &[(AlertSeen, Class)], to: IncidentId, now: Timestamp) {
+    for (seen, class) in alerts {
+        if class.firing().is_some() {
+            count_out(&mut outcome.incident, seen);
+        }
+    }
+    let left: Vec<&AlertSeen> = alerts.iter().map(|(seen, _)| seen).collect();
+    outcome.changed = true;
+    outcome.moment(now, group::mayday(), say::went_on(&kinds(&left), to));
 }
 
 /// Counts the alert in; says whether its kind is new here.
@@ -316,6 +378,7 @@ fn note_firing(incident: &mut Incident, seen: &AlertSeen, new: bool) {
                 value: None,
                 unit: None,
                 says: Tainted::default(),
+                fixed: None,
             });
         }
         return;
@@ -328,6 +391,8 @@ fn note_firing(incident: &mut Incident, seen: &AlertSeen, new: bool) {
     kind.since = if others == 0 { seen.start } else { kind.since.min(seen.start) };
     kind.newest = kind.newest.max(seen.start);
     kind.firing += 1;
+    // What began before it was fixed is only late.
+    kind.fixed = kind.fixed.filter(|(_, at)| seen.start <= *at);
 }
 
 fn note_words(incident: &mut Incident, alert: &Alert) {
@@ -363,7 +428,7 @@ fn follow_severity(outcome: &mut Outcome, worst: Option<Severity>, now: Timestam
     }
 }
 
-fn end(outcome: &mut Outcome, now: Timestamp) {
+pub(super) fn end(outcome: &mut Outcome, now: Timestamp) {
     let incident = &mut outcome.incident;
     incident.phase = Phase::Resolved;
     incident.resolved_at = Some(now);
@@ -375,7 +440,7 @@ fn end(outcome: &mut Outcome, now: Timestamp) {
     outcome.signals.push(Signal::Resolved { incident: incident.id });
 }
 
-fn reopen(incident: &mut Incident) {
+pub(super) fn reopen(incident: &mut Incident) {
     incident.phase = Phase::Reopened;
     incident.resolved_at = None;
     incident.known.mitigated_at = None;
@@ -403,150 +468,4 @@ fn kinds(alerts: &[&AlertSeen]) -> String {
         text.push_str(&format!(" and {more} more kinds"));
     }
     text
-}
-
-/// Whether an act makes sense now; the same rules as when it is applied.
-pub(super) fn check(incident: &Incident, by: &Actor, act: &Act) -> Result<(), Illegal> {
-    let mut outcome = Outcome {
-        incident: incident.clone(),
-        links: Vec::new(),
-        moments: Vec::new(),
-        signals: Vec::new(),
-        changed: false,
-    };
-    do_act(&mut outcome, by.clone(), act.clone(), incident.opened_at)
-}
-
-fn do_act(outcome: &mut Outcome, by: Actor, act: Act, now: Timestamp) -> Result<(), Illegal> {
-    let incident = &mut outcome.incident;
-    let id = incident.id;
-    let illegal = |says: String| Err(Illegal(says));
-    let who = group::person(&by).cloned();
-    let name = match (&who, &by) {
-        (Some(person), _) => person.0.clone(),
-        (None, Actor::Mayday(part)) => format!("Mayday ({part})"),
-        (None, _) => "Mayday".to_owned(),
-    };
-    let says = match (act, incident.phase) {
-        (Act::Acknowledge, Phase::Triggered | Phase::Reopened | Phase::Mitigated) => {
-            if incident.phase != Phase::Mitigated {
-                incident.phase = Phase::Acknowledged;
-            } else if incident.known.acknowledged_by.is_some() {
-                return illegal(say::already_acknowledged(id, by_whom(incident)));
-            }
-            incident.acknowledged_at.get_or_insert(now);
-            incident.known.acknowledged_by.clone_from(&who);
-            if incident.commander.is_none() {
-                incident.commander = who;
-            }
-            say::acknowledged(&name)
-        }
-        (Act::Acknowledge, Phase::Acknowledged) => return illegal(say::already_acknowledged(id, by_whom(incident))),
-        (Act::Assign { to }, Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened) => {
-            if incident.commander.as_ref() == Some(&to) {
-                return illegal(say::already_leads(id, &to.0));
-            }
-            let says = say::assigned(&to.0);
-            incident.commander = Some(to);
-            says
-        }
-        (Act::Acknowledge | Act::Assign { .. }, Phase::Resolved) => return illegal(say::is_over(id)),
-        (
-            Act::SetSeverity { severity },
-            Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Resolved | Phase::Reopened,
-        ) => {
-            if incident.severity == severity && incident.severity_by_person {
-                return illegal(say::already_severity(id, severity.word()));
-            }
-            let before = std::mem::replace(&mut incident.severity, severity);
-            incident.severity_by_person = true;
-            say::severity_set(before.word(), severity.word(), &name)
-        }
-        (Act::Resolve, Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened) => {
-            let firing = incident.firing;
-            end(outcome, now);
-            say::resolved(&name, firing)
-        }
-        (Act::Resolve, Phase::Resolved) => return illegal(say::already_resolved(id)),
-        (Act::Reopen, Phase::Resolved) => {
-            reopen(incident);
-            if let Some(alert) = incident.latest_alerts.last().cloned() {
-                outcome.signals.push(Signal::Opened { incident: id, alert });
-            }
-            say::reopened(&name)
-        }
-        (Act::Reopen, phase @ (Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Reopened)) => {
-            return illegal(say::is_open(id, phase.word()));
-        }
-        (
-            Act::Note { text },
-            Phase::Triggered | Phase::Acknowledged | Phase::Mitigated | Phase::Resolved | Phase::Reopened,
-        ) => {
-            let text = Tainted::as_data(&text).trim();
-            if text.is_empty() {
-                return illegal(say::EMPTY_NOTE.to_owned());
-            }
-            capped(text, NOTE)
-        }
-    };
-    outcome.changed = true;
-    outcome.moment(now, by, says);
-    Ok(())
-}
-
-fn by_whom(incident: &Incident) -> Option<&str> {
-    incident.known.acknowledged_by.as_ref().map(|person| person.0.as_str())
-}
-
-fn take_run(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
-    let incident = &mut outcome.incident;
-    let before = incident.runs.iter().position(|known| known.run == brief.run);
-    if before.is_some_and(|at| incident.runs[at].version >= brief.version) {
-        return;
-    }
-    let moved = before.is_none_or(|at| incident.runs[at].state != brief.state);
-    let (run, state, playbook) = (brief.run, brief.state.clone(), brief.playbook.clone());
-    let waits = brief.plan.buttons.iter().any(|button| button.command.starts_with("approve "));
-    let says = if waits {
-        say::run_waits(run, &brief.playbook)
-    } else {
-        say::run_moved(
-            run,
-            &brief.playbook,
-            &state,
-            brief.why.as_deref().filter(|_| brief.ended && brief.state != "fixed"),
-        )
-    };
-    // Each approval is told once, as its person's own word, and before what came of it.
-    let told = before.map_or(0, |at| incident.runs[at].approved_by.len());
-    let approvals: Vec<_> = brief.approved_by.iter().skip(told).cloned().collect();
-    let fixed = brief.ended && state == "fixed";
-    match before {
-        Some(at) => incident.runs[at] = brief,
-        None => incident.runs.push(brief),
-    }
-    let newest = incident.known.newest_runs.entry(playbook.clone()).or_insert(run);
-    *newest = run.max(*newest);
-    while incident.runs.len() > RUNS {
-        // Runs that still go on are what people look for.
-        let oldest = incident.runs.iter().position(|run| run.ended).unwrap_or(0);
-        incident.runs.remove(oldest);
-    }
-    outcome.changed = true;
-    for person in approvals {
-        let says = say::run_approved(run, &playbook, &person.0);
-        outcome.moment(now, Actor::Person(person), says);
-    }
-    if moved {
-        outcome.moment(now, Actor::Mayday("playbook".to_owned()), says);
-    }
-    let open = match outcome.incident.phase {
-        Phase::Triggered | Phase::Acknowledged | Phase::Reopened => true,
-        Phase::Mitigated | Phase::Resolved => false,
-    };
-    if fixed && moved && open {
-        outcome.incident.phase = Phase::Mitigated;
-        outcome.incident.known.mitigated_at = Some(now);
-        outcome.moment(now, group::mayday(), say::mitigated(run));
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::access::{Actor, PersonId};
 use crate::alert::{Alert, Names, service};
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::chat::ChannelId;
 use crate::core::text::capped;
 use crate::core::{Tainted, digest};
@@ -87,11 +87,22 @@ pub(super) fn route(record: &AlertRecord, options: &Options, catalog: &Catalog) 
         .or_else(labelled)
         .or_else(|| record.team.clone())
         .unwrap_or_else(|| options.default_team.clone());
-    let channel = entry
-        .and_then(|service| service.channel.clone())
-        .or_else(|| options.team_channels.get(&team).cloned())
-        .unwrap_or_else(|| options.default_channel.clone());
-    (team, ChannelId { chat: options.chat.clone(), name: channel.trim_start_matches('#').to_owned() })
+    let channel = channel(entry, &team, options);
+    (team, channel)
+}
+
+/// The team a service belongs to and the channel where it is spoken of; of none, and of one that is not known, the defaults.
+#[must_use]
+pub fn place(service: Option<&catalog::Service>, options: &Options) -> (String, ChannelId) {
+    let team = service.map_or_else(|| options.default_team.clone(), |service| service.team.clone());
+    let channel = channel(service, &team, options);
+    (team, channel)
+}
+
+fn channel(service: Option<&catalog::Service>, team: &str, options: &Options) -> ChannelId {
+    let own = service.and_then(|service| service.channel.as_ref());
+    let channel = own.or_else(|| options.team_channels.get(team)).unwrap_or(&options.default_channel);
+    ChannelId { chat: options.chat.clone(), name: channel.trim_start_matches('#').to_owned() }
 }
 
 /// Who acts when nobody did.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::apply;
 use super::intake::AlertRecord;
 use super::links;
 use super::set_aside::SetAside;
 use super::{Act, Incident, Input, Moment, keys};
+use super::{acts, apply};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId};
 use crate::core::message::incident as say;
@@ -157,13 +157,14 @@ impl Incidents {
         entries.iter().map(Entry::decode).collect()
     }
 
-    /// Alerts that could not be read, newest first.
+    /// Alerts that could not be read, newest first, as they are shown to people: what they say comes from anyone.
     ///
     /// # Errors
     /// The store's.
     pub async fn set_aside(&self, limit: usize) -> Result<Vec<SetAside>, store::Error> {
         let range = Range::under(&keys::set_aside(), limit.min(PAGE)).backward();
-        self.store.scan(&range).await?.iter().map(Entry::decode).collect()
+        let entries = self.store.scan(&range).await?;
+        entries.iter().map(|entry| Ok(entry.decode::<SetAside>()?.into_shown())).collect()
     }
 
     /// Adds a change of a known incident to a batch: it is applied once the batch is durable.
@@ -180,7 +181,7 @@ impl Incidents {
     /// [`Error`]; each is a sentence for the person.
     pub async fn act(&self, id: IncidentId, by: Actor, act: Act) -> Result<Incident, Error> {
         let incident = self.get(id).await?.ok_or(Error::NoIncident(id))?;
-        apply::check(&incident, &by, &act)?;
+        acts::check(&incident, &by, &act)?;
         let mut batch = Batch::new();
         let input = Input::Act { incident: id, by: by.clone(), act: act.clone() };
         // Before the commit, so that no change is missed in between.

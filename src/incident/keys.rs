@@ -21,6 +21,14 @@ pub(super) fn all_open() -> Key {
     Key::of(["incident-open"])
 }
 
+pub(super) fn held(id: IncidentId) -> Key {
+    Key::of(["incident-held", &id.key()])
+}
+
+pub(super) fn all_held() -> Key {
+    Key::of(["incident-held"])
+}
+
 pub(super) fn alert(id: &AlertId) -> Key {
     Key::of(["alert", &id.0])
 }

@@ -73,7 +73,7 @@ pub(super) async fn read(store: &SharedStore, alert: &AlertId) -> Result<Option<
 /// Writes an alert's link in both places.
 pub(super) fn write(batch: &mut Batch, alert: &AlertId, before: Option<Link>, after: Link) -> Result<(), Error> {
     match before {
-        Some(before) if before.class != after.class => {
+        Some(before) if before != after => {
             batch.delete(below(before.incident, before.class, alert));
         }
         Some(_) => return Ok(()),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::apply::{self, Change, Illegal, Known};
+use super::held;
 use super::intake::AlertRecord;
 use super::links::{self, Class, Link};
 use super::{AlertSeen, Incident, Moment, Options, Phase, Signal, card, group, keys};
@@ -115,35 +116,88 @@ impl<'a> Loaded<'a> {
         }
         let mut elsewhere = Vec::new();
         for (incident, mut alerts) in by_incident {
-            let id = match incident {
-                Some(id) => match self.incident(id).await?.map(|incident| incident.group_key.clone()) {
-                    Some(key) if key == group_key || Shard::of(&key) == self.lease.shard => id,
-                    Some(key) => {
-                        elsewhere.push((key, alerts));
-                        continue;
-                    }
-                    None => continue,
-                },
-                None => match self.current(group_key).await? {
-                    Some(id) => id,
-                    None => {
-                        // Ends of what was never heard of open nothing.
-                        let first = alerts.iter().position(|seen| seen.status == Status::Firing);
-                        let Some(first) = first else { continue };
-                        alerts.drain(..first);
-                        match self.open(group_key, &alerts[0]).await? {
-                            Some(id) => id,
-                            None => continue,
-                        }
-                    }
-                },
+            let Some(id) = incident else {
+                self.unlinked(group_key, alerts).await?;
+                continue;
             };
-            let known = self.known(id, &alerts).await?;
-            if let Err(illegal) = self.change(id, Change::Alerts(alerts), &known) {
-                tracing::error!(incident = %id, %illegal, "alerts can't be folded in");
+            match self.incident(id).await?.map(|incident| incident.group_key.clone()) {
+                Some(key) if key == group_key || Shard::of(&key) == self.lease.shard => {
+                    self.leave(id, group_key, &mut alerts).await?;
+                    self.fold(id, alerts).await?;
+                }
+                Some(key) => elsewhere.push((key, alerts)),
+                None => {}
             }
         }
         Ok(elsewhere)
+    }
+
+    /// Folds alerts that belong to no incident into the current one, or a new one; gives which, if any.
+    async fn unlinked(&mut self, group_key: &str, mut alerts: Vec<AlertSeen>) -> Result<Option<IncidentId>, Error> {
+        let id = match self.current(group_key).await? {
+            Some(id) => id,
+            None => {
+                // Ends of what was never heard of open nothing.
+                let first = alerts.iter().position(|seen| seen.status == Status::Firing);
+                let Some(first) = first else { return Ok(None) };
+                alerts.drain(..first);
+                match self.open(group_key, &alerts[0]).await? {
+                    Some(id) => id,
+                    None => return Ok(None),
+                }
+            }
+        };
+        self.fold(id, alerts).await?;
+        Ok(Some(id))
+    }
+
+    async fn fold(&mut self, id: IncidentId, alerts: Vec<AlertSeen>) -> Result<(), Error> {
+        let known = self.known(id, &alerts).await?;
+        if let Err(illegal) = self.change(id, Change::Alerts(alerts), &known) {
+            tracing::error!(incident = %id, %illegal, "alerts can't be folded in");
+        }
+        Ok(())
+    }
+
+    /// Takes out of the alerts those that fire though their incident is over for longer than it may be reopened: they
+    /// go where a new alert would.
+    async fn leave(&mut self, id: IncidentId, group_key: &str, alerts: &mut Vec<AlertSeen>) -> Result<(), Error> {
+        let (now, window) = (self.now, self.options.reopen_within.0.max(held::GRACE));
+        let Some(incident) = self.incident(id).await?.filter(|incident| incident.phase.is_over()) else {
+            return Ok(());
+        };
+        if incident.resolved_at.is_some_and(|end| now.duration_since(end).unsigned_abs() <= window) {
+            return Ok(());
+        }
+        let mut gone: Vec<(AlertSeen, Class)> = Vec::new();
+        for seen in alerts.iter().filter(|seen| seen.status == Status::Firing) {
+            let link = self.links.get(&seen.alert_id).and_then(|held| held.now);
+            // The newest word counts: a beginning in the inbox may be older than the end.
+            if let Some(link) = link
+                && !gone.iter().any(|(other, _)| other.alert_id == seen.alert_id)
+                && self.record(&seen.alert_id).await?.is_some_and(|record| record.alert.status == Status::Firing)
+            {
+                gone.push((seen.clone(), link.class));
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let is_gone = |seen: &AlertSeen| gone.iter().any(|(other, _)| other.alert_id == seen.alert_id);
+        let fire_on: Vec<AlertSeen> = alerts.extract_if(.., |seen| is_gone(seen)).collect();
+        for (seen, _) in &gone {
+            if let Some(link) = self.links.get_mut(&seen.alert_id) {
+                link.now = None;
+            }
+        }
+        if let Some(to) = self.unlinked(group_key, fire_on).await? {
+            for (id, change) in [(id, Change::Left { alerts: gone, to }), (to, Change::Came { from: id })] {
+                if let Err(illegal) = self.change(id, change, &Known::default()) {
+                    tracing::error!(incident = %id, %illegal, "where alerts went can't be noted");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Applies a change that is not about alerts.
@@ -284,8 +338,9 @@ impl<'a> Loaded<'a> {
         let in_change = |alert: &AlertId| changes.contains(alert);
         let (mut touched, mut worst) = (0, None);
         for (alert, held) in &self.links {
+            // Those that were here stand in the store still, so that the scan below meets them.
+            touched += usize::from(held.before.is_some_and(|link| link.incident == id));
             let Some(link) = held.now.filter(|link| link.incident == id) else { continue };
-            touched += 1;
             if !known.links.contains_key(alert) && !in_change(alert) {
                 worst = worst.max(link.class.firing());
             }
@@ -348,6 +403,7 @@ impl<'a> Loaded<'a> {
                 }
                 (true, true) | (false, false) => {}
             }
+            held::write(batch, held.before.as_ref(), &held.now)?;
             if held.before.is_none() {
                 let key = keys::group(self.lease.shard, &held.now.group_key);
                 batch.put(key, &Current { incident: id })?;

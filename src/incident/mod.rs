@@ -11,20 +11,23 @@
 //! In the store: `alert/<alert_id>`, `series/<source>-<fingerprint>` (only for senders that do not repeat a start),
 //! `alert-incident/<alert_id>` → incident and class, `incident-alert/<n>/<class>-<alert_id>` (class 0, 1, 2 firing from
 //! critical to info, 9 ended, so that one short scan tells what still fires), `incident/<n>`, `incident-open/<n>`,
-//! `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
+//! `incident-held/<n>` (resolved by a person while alerts of it fire), `group/<shard>/<digest>`, `moment/<n>/<seq>`, `set-aside/<time>-…`, `heard/<integration>`.
 
+mod acts;
 mod apply;
 mod backlog;
 pub mod card;
 mod fold;
 mod group;
 mod handle;
+mod held;
 mod intake;
 mod keys;
 mod links;
 mod loaded;
 mod options;
 mod refusals;
+mod runs;
 mod series;
 mod service;
 mod set_aside;
@@ -34,6 +37,7 @@ mod tests;
 
 pub use apply::Illegal;
 pub use fold::{Related, Relations};
+pub use group::place;
 pub use handle::{AlertView, Error, Incidents};
 pub use intake::{Accepted, AlertRecord, Intake, Refused, Sender};
 pub use options::Options;
@@ -174,6 +178,9 @@ pub struct Kind {
     pub unit: Option<String>,
     /// What the newest of them says, at most 600 bytes.
     pub says: Tainted,
+    /// Which run fixed what these alerts are about, and when: they may still be ending.
+    #[serde(default)]
+    pub fixed: Option<(RunId, Timestamp)>,
 }
 
 /// A run as the incident's card shows it.
@@ -197,6 +204,12 @@ pub struct RunBrief {
     /// Why it ended as it did: who rejected it, what failed.
     #[serde(default)]
     pub why: Option<String>,
+    /// What the alert is called that it was proposed for; none for a run that a person started.
+    #[serde(default)]
+    pub alert_name: Option<Tainted>,
+    /// The run that it is a part of.
+    #[serde(default)]
+    pub part_of: Option<RunId>,
 }
 
 /// Everything that changes an incident.
@@ -279,6 +292,9 @@ pub struct AlertSeen {
     /// When it ended, if it did and its sender says when.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
+    /// When it was received, if it is known already and this only repeats that it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_at: Option<Timestamp>,
 }
 
 /// What a person can do to an incident.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::keys;
+use crate::core::redact::shown;
 use crate::core::text::capped;
 use crate::core::{Tainted, Timestamp, digest};
 use crate::store::{Batch, Error, Range, Record, SharedStore};
@@ -30,6 +31,14 @@ pub struct SetAside {
 }
 
 impl Record for SetAside {}
+
+impl SetAside {
+    /// Without secrets and characters that drive a terminal.
+    pub(super) fn into_shown(mut self) -> Self {
+        (self.why, self.text) = (shown(&self.why, TEXT), shown(self.text.as_data(), TEXT).into());
+        self
+    }
+}
 
 /// Keeps at most `limit` of them.
 #[derive(Debug)]

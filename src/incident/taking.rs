@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::held::HeldIncidents;
 use super::intake::{AlertRecord, Sender};
 use super::series::{self, About, Last};
 use super::{AlertSeen, keys};
@@ -18,6 +19,9 @@ use crate::store::{Batch, Error, Key, Revision, SharedStore};
 /// after its `resolve_timeout` and then sends it with the start it had. An end counts from when Mayday received it, so that
 /// the sender's clock plays no part. Ends and beginnings that change nothing are duplicates however late they come.
 const LATE: Duration = Duration::from_secs(30);
+
+/// A word that says nothing new, unless a person has resolved the incident.
+const STILL_FIRES: (Status, Status) = (Status::Firing, Status::Firing);
 
 /// What is known of a key, and what it will be.
 struct Held<T> {
@@ -33,6 +37,7 @@ pub(super) struct Taking<'a> {
     now: Timestamp,
     alerts: HashMap<AlertId, Held<AlertRecord>>,
     series: HashMap<Key, Held<Last>>,
+    held: HeldIncidents,
     seen: Vec<(String, AlertSeen)>,
     pub(super) ids: Vec<AlertId>,
     pub(super) duplicates: usize,
@@ -46,6 +51,7 @@ impl<'a> Taking<'a> {
             now,
             alerts: HashMap::new(),
             series: HashMap::new(),
+            held: HeldIncidents::default(),
             seen: Vec::new(),
             ids: Vec::new(),
             duplicates: 0,
@@ -79,11 +85,16 @@ impl<'a> Taking<'a> {
         self.ids.push(alert.alert_id.clone());
         let again = self.fires_again(&alert);
         let before = self.known(&alert.alert_id).map(|record| record.alert.clone());
+        let repeats = before.as_ref().is_some_and(|before| (before.status, alert.status) == STILL_FIRES);
+        let repeated_at = repeats.then_some(self.now);
         let after = match before {
             None => Some(alert),
             Some(before) => {
                 let (after, duplicate) = merged(&before, alert, again);
                 self.duplicates += usize::from(duplicate);
+                if after.is_none() && repeats && self.held.has(self.store, &before.alert_id).await? {
+                    self.seen.push((group_key(&before), AlertSeen { repeated_at, ..seen(&before) }));
+                }
                 after
             }
         };
@@ -91,7 +102,7 @@ impl<'a> Taking<'a> {
         if matches!(read.identity, Identity::Series { .. }) {
             self.point(&after);
         }
-        self.seen.push((group_key(&after), seen(&after)));
+        self.seen.push((group_key(&after), AlertSeen { repeated_at, ..seen(&after) }));
         self.write(after);
         Ok(())
     }
@@ -213,6 +224,7 @@ fn seen(alert: &Alert) -> AlertSeen {
         start: alert.timestamp,
         name: alert.alert_name.clone(),
         ended_at: alert.ended_at.filter(|_| alert.status == Status::Resolved),
+        repeated_at: None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::apply::{Change, Known, Outcome, apply, check};
+use super::acts::check;
+use super::apply::{Change, Known, Outcome, apply};
 use super::links::Class;
 use super::*;
 use crate::alert::{Alert, Fingerprint, Status};
@@ -55,6 +56,7 @@ fn seen(id: &str, status: Status, severity: Severity) -> AlertSeen {
         start: at(2),
         name: "High_CPU_Usage".into(),
         ended_at: None,
+        repeated_at: None,
     }
 }
 
@@ -245,6 +247,28 @@ fn a_firing_alert_reopens_what_was_resolved() {
 }
 
 #[test]
+fn what_a_person_resolved_opens_again_when_its_alert_is_still_said_to_fire() {
+    let repeated = |id, minute| AlertSeen { repeated_at: Some(at(minute)), ..firing(id) };
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    play.act(5, Act::Resolve).unwrap();
+    let version = play.incident.version;
+    for (applied, said) in [(5, 4), (6, 6), (9, 6)] {
+        let early = play.alerts(applied, &[repeated("a", said)]);
+        assert!(!early.changed, "said at {said}, before two minutes were over");
+    }
+    assert_eq!((play.incident.phase, play.incident.version), (Phase::Resolved, version));
+    let back = play.alerts(10, &[repeated("a", 8), repeated("b", 8)]);
+    assert_eq!(says(back), ["Reopened: High CPU Usage still fires, 3 min after the incident was resolved."]);
+    assert!(matches!(&back.signals[..], [Signal::Opened { alert, .. }] if alert.0 == "a"));
+    assert_eq!((play.incident.phase, play.incident.firing, play.incident.alerts), (Phase::Reopened, 2, 2));
+    assert_eq!(play.incident.started_at, at(2), "it never stopped");
+    play.alerts(12, &[resolved("a"), resolved("b")]);
+    assert_eq!(play.incident.phase, Phase::Resolved);
+    assert!(!play.alerts(20, &[repeated("a", 20)]).changed, "what has ended is not opened by a late word");
+}
+
+#[test]
 fn an_alert_that_ended_and_fires_again_reopens_its_incident_without_counting_twice() {
     let mut play = Play::new();
     play.alerts(2, &[firing("a"), firing("b")]);
@@ -295,6 +319,8 @@ fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {
         plan,
         approved_by: Vec::new(),
         why: None,
+        alert_name: Some("High_CPU_Usage".into()),
+        part_of: None,
     })
 }
 
@@ -313,6 +339,46 @@ fn a_run_that_fixed_it_mitigates_and_an_older_brief_changes_nothing() {
     assert_eq!(play.incident.phase, Phase::Mitigated);
     play.alerts(6, &[AlertSeen { start: at(6), ..firing("c") }]);
     assert_eq!(play.incident.phase, Phase::Reopened);
+}
+
+#[test]
+fn a_run_that_fixed_one_kind_of_alert_does_not_stop_the_harm_of_another() {
+    let disk = |id: &str, status| AlertSeen { name: "Disk_Full".into(), ..seen(id, status, Severity::Critical) };
+    let none = Known::default();
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), disk("d", Status::Firing)]);
+    let part = play.change(
+        3,
+        Change::Run(Box::new(RunBrief { part_of: Some(RunId::new(1)), ..*brief(1, "fixed", true) })),
+        &none,
+    );
+    assert_eq!(says(part), ["RUN-3 (PB-Restart): fixed."], "the run it is a part of goes on");
+    play.incident.runs.clear();
+    let fixed = play.change(4, Change::Run(brief(2, "fixed", true)), &none);
+    assert_eq!(says(fixed)[1..], ["RUN-3 fixed High CPU Usage; Disk Full still fires."]);
+    assert_eq!(play.incident.phase, Phase::Triggered);
+    let ended = play.alerts(5, &[disk("d", Status::Resolved)]);
+    assert_eq!(says(ended).last(), Some(&"Mitigated: RUN-3 fixed it; alerts may still be ending."));
+    assert_eq!(play.incident.phase, Phase::Mitigated);
+    // Another kind that comes later is not what the run fixed, whenever it began.
+    play.alerts(6, &[disk("e", Status::Firing)]);
+    assert_eq!(play.incident.phase, Phase::Reopened);
+    let other = RunBrief { run: RunId::new(4), alert_name: Some("Disk_Full".into()), ..*brief(1, "fixed", true) };
+    play.change(7, Change::Run(Box::new(other)), &none);
+    assert_eq!(play.incident.phase, Phase::Mitigated, "both kinds are fixed now, each by its run");
+}
+
+#[test]
+fn a_run_that_a_person_started_speaks_for_the_only_kind_there_is() {
+    let by_hand = || Box::new(RunBrief { alert_name: None, ..*brief(1, "fixed", true) });
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), AlertSeen { name: "Disk_Full".into(), ..firing("d") }]);
+    let fixed = play.change(3, Change::Run(by_hand()), &Known::default());
+    assert_eq!(says(fixed)[1..], ["RUN-3 fixed what it was for; High CPU Usage and Disk Full still fire."]);
+    let mut play = Play::new();
+    play.alerts(2, &[firing("a"), firing("b")]);
+    play.change(3, Change::Run(by_hand()), &Known::default());
+    assert_eq!(play.incident.phase, Phase::Mitigated);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::action::Planned;
 use crate::access::{Actor, Person, PersonId};
 use crate::alert::Alert;
-use crate::core::{BoxFuture, IncidentId, RunId, Timestamp};
+use crate::core::{BoxFuture, IncidentId, RunId, Tainted, Timestamp};
 
 /// A run's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +85,12 @@ pub struct RunView {
     pub incident: Option<IncidentId>,
     /// Who asked for it.
     pub by: Actor,
+    /// What the alert is called that it was proposed for.
+    #[serde(default)]
+    pub alert_name: Option<Tainted>,
+    /// The run that it is a part of.
+    #[serde(default)]
+    pub part_of: Option<RunId>,
     /// State.
     pub state: RunState,
     /// Outcome once ended.

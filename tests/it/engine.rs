@@ -35,7 +35,7 @@ async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verif
     assert_eq!(World::states(&view)["restart"], TaskState::Waiting);
     let ask = view.approval.unwrap();
     assert_eq!((ask.needed, ask.frontier.len()), (1, 1));
-    assert_eq!(ask.verified_by.as_deref(), Some("up.value == 1"));
+    assert_eq!(ask.verified_by.as_deref(), Some("up value is 1"));
     assert!(world.target().happened.keys().all(|key| !key.contains("restart")));
 
     let decided = world.approve(&engine, run, "ana").await;

@@ -343,6 +343,70 @@ async fn an_alert_that_fires_again_with_the_start_it_had_reopens_its_incident() 
 }
 
 #[tokio::test]
+async fn what_a_person_resolves_while_it_fires_comes_back_with_the_senders_next_word() {
+    let house = House::new();
+    let said = async |id: u64| {
+        let told = house.handle().timeline(IncidentId::new(id)).await.unwrap();
+        told.into_iter().map(|moment| moment.says).collect::<Vec<_>>()
+    };
+    let resolve = async |id: u64| {
+        let incident = house.handle().get(IncidentId::new(id)).await.unwrap().unwrap();
+        let by = Actor::Person(PersonId("web:ana".to_owned()));
+        let input = mayday::incident::Input::Act { incident: incident.id, by, act: Act::Resolve };
+        let mut batch = Batch::new();
+        house.handle().push(&mut batch, &incident, &input).unwrap();
+        house.store.commit(batch).await.unwrap();
+        house.apply().await;
+    };
+    let repeat = async |name: &str| {
+        house.send(&alert(name, "orders", "firing", "14:01:00")).await;
+        let pushed = house.waiting::<mayday::incident::Input>("incident").await.len();
+        house.apply().await;
+        pushed
+    };
+    house
+        .send(&serde_json::json!([
+            alert("A", "orders", "firing", "14:01:00"),
+            alert("B", "orders", "firing", "14:01:00")
+        ]))
+        .await;
+    house.apply().await;
+    assert_eq!(repeat("A").await, 0, "a duplicate costs nothing while the incident is open");
+    resolve(1).await;
+    house.manual.advance(Duration::from_secs(60));
+    repeat("A").await;
+    assert_eq!(house.all().await[0].phase, Phase::Resolved, "on its way when the person resolved it, or nearly");
+    house.manual.advance(Duration::from_secs(120));
+    repeat("A").await;
+    let back = house.all().await.remove(0);
+    assert_eq!((back.phase, back.firing, back.alerts), (Phase::Reopened, 2, 2));
+    assert_eq!(said(1).await.last().unwrap(), "Reopened: A still fires, 3 min after the incident was resolved.");
+    let signals: Vec<Signal> = house.waiting("signal").await;
+    assert!(matches!(signals.last(), Some(Signal::Opened { .. })), "it is looked at again: {signals:?}");
+    assert_eq!(repeat("A").await, 0);
+
+    // A sender that repeats later than the window: another incident, and both say so.
+    resolve(1).await;
+    house.manual.advance(Duration::from_secs(3600));
+    repeat("A").await;
+    let all = house.all().await;
+    let (new, old) = (&all[0], &all[1]);
+    assert_eq!((all.len(), new.phase, new.firing, new.alerts), (2, Phase::Triggered, 1, 1));
+    assert_eq!((old.phase, old.firing), (Phase::Resolved, 1), "B, which nobody has repeated");
+    assert_eq!(said(2).await, ["Opened by A.", "It fired in INC-1 already, which is resolved."]);
+    assert_eq!(said(1).await.last().unwrap(), "Fires on in INC-2: A.");
+    repeat("B").await;
+    assert_eq!(house.all().await.iter().map(|one| one.firing).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(house.handle().alerts_of(IncidentId::new(2), 10).await.unwrap().len(), 2);
+    for name in ["A", "B"] {
+        house.send(&alert(name, "orders", "resolved", "14:01:00")).await;
+    }
+    house.apply().await;
+    assert!(house.handle().list(true, None, 10).await.unwrap().is_empty(), "it ends by its alerts");
+    assert_eq!(repeat("A").await, 0);
+}
+
+#[tokio::test]
 async fn a_record_that_can_not_be_read_holds_up_only_its_own_incident() {
     let house = House::new();
     house.send(&alert("A", "orders", "firing", "14:01:00")).await;

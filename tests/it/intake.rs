@@ -89,6 +89,12 @@ async fn a_bad_alert_is_set_aside_named_and_bounded() {
     let kept = house.incidents().set_aside(10).await.unwrap();
     assert_eq!(kept.len(), 3);
     assert!(kept[0].text.as_data().contains("Bad4"), "the newest is kept");
+    let hostile =
+        "[{\"alert_name\":\"G\"},{\"alert_name\":\"x\u{202e}y\",\"note\":\"password=hunter2 z\",\"metric_value\":{}}]";
+    house.manual.advance(std::time::Duration::from_secs(1));
+    house.send(hostile).await;
+    let text = house.incidents().set_aside(1).await.unwrap().remove(0).text;
+    assert!(text.as_data().contains("xy") && !text.as_data().contains("hunter2"), "{text:?}");
     let answer = serde_json::to_value(house.send(r#"[{"alert_name":"G"},7]"#).await).unwrap();
     assert_eq!(answer["rejected"], serde_json::json!([{"index":1,"why":"[1]: a number where an object was expected"}]));
 }

@@ -205,7 +205,7 @@ impl Bot {
                 triggers: library.clone(),
                 explains: Arc::new(diagnosis),
                 catalog: catalog.clone(),
-                channel: crate::chat::ChannelId::web(config.incidents.default_channel.clone()),
+                places: config.incidents.clone(),
             },
             config.heal.clone(),
             leases.clone(),

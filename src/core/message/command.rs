@@ -302,10 +302,10 @@ pub fn resolved(id: IncidentId, took: Duration, firing: u64) -> String {
     let still = match firing {
         0 => String::new(),
         1 => format!(
-            " 1 alert still fires: it reopens the incident if it ends and fires again; `reopen {id}` does so now."
+            " 1 alert still fires: when its sender repeats that in two minutes or later, the incident opens again; `reopen {id}` does so now."
         ),
         many => format!(
-            " {many} alerts still fire: they reopen the incident if they end and fire again; `reopen {id}` does so now."
+            " {many} alerts still fire: when a sender repeats that in two minutes or later, the incident opens again; `reopen {id}` does so now."
         ),
     };
     format!("{id} resolved after {}.{still}", human(took))
@@ -426,8 +426,10 @@ pub fn plan_ending(command: &str) -> String {
 /// A run was proposed.
 #[must_use]
 pub fn proposed(run: RunId, playbook: &str, incident: Option<IncidentId>) -> String {
-    let place = incident
-        .map_or_else(|| format!("`runs {run}` shows its plan."), |id| format!("Its plan comes to the card of {id}."));
+    let place = incident.map_or_else(
+        || format!("Its plan comes to a card of its own; `runs {run}` shows it."),
+        |id| format!("Its plan comes to the card of {id}."),
+    );
     format!("{run} proposed: {playbook}. {place}")
 }
 

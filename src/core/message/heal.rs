@@ -5,6 +5,33 @@ use std::time::Duration;
 use crate::core::duration::human;
 use crate::core::{IncidentId, RunId, Timestamp};
 
+/// First line of the card of a run that belongs to no incident.
+#[must_use]
+pub fn run_title(playbook: &str, service: Option<&str>) -> String {
+    service.map_or_else(|| playbook.to_owned(), |service| format!("{playbook}: {service}"))
+}
+
+/// Who asked for a run without an incident: a part of Mayday.
+#[must_use]
+pub fn asked_for_by_mayday(part: &str) -> String {
+    match part {
+        "schedule" => "Proposed by the schedule, for no incident.".to_owned(),
+        part => format!("Proposed by Mayday ({part}), for no incident."),
+    }
+}
+
+/// Who asked for a run without an incident: a person.
+#[must_use]
+pub fn asked_for_by(who: &str) -> String {
+    format!("Asked for by {}, for no incident.", super::incident::person(who))
+}
+
+/// A run that another one began.
+#[must_use]
+pub fn part_of(parent: RunId) -> String {
+    format!("Part of {parent}.")
+}
+
 /// Heading of a plan nobody has decided on.
 #[must_use]
 pub fn proposed(what: &str) -> String {

@@ -211,6 +211,24 @@ pub fn reopened_by_alert(name: &str) -> String {
     format!("Reopened: {} fires again.", alert_words(name))
 }
 
+/// A person resolved it, and an alert of it goes on.
+#[must_use]
+pub fn outlasts(name: &str, since: Duration) -> String {
+    format!("Reopened: {} still fires, {} after the incident was resolved.", alert_words(name), human(since))
+}
+
+/// Alerts of an incident that is over for long fire on, in another one.
+#[must_use]
+pub fn went_on(kinds: &str, to: IncidentId) -> String {
+    format!("Fires on in {to}: {kinds}.")
+}
+
+/// The same, where they are now.
+#[must_use]
+pub fn came_from(from: IncidentId) -> String {
+    format!("It fired in {from} already, which is resolved.")
+}
+
 /// An alert of an open incident had ended and fires again.
 #[must_use]
 pub fn fires_again(name: &str) -> String {
@@ -227,6 +245,15 @@ pub fn severity_follows(before: &str, after: &str) -> String {
 #[must_use]
 pub fn mitigated(run: RunId) -> String {
     format!("Mitigated: {run} fixed it; alerts may still be ending.")
+}
+
+/// A run fixed what it was proposed for (none: a person started it), and other kinds of alerts still fire.
+#[must_use]
+pub fn fixed_in_part(run: RunId, alert: Option<&str>, others: &[&str]) -> String {
+    let what = alert.map_or_else(|| "what it was for".to_owned(), alert_words);
+    let fire = if others.len() == 1 { "fires" } else { "fire" };
+    let others: Vec<String> = others.iter().map(|name| alert_words(name)).collect();
+    format!("{run} fixed {what}; {} still {fire}.", others.join(" and "))
 }
 
 /// A run moved; when it has ended, why so.

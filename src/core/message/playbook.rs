@@ -455,3 +455,55 @@ pub fn order_waits(run: crate::core::RunId) -> String {
         "The order for {run} is written down. The replica that drives it has not answered yet; look at {run} in a few seconds"
     )
 }
+/// A condition as people read it: `health.http_status == 200` → `health http status is 200`. What stands in quotes stays.
+#[must_use]
+pub fn condition_words(source: &str) -> String {
+    const SIGNS: [(&str, &str); 8] = [
+        ("==", " is "),
+        ("!=", " is not "),
+        ("<=", " at most "),
+        (">=", " at least "),
+        ("&&", " and "),
+        ("||", " or "),
+        ("<", " below "),
+        (">", " above "),
+    ];
+    let mut words = String::new();
+    let (mut rest, mut quote) = (source, None);
+    while let Some(next) = rest.chars().next() {
+        if quote.is_none()
+            && let Some((sign, word)) = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign))
+        {
+            words.push_str(word);
+            rest = &rest[sign.len()..];
+            continue;
+        }
+        rest = &rest[next.len_utf8()..];
+        let number = || words.ends_with(|c: char| c.is_ascii_digit()) && rest.starts_with(|c: char| c.is_ascii_digit());
+        match (next, quote) {
+            ('"' | '\'', None) => quote = Some(next),
+            (_, Some(end)) if next == end => quote = None,
+            ('_', None) => words.push(' '),
+            ('.', None) if !number() => words.push(' '),
+            ('!', None) => words.push_str("not "),
+            _ => words.push(next),
+        }
+    }
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_read_in_words() {
+        for (written, read) in [
+            ("health.http_status == 200", "health http status is 200"),
+            ("disk.value < 80.5 && up.value>=1", "disk value below 80.5 and up value at least 1"),
+            ("state.phase != \"in_use < 3\" || !is_open", "state phase is not in_use < 3 or not is open"),
+        ] {
+            assert_eq!(condition_words(written), read);
+        }
+    }
+}

@@ -52,7 +52,7 @@ fn row(incident: &Incident) -> Markup {
                 span.sev { (severity_word(incident.severity)) }
                 span.what { strong { (shown(incident.service.as_data(), NAME)) } " " (shown(&alert_words(incident.alert_name.as_data()), NAME))
                     @if let Some(cause) = &incident.known.relations.suffers_from {
-                        " " span.normal { (suffers_from(cause.incident, &cause.service, incident.phase == Phase::Resolved)) }
+                        " " span.normal { (suffers_from(cause.incident, &shown(&cause.service, NAME), incident.phase == Phase::Resolved)) }
                     }
                 }
                 span.state { (phase(incident.phase)) " " (ago(incident.resolved_at.unwrap_or(incident.started_at))) }
@@ -134,7 +134,7 @@ fn evidence_row(incident: &Incident, evidence: &Evidence) -> Markup {
     html! {
         li {
             a.ev href={ "/incidents/" (incident.id) "/evidence/" (encoded(&evidence.id.0)) } { (evidence.id.0) }
-            span { (evidence.says) } span.normal { (evidence.source) ", " (outcome(&evidence.outcome)) }
+            span { (shown(&evidence.says, 600)) } span.normal { (shown(&evidence.source, NAME)) ", " (outcome(&evidence.outcome)) }
         }
     }
 }
@@ -152,7 +152,7 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Data { rows, truncated } => say::outcome_data(*rows, *truncated),
         Outcome::Empty => say::outcome_empty().to_owned(),
         Outcome::Timeout => say::outcome_timeout().to_owned(),
-        Outcome::Failed { why } => say::outcome_failed(why),
+        Outcome::Failed { why } => shown(&say::outcome_failed(why), 600),
     }
 }
 
@@ -163,10 +163,10 @@ pub(in crate::http) fn evidence(frame: &Frame<'_>, incident: &Incident, evidence
             a href="/incidents" { "Incidents" } " / " a href={ "/incidents/" (incident.id) } { (incident.id) } " / " (evidence.id.0)
         }
         article.card.plain {
-            h2 { (evidence.says) }
+            h2 { (shown(&evidence.says, 600)) }
             dl.facts {
-                dt { "Source" } dd { (evidence.source) }
-                dt { "Asked" } dd { code { (evidence.query) } }
+                dt { "Source" } dd { (shown(&evidence.source, NAME)) }
+                dt { "Asked" } dd { code { (shown(&evidence.query, 600)) } }
                 dt { "From" } dd { time datetime=(evidence.from) data-exact { (exact(evidence.from)) } }
                 dt { "To" } dd { time datetime=(evidence.to) data-exact { (exact(evidence.to)) } }
                 dt { "Answer" } dd { (outcome(&evidence.outcome)) }

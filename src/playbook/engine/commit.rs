@@ -110,10 +110,7 @@ fn filled(
     for notice in &pending.notices {
         shared.notices.tell(&mut batch, shard, notice)?;
     }
-    // Only an incident's card shows how a run stands.
-    if head.incident.is_some() {
-        shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
-    }
+    shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
     Ok(batch)
 }
 

@@ -219,9 +219,7 @@ async fn first_commit(
     if let Some(recent) = guards.recent {
         batch.put(recent.child(&format!("{:013}-{}", now.as_millisecond().max(0), run.key())), &record)?;
     }
-    if request.incident.is_some() {
-        shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
-    }
+    shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
     commit(engine, batch, request, &book.playbook.playbook_id, run).await?;
     if !known {
         locked(&shared.texts).insert(book.digest.clone());

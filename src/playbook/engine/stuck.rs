@@ -46,9 +46,7 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
         playbook = status.head.playbook;
     }
     shared.notices.tell(&mut batch, shard, &notices::ended(run, incident, playbook, &why))?;
-    if incident.is_some() {
-        shared.changed.push(&mut batch, shard, &RunChanged { run, incident })?;
-    }
+    shared.changed.push(&mut batch, shard, &RunChanged { run, incident })?;
     store.commit(batch).await?;
     metrics::counter!("mayday_runs_ended_total", "outcome" => "stuck").increment(1);
     Ok(())

@@ -2,6 +2,8 @@
 
 use super::status::{Stage, Status};
 use super::unwind::undoable;
+use crate::core::Tainted;
+use crate::core::message::playbook::condition_words;
 use crate::playbook::book::Book;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
@@ -52,6 +54,8 @@ impl Status {
             version: head.version.clone(),
             incident: head.incident,
             by: head.by.clone(),
+            alert_name: head.alert.as_ref().and_then(|alert| alert["alert_name"].as_str()).map(Tainted::new),
+            part_of: head.parent.as_ref().map(|parent| parent.run),
             state: self.state(),
             outcome: self.ended.as_ref().map(|end| end.outcome),
             why: self.why(),
@@ -125,12 +129,16 @@ impl Status {
     fn verified_by(&self, book: &Book, tasks: &[String]) -> Option<String> {
         let changed: Vec<usize> = tasks.iter().filter_map(|id| Some(self.declared(self.index(id)?))).collect();
         let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
+        let own = own.map(|condition| condition_words(condition.source()));
         let after = || {
             book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
                 let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
-                (task.kind == "Verify" && follows).then(|| book.verify[number].as_ref()).flatten()
+                let condition = book.verify[number].as_ref().filter(|_| task.kind == "Verify" && follows)?;
+                // Its author's words, where there are any.
+                let named = !task.name.trim().is_empty() && task.name != task.id;
+                Some(if named { task.name.clone() } else { condition_words(condition.source()) })
             })
         };
-        own.or_else(after).map(|condition| condition.source().to_owned())
+        own.or_else(after)
     }
 }

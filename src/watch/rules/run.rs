@@ -2,7 +2,8 @@
 //!
 //! A change of phase and the alert it causes are one commit (`rule/<id>/<digest of the series>`); the alert waits there
 //! until the sink has taken it, so a crash at any point loses nothing and repeats at most the delivery, which the sink
-//! recognises by the alert's id. Values that change nothing are not written.
+//! recognises by the alert's id. Values that change nothing are not written. An alert that goes on is given to the sink again
+//! every minute.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Measured, Phase, SeriesState, Tell};
-use super::{ChangeUnit, RuleOptions};
+use super::{ChangeUnit, NoData, RuleOptions};
 use crate::alert::{Alert, AlertId, Fingerprint, Status};
 use crate::core::message::watch as say;
 use crate::core::stop::Stop;
@@ -30,6 +31,8 @@ const MOST_WAITING: usize = 16;
 const AT_ONCE: usize = 100;
 /// How long the sink may take.
 const TAKE_WITHIN: Duration = Duration::from_secs(10);
+/// An alert that goes on is said again this often: whoever resolved its incident by hand must hear that it does.
+const REPEAT: Duration = Duration::from_secs(60);
 /// At most so many stored series states are read when Mayday starts.
 const MOST_STORED: usize = 50_000;
 
@@ -93,6 +96,20 @@ impl Record for Kept {}
 struct Live {
     kept: Kept,
     revision: Option<Revision>,
+    /// When its alert was given to the sink last, as far as this process knows.
+    told: Option<Timestamp>,
+}
+
+impl Live {
+    /// Whether its alert goes on and is to be said again. While the comparison does not hold, or nothing is measured, there
+    /// is nothing to repeat.
+    fn repeats(&self, rule: &RuleOptions, now: Timestamp) -> bool {
+        let state = &self.kept.state;
+        let holds = matches!(state.phase, Phase::Firing { clear_since: None, .. })
+            && (state.seen_at == now || state.blind && rule.no_data == NoData::Alert);
+        let said = self.told.and_then(|told| Duration::try_from(now.duration_since(told)).ok());
+        holds && self.kept.waiting.is_empty() && said.is_none_or(|since| since >= REPEAT)
+    }
 }
 
 struct Rule {
@@ -193,7 +210,8 @@ impl Service {
                     continue;
                 }
             };
-            let (digest, live) = (entry.key.last().to_owned(), |kept| Live { kept, revision: Some(entry.revision) });
+            let (digest, live) =
+                (entry.key.last().to_owned(), |kept| Live { kept, revision: Some(entry.revision), told: None });
             match self.rules.iter_mut().find(|rule| rule.options.id == kept.rule) {
                 Some(rule) => drop(rule.series.insert(digest, live(kept))),
                 None => drop(self.orphans.insert(entry.key.to_string(), live(kept))),
@@ -213,7 +231,7 @@ impl Service {
             self.evaluate(index, now).await?;
         }
         self.end_orphans(now).await?;
-        self.deliver().await?;
+        self.deliver(now).await?;
         self.show(now);
         metrics::histogram!("mayday_watch_rules_round_seconds").record(began.elapsed().as_secs_f64());
         Ok(())
@@ -266,7 +284,7 @@ impl Service {
                 open: None,
                 waiting: Vec::new(),
             };
-            let mut live = Live { kept, revision: None };
+            let mut live = Live { kept, revision: None, told: None };
             if advance(&rule.options, &mut live.kept, Measured::Value(value), now, history) {
                 changed.push((digest, live));
             } else {
@@ -344,7 +362,7 @@ impl Service {
         Ok(())
     }
 
-    async fn deliver(&mut self) -> Result<(), crate::store::Error> {
+    async fn deliver(&mut self, now: Timestamp) -> Result<(), crate::store::Error> {
         let mut alerts = Vec::new();
         // Which series, and how many of its waiting alerts go now.
         let mut of: Vec<(Key, usize)> = Vec::new();
@@ -360,6 +378,16 @@ impl Service {
                 of.push((key, count));
             }
         }
+        let mut again: Vec<Key> = Vec::new();
+        for rule in &self.rules {
+            let series = rule.series.iter().filter(|(_, live)| live.repeats(&rule.options, now));
+            for (digest, open) in series.filter_map(|(digest, live)| Some((digest, live.kept.open.as_ref()?))) {
+                if alerts.len() < AT_ONCE {
+                    alerts.push(open.clone());
+                    again.push(Key::of(["rule", &rule.options.id, digest]));
+                }
+            }
+        }
         if alerts.is_empty() {
             return Ok(());
         }
@@ -372,6 +400,14 @@ impl Service {
             return Ok(());
         }
         metrics::counter!("mayday_watch_alerts_told_total").increment(count);
+        for key in again.iter().chain(of.iter().map(|(key, _)| key)) {
+            if let Some(live) = self.live(key) {
+                live.told = Some(now);
+            }
+        }
+        if of.is_empty() {
+            return Ok(());
+        }
         let mut batch = Batch::new();
         let mut next = Vec::new();
         for (key, count) in of {

@@ -238,6 +238,31 @@ async fn an_alert_that_is_not_taken_waits_also_through_a_restart() {
 }
 
 #[tokio::test]
+async fn an_alert_that_goes_on_is_said_again_every_minute_while_its_comparison_holds() {
+    let house = House::new();
+    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]).await;
+    let mut told = Vec::new();
+    for second in (0..=150).step_by(5) {
+        house.measure("order-service", if second < 125 { 95.0 } else { 12.0 });
+        service.round().await.unwrap();
+        told.push((second, house.taken().len()));
+        house.later(5);
+    }
+    let at_second = |wanted| told.iter().find(|(second, _)| *second == wanted).unwrap().1;
+    assert_eq!([0, 55, 60, 115, 120, 150].map(at_second), [1, 1, 2, 2, 3, 3]);
+    let taken = house.sink.taken.lock().unwrap().clone();
+    assert!(taken.iter().all(|alert| alert == &taken[0]), "the same word again: {taken:?}");
+    drop(service);
+
+    // It is clear, though not yet for long enough to be over: nothing is repeated, also not by the next process.
+    house.later(60);
+    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]).await;
+    house.measure("order-service", 12.0);
+    service.round().await.unwrap();
+    assert_eq!(house.taken().len(), 3);
+}
+
+#[tokio::test]
 async fn taking_a_rule_away_ends_its_open_alert_and_says_why() {
     let house = House::new();
     let (mut service, _) = house.service(vec![rule("")]).await;
