@@ -1,7 +1,7 @@
 //! For authors: check files, look at what a playbook would do here, run its tests, and the schema for editors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -32,15 +32,25 @@ pub fn check(path: &Path) -> Vec<Diagnostic> {
 pub fn load(path: &Path) -> (Vec<Book>, Vec<Diagnostic>) {
     let mut mistakes = Vec::new();
     let files = if path.is_dir() { library::files(path, &mut mistakes) } else { vec![path.to_owned()] };
+    let (books, more) = load_files(&files);
+    mistakes.extend(more);
+    (books, mistakes)
+}
+
+/// The playbooks of these files that are right, and every mistake of the others; what they do to each other included.
+#[must_use]
+pub fn load_files(files: &[PathBuf]) -> (Vec<Book>, Vec<Diagnostic>) {
+    let mut mistakes = Vec::new();
     let mut books: Vec<Book> = Vec::new();
     for file in files {
-        match library::read(&file) {
+        match library::read(file) {
             Ok(book) => {
                 let id = &book.playbook.playbook_id;
                 if let Some(first) = books.iter().find(|first| first.playbook.playbook_id == *id) {
+                    let line = book.text.lines().position(|line| line.starts_with("playbook_id")).unwrap_or(0) + 1;
                     mistakes.push(Diagnostic {
                         file: book.file.clone(),
-                        place: Place { line: 1, column: 1 },
+                        place: Place { line, column: 1 },
                         code: Code::PB028,
                         says: format!("`{id}` is also the id of {}; rename one", first.file),
                     });

@@ -27,6 +27,7 @@ mod incident_cost;
 mod intake;
 mod layering;
 mod playbook;
+mod playbook_mistakes;
 mod postgres;
 mod postgres_world;
 mod power_cut;
