@@ -20,6 +20,10 @@ pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<E
         PlaybookCommand::Test { paths } => test(&paths),
         PlaybookCommand::Plan(run) => wait(tell(run, "plan", doors)),
         PlaybookCommand::Run(run) => wait(tell(run, "run", doors)),
+        PlaybookCommand::Reference => {
+            say(authoring::reference().trim_end());
+            Ok(Exit::Done)
+        }
         PlaybookCommand::Schema => {
             let schema = serde_json::to_string_pretty(&authoring::schema());
             say(&schema.map_err(|error| Problem::refused(error.to_string()))?);

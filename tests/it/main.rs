@@ -28,6 +28,7 @@ mod intake;
 mod layering;
 mod playbook;
 mod playbook_mistakes;
+mod playbook_reference;
 mod postgres;
 mod postgres_world;
 mod power_cut;

@@ -3,7 +3,7 @@
 use super::super::condition::Kind;
 use super::super::diagnostic::Code;
 use super::super::model::{ParameterType, Playbook, Risk, Task};
-use super::super::names::{ALERT_FIELDS, RUN_FIELDS, TASK_FIELDS};
+use super::super::names::{ALERT_FIELDS, Known, RUN_FIELDS, TASK_FIELDS};
 use super::super::tasks::{self, Gives, OutKind};
 use crate::core::nearest::hint;
 
@@ -44,12 +44,12 @@ impl<'a> Scope<'a> {
         let first = fields.first().map(String::as_str);
         match root {
             "params" => self.known(root, first, self.playbook.parameters.keys().map(String::as_str)),
-            "alert" => self.known(root, first, ALERT_FIELDS.iter().copied()),
-            "run" => self.known(root, first, RUN_FIELDS.iter().copied()),
+            "alert" => self.known(root, first, ALERT_FIELDS.iter().map(|field| field.name)),
+            "run" => self.known(root, first, RUN_FIELDS.iter().map(|field| field.name)),
             "tasks" if outputs => {
                 self.known(root, first, self.playbook.tasks.iter().map(|task| task.id.as_str()))?;
                 match fields.get(1) {
-                    Some(field) if !TASK_FIELDS.contains(&field.as_str()) => Err((
+                    Some(field) if TASK_FIELDS.iter().all(|known| known.name != field) => Err((
                         Code::PB019,
                         format!("`tasks.{}` has no `{field}`, only state and note", first.unwrap_or("")),
                     )),
@@ -78,13 +78,10 @@ impl<'a> Scope<'a> {
                 Some(ParameterType::Boolean) => Kind::Truth,
                 None => Kind::Any,
             },
-            ("alert", [field]) => match field.as_str() {
-                "metric_value" => Kind::Number,
-                "labels" => Kind::Map,
-                _ => Kind::Text,
-            },
             ("alert", [labels, _]) if labels == "labels" => Kind::Text,
-            ("run", [_]) | ("tasks", [_, _]) => Kind::Text,
+            ("alert", [field]) => kind_of(ALERT_FIELDS, field),
+            ("run", [field]) => kind_of(RUN_FIELDS, field),
+            ("tasks", [_, field]) => kind_of(TASK_FIELDS, field),
             ("tasks", [_]) => Kind::Map,
             ("item", _) => Kind::Any,
             (root, fields) => {
@@ -205,4 +202,8 @@ impl<'a> Scope<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn kind_of(fields: &[Known], name: &str) -> Kind {
+    fields.iter().find(|field| field.name == name).map_or(Kind::Any, |field| field.kind)
 }
