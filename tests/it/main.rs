@@ -29,6 +29,7 @@ mod layering;
 mod playbook;
 mod playbook_mistakes;
 mod playbook_reference;
+mod playbook_schema;
 mod postgres;
 mod postgres_world;
 mod power_cut;
