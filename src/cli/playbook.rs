@@ -51,8 +51,15 @@ fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
 fn test(paths: &[PathBuf]) -> Result<Exit, Problem> {
     let (mut passed, mut failed) = (0, 0);
     for file in files(paths)? {
-        let book = library::read(&file)
-            .map_err(|found| Problem::refused(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let book = match library::read(&file) {
+            Ok(book) => book,
+            // One that can't be read fails as a test does; the others are still tested.
+            Err(found) => {
+                found.iter().for_each(|mistake| say(&mistake.to_string()));
+                failed += 1;
+                continue;
+            }
+        };
         let shown = file.display().to_string();
         let reports = testing::run_tests(&book);
         if reports.is_empty() {
