@@ -25,7 +25,7 @@ pub enum Command {
     Run(RunArgs),
     /// Check configuration and playbooks: every mistake at once, as file:line:col: CODE: what is wrong, and the fix
     Check(CheckArgs),
-    /// For authors of playbooks: check, plan, test, run, schema
+    /// For authors of playbooks: check, test, plan, run, schema, reference
     Playbook(PlaybookArgs),
     /// Give one chat command to a running bot, as in `mayday say "incidents open"`
     Say(SayArgs),
@@ -156,6 +156,8 @@ pub enum PlaybookCommand {
     Run(PlaybookRun),
     /// Print the JSON schema of playbooks, for editors
     Schema,
+    /// Print the reference of the language: keys, task types, conditions, mistakes (Markdown)
+    Reference,
 }
 
 /// A playbook for a running bot.

@@ -6,8 +6,7 @@ use super::args::{PlaybookCommand, PlaybookRun};
 use super::client::Client;
 use super::{Doors, Exit, Problem, say, wait};
 use crate::core::message::cli as message;
-use crate::playbook::model::Playbook;
-use crate::playbook::{Book, library, testing};
+use crate::playbook::{Book, authoring, library, testing};
 
 /// Largest playbook that is read, bytes; the reader has its own limit and says so.
 const MOST: u64 = 4 * 1024 * 1024;
@@ -21,8 +20,12 @@ pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<E
         PlaybookCommand::Test { paths } => test(&paths),
         PlaybookCommand::Plan(run) => wait(tell(run, "plan", doors)),
         PlaybookCommand::Run(run) => wait(tell(run, "run", doors)),
+        PlaybookCommand::Reference => {
+            say(authoring::reference().trim_end());
+            Ok(Exit::Done)
+        }
         PlaybookCommand::Schema => {
-            let schema = serde_json::to_string_pretty(&schemars::schema_for!(Playbook));
+            let schema = serde_json::to_string_pretty(&authoring::schema());
             say(&schema.map_err(|error| Problem::refused(error.to_string()))?);
             Ok(Exit::Done)
         }
@@ -32,33 +35,15 @@ pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<E
 /// Every mistake of every file.
 fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
     let files = files(paths)?;
-    let mut mistakes = 0;
-    let mut ids: Vec<(String, String)> = Vec::new();
-    for file in &files {
-        let shown = file.display().to_string();
-        let bytes = read(file).map_err(|error| Problem::refused(message::no_file(&shown, &error.to_string())))?;
-        match Book::read(&shown, &bytes) {
-            Ok(book) => {
-                let id = book.playbook.playbook_id.clone();
-                if let Some((_, first)) = ids.iter().find(|(known, _)| *known == id) {
-                    say(&message::same_playbook(&shown, &id, first));
-                    mistakes += 1;
-                }
-                ids.push((id, shown));
-            }
-            Err(found) => {
-                for mistake in &found {
-                    say(&mistake.to_string());
-                }
-                mistakes += found.len();
-            }
-        }
+    let (_, mistakes) = authoring::load_files(&files);
+    for mistake in &mistakes {
+        say(&mistake.to_string());
     }
-    if mistakes == 0 {
+    if mistakes.is_empty() {
         say(&message::playbooks_well(files.len()));
         Ok(Exit::Done)
     } else {
-        Err(Problem::refused(message::mistakes(mistakes)))
+        Err(Problem::refused(message::mistakes(mistakes.len())))
     }
 }
 
@@ -66,8 +51,15 @@ fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
 fn test(paths: &[PathBuf]) -> Result<Exit, Problem> {
     let (mut passed, mut failed) = (0, 0);
     for file in files(paths)? {
-        let book = library::read(&file)
-            .map_err(|found| Problem::refused(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let book = match library::read(&file) {
+            Ok(book) => book,
+            // One that can't be read fails as a test does; the others are still tested.
+            Err(found) => {
+                found.iter().for_each(|mistake| say(&mistake.to_string()));
+                failed += 1;
+                continue;
+            }
+        };
         let shown = file.display().to_string();
         let reports = testing::run_tests(&book);
         if reports.is_empty() {

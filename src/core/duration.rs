@@ -10,8 +10,31 @@ pub struct Span(pub Duration);
 
 /// The text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration; write for instance 90s, 10m, 2h30m or 7d")]
-pub struct NotADuration(String);
+#[error("`{text}` is not a duration; write {}", .meant.map_or_else(|| "for instance 90s, 10m, 2h30m or 7d".to_owned(), |meant| format!("`{meant}`")))]
+pub struct NotADuration {
+    text: String,
+    /// What was probably meant.
+    meant: Option<Span>,
+}
+
+/// What people mean by `10 minutes`, `1.5h` or `30 sec`.
+fn meant(text: &str) -> Option<Span> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let number: f64 = text[..digits].parse().ok()?;
+    let millis = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "millis" | "millisecond" | "milliseconds" => 1.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1e3,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60e3,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600e3,
+        "d" | "day" | "days" => 86_400e3,
+        "w" | "week" | "weeks" => 604_800e3,
+        _ => return None,
+    };
+    // Beyond a century it is refused anyway; a rounded number of milliseconds reads back as it is shown.
+    let millis = (number * millis).round();
+    (1.0..3e12).contains(&millis).then(|| Span(Duration::from_millis(millis as u64)))
+}
 
 impl Span {
     /// Whole seconds.
@@ -25,7 +48,7 @@ impl std::str::FromStr for Span {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
-        let wrong = || NotADuration(text.chars().take(40).collect());
+        let wrong = || NotADuration { text: text.chars().take(40).collect(), meant: meant(text) };
         let mut rest = text.trim();
         if rest.is_empty() {
             return Err(wrong());
@@ -128,6 +151,17 @@ mod tests {
         for wrong in ["", "10", "m", "10 m", "-1s", "99999999999999999999s", "9000w9000w9000w9000w9000w", "1é"] {
             assert!(wrong.parse::<Span>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_was_meant_is_told() {
+        for (wrong, right) in [("10 minutes", "10m"), ("1.5h", "1h30m"), ("30 sec", "30s")] {
+            assert_eq!(
+                wrong.parse::<Span>().unwrap_err().to_string(),
+                format!("`{wrong}` is not a duration; write `{right}`")
+            );
+        }
+        assert!("soon".parse::<Span>().unwrap_err().to_string().ends_with("write for instance 90s, 10m, 2h30m or 7d"));
     }
 
     #[test]

@@ -1,24 +1,26 @@
 //! For authors: check files, look at what a playbook would do here, run its tests, and the schema for editors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::action::{Context, Planned};
 use super::book::Book;
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::engine::parameters_of;
-use super::model::{Playbook, Risk, Task, Undo};
+use super::model::{Risk, Task, Undo};
 use super::options::Approvals;
 use super::registry::Registry;
 use super::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
-use super::tasks::{self, ParamKind, TASK_TYPES, Takes};
+use super::tasks;
 use super::{children, library, parameters};
 use crate::access::Actor;
 use crate::core::message::playbook as say;
 use crate::core::{RunId, Timestamp};
 
+pub use super::reference::reference;
+pub use super::schema::schema;
 pub use super::testing::{TestReport, run_tests};
 
 /// Every mistake in a file, or in the playbooks of a folder; two files with one id included.
@@ -32,15 +34,25 @@ pub fn check(path: &Path) -> Vec<Diagnostic> {
 pub fn load(path: &Path) -> (Vec<Book>, Vec<Diagnostic>) {
     let mut mistakes = Vec::new();
     let files = if path.is_dir() { library::files(path, &mut mistakes) } else { vec![path.to_owned()] };
+    let (books, more) = load_files(&files);
+    mistakes.extend(more);
+    (books, mistakes)
+}
+
+/// The playbooks of these files that are right, and every mistake of the others; what they do to each other included.
+#[must_use]
+pub fn load_files(files: &[PathBuf]) -> (Vec<Book>, Vec<Diagnostic>) {
+    let mut mistakes = Vec::new();
     let mut books: Vec<Book> = Vec::new();
     for file in files {
-        match library::read(&file) {
+        match library::read(file) {
             Ok(book) => {
                 let id = &book.playbook.playbook_id;
                 if let Some(first) = books.iter().find(|first| first.playbook.playbook_id == *id) {
+                    let line = book.text.lines().position(|line| line.starts_with("playbook_id")).unwrap_or(0) + 1;
                     mistakes.push(Diagnostic {
                         file: book.file.clone(),
-                        place: Place { line: 1, column: 1 },
+                        place: Place { line, column: 1 },
                         code: Code::PB028,
                         says: format!("`{id}` is also the id of {}; rename one", first.file),
                     });
@@ -202,64 +214,4 @@ fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> R
         lock: None,
     };
     apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|illegal| illegal.to_string())
-}
-
-/// The JSON schema of a playbook file, for editors: the model's, with the task types and each one's parameters.
-#[must_use]
-pub fn schema() -> Value {
-    let mut schema = serde_json::to_value(schemars::schema_for!(Playbook)).unwrap_or_default();
-    schema["title"] = json!("A Mayday playbook");
-    if let Some(task) = schema.pointer_mut("/$defs/Task") {
-        let names: Vec<&str> = TASK_TYPES.iter().map(|task_type| task_type.name).collect();
-        task["properties"]["type"]["enum"] = json!(names);
-        task["allOf"] = TASK_TYPES.iter().map(per_type).collect();
-    }
-    schema
-}
-
-fn per_type(task_type: &tasks::TaskType) -> Value {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    let open = match task_type.takes {
-        Takes::Anything => true,
-        Takes::These(declared) => {
-            for parameter in declared {
-                // Text with `{{ … }}` may stand for any of them.
-                let kinds = match parameter.kind {
-                    ParamKind::Text | ParamKind::Name | ParamKind::Duration | ParamKind::Condition => json!(["string"]),
-                    ParamKind::Texts => json!(["array", "string"]),
-                    ParamKind::Whole | ParamKind::Number => json!(["number", "string"]),
-                    ParamKind::Bool => json!(["boolean", "string"]),
-                    ParamKind::Map => json!(["object"]),
-                };
-                properties.insert(parameter.name.to_owned(), json!({"type": kinds, "description": parameter.doc}));
-                if parameter.required {
-                    required.push(parameter.name);
-                }
-            }
-            false
-        }
-    };
-    let mut needed = Vec::new();
-    if !required.is_empty() {
-        needed.push("parameters");
-    }
-    if task_type.action_line {
-        needed.push("action");
-    }
-    json!({
-        "if": {"properties": {"type": {"const": task_type.name}}, "required": ["type"]},
-        "then": {
-            "description": task_type.doc,
-            "required": needed,
-            "properties": {
-                "parameters": {
-                    "type": "object",
-                    "properties": properties,
-                    "required": required,
-                    "additionalProperties": open,
-                },
-            },
-        },
-    })
 }

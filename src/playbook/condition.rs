@@ -3,6 +3,11 @@
 //! Why not the templates' language: it orders a number against a text without an error, and a condition decides whether
 //! something is destroyed. Macros (`all`, `exists` …) nest at most twice, so that evaluation over a capped output is bounded.
 
+pub mod functions;
+mod kinds;
+
+pub use kinds::{Clash, Kind};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -28,6 +33,8 @@ pub struct Condition {
     source: String,
     program: Program,
     references: Vec<Reference>,
+    /// Bytes of the text as written before the source.
+    cut: usize,
 }
 
 impl std::fmt::Debug for Condition {
@@ -93,7 +100,7 @@ impl Condition {
             let (line, column) = first.map_or((1, 1), |error| error.pos);
             let before: usize =
                 source.split_inclusive('\n').take(usize::try_from(line - 1).unwrap_or(0)).map(str::len).sum();
-            let says = first.map_or_else(|| "it can't be parsed".to_owned(), |error| error.msg.clone());
+            let says = first.map_or_else(|| "it can't be parsed".to_owned(), |error| plain(&error.msg));
             wrong(short(&says), before + usize::try_from(column - 1).unwrap_or(0))
         })?;
         let mut walk = Walk { program: &program, references: Vec::new(), bound: Vec::new(), loops: 0, wrong: None };
@@ -106,7 +113,7 @@ impl Condition {
         for reference in &mut references {
             reference.at += cut;
         }
-        Ok(Self { source: source.to_owned(), program, references })
+        Ok(Self { source: source.to_owned(), program, references, cut })
     }
 
     /// The text, without `{{ }}`.
@@ -227,6 +234,27 @@ fn too_deep(source: &str) -> Option<String> {
     }
     (operators > MAX_OPERATORS)
         .then(|| format!("it has more than {MAX_OPERATORS} operators; split it into several conditions"))
+}
+
+/// The generated parser's words as people say it, with the fix for what other languages write.
+fn plain(message: &str) -> String {
+    let message = message.trim_start_matches("Syntax error: ");
+    let quoted = |after: &str| Some(message.split_once(after)?.1.split('\'').next()?.trim().to_owned());
+    let Some(found) = ["mismatched input '", "token recognition error at: '", "extraneous input '"]
+        .iter()
+        .find_map(|after| quoted(after))
+    else {
+        return message.to_owned();
+    };
+    match found.split_whitespace().next().unwrap_or("") {
+        "<EOF>" => "it ends too early".to_owned(),
+        "and" | "AND" => "write `&&` instead of `and`".to_owned(),
+        "or" | "OR" => "write `||` instead of `or`".to_owned(),
+        "not" | "NOT" => "write `!` instead of `not`".to_owned(),
+        "is" => "write `==` instead of `is`".to_owned(),
+        "=" => "write `==` to compare".to_owned(),
+        other => format!("`{other}` does not belong here"),
+    }
 }
 
 fn short(message: &str) -> String {
@@ -368,7 +396,11 @@ impl Walk<'_> {
             return;
         }
         let whole = |node: &IdedExpr| matches!(&node.expr, Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_)));
-        let output = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(_) | Expr::Select(_));
+        // What a macro counts with is a whole number.
+        let output = |node: &IdedExpr| match &node.expr {
+            Expr::Ident(name) => !name.starts_with('@'),
+            other => matches!(other, Expr::Select(_)),
+        };
         if (whole(&call.args[0]) && output(&call.args[1])) || (output(&call.args[0]) && whole(&call.args[1])) {
             let at = self.at(id);
             self.refuse(

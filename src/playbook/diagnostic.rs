@@ -13,73 +13,158 @@ pub struct Place {
     pub column: usize,
 }
 
-/// What kind of mistake it is. The code never changes its meaning, so that editors and people can look it up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What kind of mistake it is. The code never changes its meaning, so that editors and people can look it up. The second
+/// paragraph of each is the fix; the reference prints both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Code {
     /// The file can't be read, is not UTF-8 or is too large.
+    ///
+    /// Save it as UTF-8; split one that is too large.
     PB001,
-    /// The text is not YAML, or goes over a limit (nesting, aliases, nodes).
+    /// The text is not YAML, or goes over a limit (nesting, aliases, values).
+    ///
+    /// Quote texts with `: `, `{{`, `*` or `&` in them, and indent with spaces.
     PB002,
-    /// A key that the language does not have.
+    /// A key that the language does not have, or not there.
+    ///
+    /// Correct its spelling, or move it to where it belongs.
     PB003,
     /// A key that must be there is missing.
+    ///
+    /// Add it.
     PB004,
     /// A value of the wrong type.
+    ///
+    /// Write what the sentence asks for; text that looks like a number needs quotes.
     PB005,
     /// A word that is not one of those allowed.
+    ///
+    /// Choose one of those that are listed.
     PB006,
     /// Not a duration.
+    ///
+    /// Write a whole number with its unit, as `500ms`, `90s`, `10m`, `2h30m`, `7d` or `1w`.
     PB007,
-    /// An id that can't be one (characters, length).
+    /// An id or name that can't be one (characters, length), or that every condition already has.
+    ///
+    /// Use letters, digits, `_` and, in ids, `.` and `-`.
     PB008,
-    /// The same id, output variable or parameter twice.
+    /// The same key, task id, output variable or test name twice.
+    ///
+    /// Keep one, or rename one.
     PB009,
     /// A dependency on a task that is not there.
+    ///
+    /// Correct the id.
     PB010,
     /// Tasks that wait for each other in a circle.
+    ///
+    /// Remove one of the dependencies.
     PB011,
     /// A task type that Mayday does not know.
+    ///
+    /// Choose one of the types of the reference.
     PB012,
-    /// A parameter that the task type does not have.
+    /// A parameter that the task type, or the playbook it runs, does not have.
+    ///
+    /// Correct its spelling, or remove it.
     PB013,
-    /// A parameter that the task type needs is missing.
+    /// A parameter that the task type, or the playbook it runs, needs is missing.
+    ///
+    /// Add it under `parameters:`.
     PB014,
     /// A parameter's value has the wrong type.
+    ///
+    /// Write what the sentence asks for.
     PB015,
     /// A condition is not CEL.
+    ///
+    /// Write one as `cpu.value < 80 && logs.errors == 0`.
     PB016,
     /// A condition or a text names something that nothing declares.
+    ///
+    /// Correct the name, or declare it: an output with `output_variable`, a parameter under `parameters`.
     PB017,
-    /// An output is used by a task that does not come after the task that declares it.
+    /// An output is used by a task that does not come after the task that gives it.
+    ///
+    /// Add that task to `depends_on`.
     PB018,
     /// An output has no such field.
+    ///
+    /// Choose one of the fields that the task type gives.
     PB019,
     /// A text is not a valid template.
+    ///
+    /// Fill values in as `{{ params.service }}`.
     PB020,
     /// A trigger that can't work.
+    ///
+    /// Name the alert, and let `when` compare its one value.
     PB021,
     /// Text from outside would become part of a change without a check.
+    ///
+    /// Make it a parameter of type `name` with that text as its default.
     PB022,
-    /// A number outside of what is allowed.
+    /// A number outside of what is allowed, or more entries than are.
+    ///
+    /// Stay within the limits that the sentence names.
     PB023,
-    /// A test names a task, parameter or output that is not there.
+    /// A test that can't test: it names a task, parameter or output that is not there, lacks one, or expects nothing.
+    ///
+    /// Correct the name, give what is missing, or say what must come of it.
     PB024,
     /// A verification that can't be measured.
+    ///
+    /// Name the output of a read task that comes before.
     PB025,
     /// Numbers of two kinds in one calculation.
+    ///
+    /// Write whole numbers with a fraction, as `1.0`.
     PB026,
-    /// The action line of a task is not right for its type.
+    /// The action line of a task is missing, or not right for its type.
+    ///
+    /// Write it as `GET /path`, `POST service:/path` or `GET service:health`; only an API_Call has one.
     PB027,
     /// Two playbooks with one id.
+    ///
+    /// Rename one.
     PB028,
     /// A way to undo a task that can't work.
+    ///
+    /// Name a task that undoes it, write `inverse` where the type has one, or remove it.
     PB029,
-    /// A task that only undoes another has something that such a task can't have.
+    /// A task that only undoes another has something that such a task can't have, or another waits for it.
+    ///
+    /// Remove it.
     PB030,
     /// A `for_each` that can't work.
+    ///
+    /// Give it a list of 1 to 100 items, or CEL that gives one.
     PB031,
     /// A playbook that would run itself, or a line of playbooks that is too long.
+    ///
+    /// Remove one of the Sub_Playbook tasks.
     PB032,
+    /// A condition that puts values of two kinds together, or is neither true nor false.
+    ///
+    /// Compare numbers with numbers and text with text, as `logs.errors > 0`.
+    PB033,
+    /// A condition or text calls something that is not there.
+    ///
+    /// Choose one of the functions of the reference.
+    PB034,
+    /// A time that does not fit into another one.
+    ///
+    /// Make it shorter, or the time around it longer.
+    PB035,
+    /// A parameter that nothing uses.
+    ///
+    /// Use it as `{{ params.name }}` in a text or `params.name` in a condition, or remove it.
+    PB036,
+    /// An approval that nobody can give.
+    ///
+    /// Name more people, or ask for fewer.
+    PB037,
 }
 
 impl fmt::Display for Code {

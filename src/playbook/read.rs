@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Code, Place, Report};
 use super::model::{Places, Playbook};
-use super::shape::{FOR_EACH, Field, PLAYBOOK, Shape};
+use super::shape::{FOR_EACH, Field, PLAYBOOK, Shape, TASK};
 use super::yaml::{self, Kind, Node};
 use crate::core::nearest::hint;
 
@@ -17,7 +17,12 @@ const MAX_TEXT: usize = 16 * 1024;
 pub fn playbook(bytes: &[u8], report: &mut Report) -> Option<(Playbook, Places)> {
     let node = yaml::parse(bytes, report)?;
     if !matches!(node.kind, Kind::Map(_)) {
-        let says = format!("a playbook is a map that begins with `playbook_id:`; this is {}", node.describe());
+        let found = if matches!(node.kind, Kind::Null) {
+            "the file is empty".to_owned()
+        } else {
+            format!("this is {}", node.describe())
+        };
+        let says = format!("a playbook is a map that begins with `playbook_id:`; {found}");
         report.add(node.place, Code::PB005, says);
         return None;
     }
@@ -40,17 +45,21 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&mut self, node: &Node, wanted: &str, path: &str) -> Option<Value> {
-        let quote = if wanted.starts_with("text") && !matches!(node.kind, Kind::List(_) | Kind::Map(_) | Kind::Null) {
-            "; put it in quotes"
-        } else {
-            ""
-        };
-        let says = format!("`{}` must be {wanted}, this is {}{quote}", last(path), node.describe());
+        let says = format!("`{}` must be {wanted}, this is {}{}", last(path), node.describe(), fix(node, wanted, path));
         self.report.add(node.place, Code::PB005, says);
         None
     }
 
+    /// Whatever is not what it should be is marked, so that the checks of meaning don't speak of what stands in for it.
     fn value(&mut self, node: &Node, shape: Shape, path: &str) -> Option<Value> {
+        let value = self.shaped(node, shape, path);
+        if value.is_none() {
+            self.places.mark_wrong(path);
+        }
+        value
+    }
+
+    fn shaped(&mut self, node: &Node, shape: Shape, path: &str) -> Option<Value> {
         self.places.set(path, node.place);
         match (shape, &node.kind) {
             (Shape::ForEach, Kind::Map(_)) => self.value(node, Shape::Fields(FOR_EACH), path),
@@ -69,7 +78,7 @@ impl Reader<'_> {
             (Shape::Text | Shape::Version, _) => self.wrong(node, "text", path),
             (Shape::Condition, Kind::Text(text)) => self.text(node.place, text, path),
             (Shape::Condition, Kind::Bool(value)) => Some(Value::String(value.to_string())),
-            (Shape::Condition, _) => self.wrong(node, "text: a condition like `\"cpu.value < 80\"`", path),
+            (Shape::Condition, _) => self.wrong(node, "a condition like `cpu.value < 80`", path),
             (Shape::Id, Kind::Text(text)) => {
                 let good = (1..=80).contains(&text.len())
                     && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -79,7 +88,8 @@ impl Reader<'_> {
                 }
                 let says = format!("`{}` can't be {text:?}; use 1 to 80 letters, digits, `.`, `_`, `-`", last(path));
                 self.report.add(node.place, Code::PB008, says);
-                None
+                // Others name it as it stands here.
+                Some(Value::String(text.clone()))
             }
             (Shape::Variable, Kind::Text(text)) => {
                 let good = (1..=64).contains(&text.len())
@@ -97,7 +107,7 @@ impl Reader<'_> {
                     )
                 };
                 self.report.add(node.place, Code::PB008, says);
-                None
+                Some(Value::String(text.clone()))
             }
             (Shape::Id | Shape::Variable, _) => self.wrong(node, "text", path),
             (Shape::Duration, Kind::Text(text)) => match text.parse::<crate::core::duration::Span>() {
@@ -137,7 +147,9 @@ impl Reader<'_> {
                 if words.contains(&text.as_str()) {
                     return Some(Value::String(text.clone()));
                 }
-                let near = hint(text, words.iter().copied());
+                let near =
+                    synonym(text).filter(|word| words.contains(word)).map(|word| format!("; did you mean `{word}`?"));
+                let near = near.unwrap_or_else(|| hint(text, words.iter().copied()));
                 let says = format!("`{}` can't be {text:?}, only {}{near}", last(path), listed(words));
                 self.report.add(node.place, Code::PB006, says);
                 None
@@ -166,6 +178,7 @@ impl Reader<'_> {
                 let mut map = Map::new();
                 for (key, value) in entries.iter().take(most) {
                     let below = join(path, &key.name);
+                    self.places.set_key(&below, key.place);
                     if let Some(value) = self.value(value, *shape, &below) {
                         map.insert(key.name.clone(), value);
                     }
@@ -181,13 +194,21 @@ impl Reader<'_> {
 
     fn fields(&mut self, place: Place, entries: &[(yaml::Key, Node)], fields: &[Field], path: &str) -> Value {
         let mut map = Map::new();
+        let mut beside = Map::new();
+        let subject = subject(path, entries);
         for (key, node) in entries {
             let Some(field) = fields.iter().find(|field| field.name == key.name) else {
+                if let Some(kind) = takes(path, entries, &key.name) {
+                    let says = format!("{subject} has no key `{}`; {kind} takes it under `parameters:`", key.name);
+                    self.report.add(key.place, Code::PB003, says);
+                    self.remember(node, &format!("{path}.parameters.{}", key.name));
+                    beside.insert(key.name.clone(), node.to_json());
+                    continue;
+                }
                 let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-                let near = hint(&key.name, names.iter().copied());
+                let near = elsewhere(path, fields, &key.name).unwrap_or_else(|| hint(&key.name, names.iter().copied()));
                 let fix = if near.is_empty() { format!("; known here: {}", listed(&names)) } else { near };
-                let wher = if path.is_empty() { "a playbook".to_owned() } else { format!("`{}`", last(path)) };
-                self.report.add(key.place, Code::PB003, format!("{wher} has no key `{}`{fix}", key.name));
+                self.report.add(key.place, Code::PB003, format!("{subject} has no key `{}`{fix}", key.name));
                 continue;
             };
             if map.contains_key(field.name) {
@@ -197,6 +218,7 @@ impl Reader<'_> {
             if matches!(node.kind, Kind::Null) && !field.required {
                 continue;
             }
+            self.places.set_key(&join(path, field.name), key.place);
             match self.value(node, field.shape, &join(path, field.name)) {
                 Some(value) => {
                     map.insert(field.name.to_owned(), value);
@@ -209,10 +231,17 @@ impl Reader<'_> {
         }
         for field in fields.iter().filter(|field| field.required) {
             if !map.contains_key(field.name) {
-                let wher = if path.is_empty() { "the playbook".to_owned() } else { format!("`{}`", last(path)) };
-                self.report.add(place, Code::PB004, format!("{wher} needs `{}:`", field.name));
+                self.report.add(place, Code::PB004, format!("{subject} needs `{}:`", field.name));
+                self.places.mark_wrong(&join(path, field.name));
                 map.insert(field.name.to_owned(), stand_in(field.shape));
             }
+        }
+        if !beside.is_empty()
+            && let Some(parameters) =
+                map.entry("parameters").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+        {
+            beside.extend(std::mem::take(parameters));
+            *parameters = beside;
         }
         Value::Object(map)
     }
@@ -237,11 +266,87 @@ impl Reader<'_> {
             }
             Kind::Map(entries) => {
                 for (key, value) in entries {
-                    self.remember(value, &join(path, &key.name));
+                    let below = join(path, &key.name);
+                    self.places.set_key(&below, key.place);
+                    self.remember(value, &below);
                 }
             }
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => {}
         }
+    }
+}
+
+/// What a map is, for messages: a task by its id.
+fn subject(path: &str, entries: &[(yaml::Key, Node)]) -> String {
+    let named = |key: &str| {
+        let (_, node) = entries.iter().find(|(found, _)| found.name == key)?;
+        if let Kind::Text(text) = &node.kind { Some(crate::core::text::capped(text, 60)) } else { None }
+    };
+    let of = |word: &str, name: Option<String>| {
+        name.map_or_else(|| format!("this {word}"), |name| format!("the {word} `{name}`"))
+    };
+    match path.rsplit('.').next().unwrap_or(path).split('[').next() {
+        _ if path.is_empty() => "the playbook".to_owned(),
+        Some("tasks") if path.ends_with(']') => of("task", named("id")),
+        Some("tests") if path.ends_with(']') => of("test", named("name")),
+        Some("trigger_conditions") if path.ends_with(']') => of("trigger", named("alert_name")),
+        _ if path.starts_with("parameters.") => format!("the parameter `{}`", last(path)),
+        _ => format!("`{}`", last(path)),
+    }
+}
+
+/// The task's type, if it takes a parameter of that name, which was written beside `parameters:`.
+fn takes(path: &str, entries: &[(yaml::Key, Node)], key: &str) -> Option<&'static str> {
+    let (_, kind) = entries.iter().find(|(found, _)| found.name == "type")?;
+    let Kind::Text(kind) = &kind.kind else { return None };
+    let of = super::tasks::find(kind).filter(|_| path.starts_with("tasks["))?;
+    let super::tasks::Takes::These(declared) = of.takes else { return None };
+    declared.iter().any(|parameter| parameter.name == key).then_some(of.name)
+}
+
+/// Where a key belongs that is right in another place.
+fn elsewhere(path: &str, fields: &[Field], key: &str) -> Option<String> {
+    let has = |fields: &[Field], key: &str| fields.iter().any(|field| field.name == key);
+    let Shape::Fields(playbook) = PLAYBOOK else { return None };
+    if path.is_empty() && has(TASK, key) {
+        return Some("; it is a key of a task".to_owned());
+    }
+    if path.starts_with("tasks[") && has(playbook, key) {
+        return Some("; it is a key of the whole playbook, not of a task".to_owned());
+    }
+    let below = fields.iter().find(|field| matches!(field.shape, Shape::Fields(below) if has(below, key)))?;
+    Some(format!("; it belongs under `{}:`", below.name))
+}
+
+/// What other languages call it.
+fn synonym(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "int" | "long" => Some("integer"),
+        "float" | "double" => Some("number"),
+        "bool" => Some("boolean"),
+        "str" | "text" => Some("string"),
+        "success" | "ok" | "done" => Some("succeeded"),
+        "error" => Some("failed"),
+        _ => None,
+    }
+}
+
+/// The fix for a value of the wrong type, where it can be told.
+fn fix(node: &Node, wanted: &str, path: &str) -> String {
+    match &node.kind {
+        Kind::Text(text) if wanted == "a list" => format!("; write `{}: [{text}]`", last(path)),
+        Kind::Map(_) if wanted == "a list" => "; begin each entry with `- `".to_owned(),
+        Kind::Text(text) if wanted.starts_with("true") => match text.to_ascii_lowercase().as_str() {
+            "yes" | "on" | "y" => "; write `true`".to_owned(),
+            "no" | "off" | "n" => "; write `false`".to_owned(),
+            _ => String::new(),
+        },
+        Kind::Text(text) if wanted.contains("number") && text.parse::<f64>().is_ok() => {
+            "; remove the quotes".to_owned()
+        }
+        Kind::Number(number) if wanted.starts_with("a list, or") => format!("; write `[{number}]`"),
+        Kind::Bool(_) | Kind::Number(_) if wanted == "text" => "; put it in quotes".to_owned(),
+        _ => String::new(),
     }
 }
 

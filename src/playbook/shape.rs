@@ -92,7 +92,8 @@ const PARAMETER: &[Field] = &[
     may("one_of", Shape::List(&Shape::Any, 100)),
 ];
 
-const TASK: &[Field] = &[
+/// A task.
+pub const TASK: &[Field] = &[
     must("id", Shape::Id),
     may("name", Shape::Text),
     must("type", Shape::Text),

@@ -148,6 +148,82 @@ fn typed(expression: &str, values: &Value, rendered: String) -> Value {
     value.unwrap_or(Value::String(rendered))
 }
 
+/// A filter that texts can use: `{{ value | round }}`.
+#[derive(Debug)]
+pub struct Filter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, one line for the reference.
+    pub doc: &'static str,
+    /// A text that uses it, and what it becomes; a test fills it in.
+    pub example: (&'static str, &'static str),
+}
+
+/// Those that the reference names. There are more, of which any may be used.
+pub const FILTERS: &[Filter] = &[
+    Filter { name: "round", doc: "Rounds to so many digits.", example: ("{{ 12.345 | round(1) }}", "12.3") },
+    Filter { name: "int", doc: "A number without what follows the point.", example: ("{{ 12.9 | int }}", "12") },
+    Filter { name: "length", doc: "How many items or characters.", example: ("{{ [1, 2] | length }}", "2") },
+    Filter { name: "join", doc: "The items in a row.", example: ("{{ ['a', 'b'] | join(', ') }}", "a, b") },
+    Filter { name: "first", doc: "The first item.", example: ("{{ ['a', 'b'] | first }}", "a") },
+    Filter { name: "last", doc: "The last item.", example: ("{{ ['a', 'b'] | last }}", "b") },
+    Filter {
+        name: "default",
+        doc: "Something else where there is no value.",
+        example: ("{{ none | default('-', true) }}", "-"),
+    },
+    Filter { name: "lower", doc: "In small letters.", example: ("{{ 'ERROR' | lower }}", "error") },
+    Filter { name: "upper", doc: "In capital letters.", example: ("{{ 'error' | upper }}", "ERROR") },
+    Filter {
+        name: "replace",
+        doc: "One part instead of another.",
+        example: ("{{ 'a-b' | replace('-', '_') }}", "a_b"),
+    },
+    Filter { name: "tojson", doc: "As JSON.", example: ("{{ [1, 2] | tojson }}", "[1, 2]") },
+];
+
+/// Filters that are not there, with their place (bytes). Only a run would find them: compiling does not.
+#[must_use]
+pub fn unknown_filters(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    // Filled in is what stands between `{{` or `{%` and its end.
+    while let Some(open) = text[at..].find("{{").into_iter().chain(text[at..].find("{%")).min() {
+        let start = at + open + 2;
+        let end = text[start..]
+            .find("}}")
+            .into_iter()
+            .chain(text[start..].find("%}"))
+            .min()
+            .map_or(text.len(), |end| start + end);
+        let mut quote = None;
+        for (offset, char) in text[start..end].char_indices() {
+            match (quote, char) {
+                (None, '\'' | '"') => quote = Some(char),
+                (Some(open), _) if open == char => quote = None,
+                (None, '|') => {
+                    let after = &text[start + offset + 1..end];
+                    let name = after.trim_start();
+                    let name = &name
+                        [..name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(name.len())];
+                    let place = start + offset + 1 + (after.len() - after.trim_start().len());
+                    if !name.is_empty() && !has_filter(name) {
+                        found.push((place, name));
+                    }
+                }
+                _ => {}
+            }
+        }
+        at = end;
+    }
+    found
+}
+
+fn has_filter(name: &str) -> bool {
+    let tried = PEOPLE.compile_expression(&format!("0|{name}")).and_then(|compiled| compiled.eval(()));
+    !tried.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter)
+}
+
 fn wrong(text: &str, error: &Error) -> Wrong {
     let detail = match (error.kind(), error.detail()) {
         (ErrorKind::UndefinedError, _) => {
@@ -155,6 +231,10 @@ fn wrong(text: &str, error: &Error) -> Wrong {
             format!("`{}` is not defined here", name.trim())
         }
         (ErrorKind::OutOfFuel, _) => format!("the text takes more than {FUEL} steps"),
+        (_, Some(detail)) if detail.contains("expected end of variable block") => "`}}` is missing here".to_owned(),
+        (_, Some(detail)) if detail.contains("unexpected end of input") => {
+            "something is not closed; end `{{` with `}}`, and `{% if … %}` with `{% endif %}`".to_owned()
+        }
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
@@ -173,6 +253,19 @@ mod tests {
         assert_eq!(render("{{ a.b }} %", &json!({"a": {"b": 3}}), Use::People).unwrap(), "3 %");
         assert!(names("{{ a.b }} {% if c %}x{% endif %}").unwrap().contains("a.b"));
         assert!(names("{{ a. }}").is_err());
+    }
+
+    #[test]
+    fn every_filter_of_the_reference_does_what_it_says_and_an_unknown_one_is_found() {
+        for filter in FILTERS {
+            let (text, becomes) = filter.example;
+            assert_eq!(render(text, &json!({}), Use::People).unwrap(), becomes, "{}", filter.name);
+            assert_eq!(unknown_filters(text), [], "{}", filter.name);
+        }
+        assert_eq!(
+            unknown_filters("a | b {{ x | rounded }} {% if 'a|b' | upper == y|lowr %}"),
+            [(13, "rounded"), (49, "lowr")]
+        );
     }
 
     #[test]

@@ -114,11 +114,50 @@ pub fn parse(bytes: &[u8], report: &mut Report) -> Option<Node> {
         Err(error) => {
             let place = error.location().map_or(start, |location| place(&location));
             let message = error.without_snippet().to_string();
-            let message = message.split(" --> ").next().unwrap_or(&message).trim();
-            report.add(place, Code::PB002, format!("the YAML can't be read: {message}"));
+            let (code, says) = plain(&message);
+            // The library names what stands before the tab.
+            let tab = |line: &&str| line[..line.len() - line.trim_start().len()].contains('\t');
+            let at = text.lines().skip(place.line.saturating_sub(1)).position(|line| tab(&line));
+            let place = match at.filter(|_| message.contains("found a tab")) {
+                Some(below) => Place { line: place.line + below, column: 1 },
+                None => place,
+            };
+            report.add(place, code, says);
             None
         }
     }
+}
+
+/// What a playbook's author did, for what the library found.
+fn plain(message: &str) -> (Code, String) {
+    let message = message.split(" --> ").next().unwrap_or(message);
+    let message = message.split(" at line ").next().unwrap_or(message).trim();
+    if let Some(key) = message.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(", set ").next().unwrap_or(key);
+        return (Code::PB009, format!("`{key}` stands here twice; keep one"));
+    }
+    let says = match message {
+        _ if message.contains("Nodes {") => {
+            &format!("it has more than {MAX_NODES} values, aliases expanded; write less")
+        }
+        _ if message.contains("Documents {") => {
+            "a file holds one playbook; remove what follows `---`, or put it into a file of its own"
+        }
+        "alias references unknown anchor" => "a text can't begin with `*` or `&`; put it in quotes",
+        "mapping values are not allowed in this context" => {
+            "there can't be a `: ` here; put a text that has one in quotes, and indent keys that belong together alike"
+        }
+        "illegal placement of ':' indicator" => {
+            "there can't be a `: ` here; close the `[`, `{` or quotation mark before it"
+        }
+        "a key must be plain text" => {
+            "a text can't begin with `{` or `[`; put it in quotes, as `\"{{ params.service }}\"`"
+        }
+        _ if message.contains("found a tab") => "YAML is indented with spaces; replace the tab",
+        _ if message.contains("multiline quoted scalar") => "a quotation mark before this is not closed; close it",
+        _ => &format!("the YAML can't be read: {message}"),
+    };
+    (Code::PB002, says.to_owned())
 }
 
 fn place(location: &serde_saphyr::Location) -> Place {

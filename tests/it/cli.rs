@@ -136,6 +136,11 @@ fn playbooks_are_checked_with_every_mistake_and_their_schema_is_printed() {
     assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
     assert!(out(&tested).ends_with(" passed, 0 failed\n"), "{}", out(&tested));
 
+    // A file with a mistake does not keep the others from being tested.
+    let both = mayday(&["playbook", "test", folder.path().to_str().unwrap(), shipped]);
+    assert_eq!(both.status.code(), Some(1));
+    assert!(out(&both).contains("a.yaml:3:1: PB003") && out(&both).ends_with(" passed, 2 failed\n"), "{}", out(&both));
+
     let schema: serde_json::Value = serde_json::from_str(&out(&mayday(&["playbook", "schema"]))).unwrap();
     assert!(schema["properties"]["tasks"].is_object());
 }

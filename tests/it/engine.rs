@@ -385,7 +385,8 @@ tasks:
 
 #[tokio::test]
 async fn a_run_is_over_after_its_max_duration_whatever_it_waits_for() {
-    let text = "{playbook_id: PB-A, name: a, max_duration: 10m, tasks: [{id: w, type: Wait, parameters: {for: 1h}}]}";
+    let text = "{playbook_id: PB-A, name: a, max_duration: 10m, tasks: [
+        {id: w, type: Wait, parameters: {for: 6m}}, {id: v, type: Wait, depends_on: [w], parameters: {for: 6m}}]}";
     let world = World::of(&[text]);
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-A").await;

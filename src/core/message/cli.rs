@@ -99,11 +99,6 @@ pub fn playbooks_well(count: usize) -> String {
     if count == 1 { "1 playbook, no mistakes".to_owned() } else { format!("{count} playbooks, no mistakes") }
 }
 
-/// Two files with one id.
-pub fn same_playbook(file: &str, id: &str, first: &str) -> String {
-    format!("{file}:1:1: PB028: `{id}` is already the id of {first}; give one of them another")
-}
-
 /// A folder without playbooks.
 pub fn no_playbooks() -> String {
     "no YAML file was found there; name playbook files, or folders that hold some".to_owned()

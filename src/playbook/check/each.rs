@@ -1,7 +1,7 @@
 //! `for_each`: that there is a list, and that the task can be done for its items.
 
 use super::Checker;
-use crate::playbook::condition::Condition;
+use crate::playbook::condition::{Condition, Kind};
 use crate::playbook::diagnostic::Code;
 use crate::playbook::model::{ForEach, Over, Task};
 use crate::playbook::text;
@@ -29,7 +29,11 @@ impl Checker<'_> {
         match each.over() {
             Over::List(items) => {
                 if items.is_empty() {
-                    self.add(&path, Code::PB031, "the list is empty: the task would never do anything");
+                    self.add(
+                        &path,
+                        Code::PB031,
+                        "the list is empty, so the task would never do anything; name its items",
+                    );
                 }
                 for (number, item) in items.iter().enumerate() {
                     if item.as_str().is_some_and(text::is_template) {
@@ -42,7 +46,7 @@ impl Checker<'_> {
                 }
                 None
             }
-            Over::Cel(words) => self.condition(&path, words, before, None),
+            Over::Cel(words) => self.condition(&path, words, before, None, Kind::List),
         }
     }
 }

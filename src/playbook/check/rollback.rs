@@ -40,7 +40,7 @@ impl Checker<'_> {
             None => {
                 let asked = task.verify.as_ref().is_some_and(|verify| verify.otherwise == Otherwise::Rollback);
                 if asked {
-                    let says = "`otherwise: rollback` undoes this task too; `rollback: none` contradicts it";
+                    let says = "`otherwise: rollback` undoes this task too, and `rollback: none` says not to; remove one of them";
                     self.add(&here, Code::PB029, says);
                 }
             }
@@ -63,14 +63,13 @@ impl Checker<'_> {
 
     fn rollback_task(&mut self, index: usize, task: &Task, by: &str, path: &str) {
         let tasks = &self.playbook.tasks;
+        let reversible = tasks::find(&task.kind).is_some_and(|known| known.reversible);
+        let inverse = if reversible { ", or write `rollback: inverse`" } else { "" };
         if by == task.id {
-            self.add(
-                path,
-                Code::PB029,
-                format!("`{by}` can't undo itself; write `rollback: inverse`, or name another task"),
-            );
+            self.add(path, Code::PB029, format!("`{by}` can't undo itself; name another task{inverse}"));
         } else if !tasks.iter().any(|other| other.id == by) {
             let near = hint(by, tasks.iter().map(|other| other.id.as_str()));
+            let near = if near.is_empty() { "; add a task of that id".to_owned() } else { near };
             let says = format!("`rollback` is `inverse`, `none` or the id of a task, not `{by}`{near}");
             self.add(path, Code::PB010, says);
         } else if let Some(first) = tasks[..index].iter().find(|other| other.undone_by() == Some(Undo::Task(by))) {
@@ -94,11 +93,11 @@ impl Checker<'_> {
         ];
         for (_, key) in not.iter().filter(|(has, _)| *has) {
             let says = format!("`{}` runs only to undo `{of}`, so it can't have `{key}`; remove it", task.id);
-            self.add(&format!("{path}.{key}"), Code::PB030, says);
+            self.add_key(&format!("{path}.{key}"), Code::PB030, says);
         }
         if task.on_failure.continues() {
             let says = format!("`{}` undoes `{of}`: when that fails a person is needed; remove `on_failure`", task.id);
-            self.add(&format!("{path}.on_failure"), Code::PB030, says);
+            self.add_key(&format!("{path}.on_failure"), Code::PB030, says);
         }
         if matches!(task.kind.as_str(), "Verify" | "Sub_Playbook") {
             let says = format!("a {} can't undo anything; let `{}` be a task that does", task.kind, task.id);

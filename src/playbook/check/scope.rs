@@ -1,9 +1,10 @@
 //! Which names a condition or a text can see, and what is known about them.
 
+use super::super::condition::Kind;
 use super::super::diagnostic::Code;
-use super::super::model::{Playbook, Risk, Task};
-use super::super::names::{ALERT_FIELDS, RUN_FIELDS, TASK_FIELDS};
-use super::super::tasks::{self, Gives};
+use super::super::model::{ParameterType, Playbook, Risk, Task};
+use super::super::names::{ALERT_FIELDS, Known, RUN_FIELDS, TASK_FIELDS};
+use super::super::tasks::{self, Gives, OutKind};
 use crate::core::nearest::hint;
 
 /// The names of one playbook.
@@ -43,12 +44,12 @@ impl<'a> Scope<'a> {
         let first = fields.first().map(String::as_str);
         match root {
             "params" => self.known(root, first, self.playbook.parameters.keys().map(String::as_str)),
-            "alert" => self.known(root, first, ALERT_FIELDS.iter().copied()),
-            "run" => self.known(root, first, RUN_FIELDS.iter().copied()),
+            "alert" => self.known(root, first, ALERT_FIELDS.iter().map(|field| field.name)),
+            "run" => self.known(root, first, RUN_FIELDS.iter().map(|field| field.name)),
             "tasks" if outputs => {
                 self.known(root, first, self.playbook.tasks.iter().map(|task| task.id.as_str()))?;
                 match fields.get(1) {
-                    Some(field) if !TASK_FIELDS.contains(&field.as_str()) => Err((
+                    Some(field) if TASK_FIELDS.iter().all(|known| known.name != field) => Err((
                         Code::PB019,
                         format!("`tasks.{}` has no `{field}`, only state and note", first.unwrap_or("")),
                     )),
@@ -67,6 +68,49 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The kind of value behind a name, as far as it is known before anything runs.
+    pub fn kind(&self, root: &str, fields: &[String], own: Option<usize>) -> Kind {
+        match (root, fields) {
+            ("params" | "alert" | "run" | "tasks", []) => Kind::Map,
+            ("params", [name]) => match self.playbook.parameters.get(name).map(|parameter| parameter.kind) {
+                Some(ParameterType::Name | ParameterType::String | ParameterType::Duration) => Kind::Text,
+                Some(ParameterType::Integer | ParameterType::Number) => Kind::Number,
+                Some(ParameterType::Boolean) => Kind::Truth,
+                None => Kind::Any,
+            },
+            ("alert", [labels, _]) if labels == "labels" => Kind::Text,
+            ("alert", [field]) => kind_of(ALERT_FIELDS, field),
+            ("run", [field]) => kind_of(RUN_FIELDS, field),
+            ("tasks", [_, field]) => kind_of(TASK_FIELDS, field),
+            ("tasks", [_]) => Kind::Map,
+            ("item", _) => Kind::Any,
+            (root, fields) => {
+                let giver = self.playbook.tasks.iter().position(|task| task.output_variable.as_deref() == Some(root));
+                giver.map_or(Kind::Any, |giver| self.kind_of_output(giver, fields, own))
+            }
+        }
+    }
+
+    fn kind_of_output(&self, giver: usize, fields: &[String], own: Option<usize>) -> Kind {
+        let task = &self.playbook.tasks[giver];
+        let each = task.for_each.is_some() && Some(giver) != own && Some(giver) != self.item;
+        match (fields, tasks::find(&task.kind).map(|task_type| &task_type.gives)) {
+            ([], _) if each => Kind::List,
+            (_, _) if each => Kind::Any,
+            ([], _) => Kind::Map,
+            ([field], Some(Gives::These(outs))) => {
+                match outs.iter().find(|out| out.name == field).map(|out| out.kind) {
+                    Some(OutKind::Number) => Kind::Number,
+                    Some(OutKind::Text) => Kind::Text,
+                    Some(OutKind::Bool) => Kind::Truth,
+                    Some(OutKind::List) => Kind::List,
+                    Some(OutKind::Dynamic) | None => Kind::Any,
+                }
+            }
+            _ => Kind::Any,
+        }
+    }
+
     fn known<'n>(
         &self,
         root: &str,
@@ -76,11 +120,18 @@ impl<'a> Scope<'a> {
         match field {
             Some(field) if !names.clone().any(|name| name == field) => {
                 let near = hint(field, names.clone());
+                // `alert.value` is `alert.metric_value`.
+                let part = names.clone().find(|name| name.split('_').any(|part| part == field));
                 let listed: Vec<&str> = names.take(20).collect();
                 let near = if !near.is_empty() {
                     near
+                } else if let Some(name) = part {
+                    format!("; did you mean `{name}`?")
                 } else if listed.is_empty() {
-                    "; the playbook declares none".to_owned()
+                    format!(
+                        "; declare it under the playbook's `{}:`",
+                        if root == "params" { "parameters" } else { root }
+                    )
                 } else {
                     format!("; there are {}", listed.join(", "))
                 };
@@ -104,16 +155,25 @@ impl<'a> Scope<'a> {
             if self.playbook.parameters.contains_key(root) {
                 return Err((Code::PB017, format!("`{root}` is a parameter; write `params.{root}`")));
             }
+            if let Some(giver) = given {
+                let says = format!(
+                    "`{root}` is the output of the task `{}`, and this is filled in before any task runs; use `params` or `alert`",
+                    tasks[giver].id
+                );
+                return Err((Code::PB017, says));
+            }
             let names = tasks.iter().filter_map(|task| task.output_variable.as_deref()).filter(|_| outputs);
             let near = hint(root, names.chain(["params", "alert", "run", "tasks"]));
-            return Err((
-                Code::PB017,
-                format!("nothing declares `{root}`{near}; a task does with `output_variable: {root}`"),
-            ));
+            let near = match near.is_empty() {
+                true if outputs => format!("; a task does with `output_variable: {root}`"),
+                true => "; write for instance `params.service`".to_owned(),
+                false => near,
+            };
+            return Err((Code::PB017, format!("nothing declares `{root}`{near}")));
         };
         if Some(giver) != own && !before.get(giver).copied().unwrap_or(false) {
             let says = format!(
-                "`{root}` is the output of `{id}`, which need not be done by then; add `{id}` to `depends_on`",
+                "`{root}` is the output of the task `{id}`, which need not be done by then; add `{id}` to `depends_on`",
                 id = tasks[giver].id
             );
             return Err((Code::PB018, says));
@@ -142,4 +202,8 @@ impl<'a> Scope<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn kind_of(fields: &[Known], name: &str) -> Kind {
+    fields.iter().find(|field| field.name == name).map_or(Kind::Any, |field| field.kind)
 }

@@ -31,7 +31,19 @@ pub fn fits(kind: ParamKind, value: &Value) -> Result<(), String> {
         (ParamKind::Duration, Value::String(words)) => words.parse::<Span>().is_ok(),
         _ => false,
     };
-    if good { Ok(()) } else { wrong() }
+    match (good, kind, value) {
+        (true, ..) => Ok(()),
+        (false, ParamKind::Duration, Value::Number(number)) => {
+            Err(format!("must be {}; `{number}` has no unit, write for instance {number}s or {number}m", kind.says()))
+        }
+        (false, ParamKind::Duration, Value::String(words)) => {
+            words.parse::<Span>().map(|_| ()).map_err(|error| format!("must be {}; {error}", kind.says()))
+        }
+        (false, ParamKind::Texts, Value::String(words)) => {
+            Err(format!("must be {}; write [{}]", kind.says(), brief(&words.as_str().into())))
+        }
+        _ => wrong(),
+    }
 }
 
 fn brief(value: &Value) -> String {

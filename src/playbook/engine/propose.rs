@@ -60,7 +60,7 @@ pub fn lock_key(lock: &str) -> Key {
 pub fn alert_json(alert: &Alert) -> Value {
     let mut value = serde_json::to_value(alert).unwrap_or(Value::Null);
     if let Value::Object(map) = &mut value {
-        map.retain(|key, _| crate::playbook::names::ALERT_FIELDS.contains(&key.as_str()));
+        map.retain(|key, _| crate::playbook::names::ALERT_FIELDS.iter().any(|field| field.name == key));
     }
     value
 }

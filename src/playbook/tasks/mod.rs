@@ -24,8 +24,8 @@ pub struct TaskType {
     pub gives: Gives,
     /// How risky it is (an API_Call's depends on its method, see [`risk`]).
     pub risk: Risk,
-    /// Doing it twice is the same as doing it once. The action itself says how a doubt is settled.
-    pub idempotent: bool,
+    /// How a doubt after a crash is settled, for the reference. The action itself decides.
+    pub doubt: &'static str,
     /// Whether it can be undone, at least in principle.
     pub reversible: bool,
     /// Whether the task has an `action:` line.
@@ -125,6 +125,20 @@ pub enum OutKind {
     List,
     /// An object of unknown fields.
     Dynamic,
+}
+
+impl OutKind {
+    /// For the reference.
+    #[must_use]
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Bool => "true or false",
+            Self::List => "list",
+            Self::Dynamic => "map",
+        }
+    }
 }
 
 /// The type of that name.

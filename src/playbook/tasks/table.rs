@@ -28,6 +28,13 @@ const fn object(name: &'static str, doc: &'static str) -> Out {
 const SERVICE: Param = must("service", ParamKind::Name, "the service, as the catalogue calls it");
 const WINDOW: Param = may("time_window", ParamKind::Duration, "how far back to look; 10m when missing");
 
+/// How doubts are settled.
+const REPEATED: &str = "it is done again, which is the same as doing it once";
+const PROBED: &str =
+    "the process is looked at where Mayday supervises it; otherwise a person is asked whether it happened";
+const BY_LIST: &str =
+    "it is done again where the allow-list says that this is safe; otherwise a person is asked whether it happened";
+
 /// A task type that changes nothing.
 const fn read(name: &'static str, doc: &'static str, takes: &'static [Param], gives: &'static [Out]) -> TaskType {
     TaskType {
@@ -36,8 +43,8 @@ const fn read(name: &'static str, doc: &'static str, takes: &'static [Param], gi
         takes: Takes::These(takes),
         gives: Gives::These(gives),
         risk: Risk::Read,
-        idempotent: true,
-        reversible: true,
+        doubt: REPEATED,
+        reversible: false,
         action_line: false,
     }
 }
@@ -47,7 +54,7 @@ const fn change(
     name: &'static str,
     doc: &'static str,
     risk: Risk,
-    (idempotent, reversible): (bool, bool),
+    (doubt, reversible): (&'static str, bool),
     takes: &'static [Param],
     gives: &'static [Out],
 ) -> TaskType {
@@ -57,7 +64,7 @@ const fn change(
         takes: Takes::These(takes),
         gives: Gives::These(gives),
         risk,
-        idempotent,
+        doubt,
         reversible,
         action_line: false,
     }
@@ -74,7 +81,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         takes: Takes::Anything,
         gives: Gives::Dynamic,
         risk: Risk::Disruptive,
-        idempotent: false,
+        doubt: "a GET or HEAD is done again; of another method a person is asked whether it happened",
         reversible: false,
         action_line: true,
     },
@@ -165,7 +172,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Kubernetes_Scale",
         "Sets the number of replicas of a service's workload.",
         Risk::Reversible,
-        (true, true),
+        (REPEATED, true),
         &[
             SERVICE,
             may("replicas", ParamKind::Whole, "absolute number"),
@@ -178,7 +185,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Kubernetes_Restart",
         "Restarts a service's workload, pod by pod.",
         Risk::Disruptive,
-        (true, false),
+        (REPEATED, false),
         &[SERVICE],
         &[number("restarted", "pods replaced"), number("ready", "pods ready")],
     ),
@@ -186,7 +193,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Kubernetes_Rollback",
         "Takes a service's workload back to an earlier revision.",
         Risk::Disruptive,
-        (true, true),
+        (REPEATED, true),
         &[SERVICE, may("revision", ParamKind::Whole, "which; the one before when missing")],
         &[number("from", "revision before"), number("to", "revision after")],
     ),
@@ -206,7 +213,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Cloud_Scale",
         "Sets the capacity of a cloud scaling group.",
         Risk::Reversible,
-        (true, true),
+        (REPEATED, true),
         &[
             SERVICE,
             may("capacity", ParamKind::Whole, "absolute number"),
@@ -231,7 +238,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Disk_Cleanup",
         "Removes old files from folders that the catalogue allows for the service. The plan lists them.",
         Risk::Destructive,
-        (true, false),
+        (REPEATED, false),
         &[
             SERVICE,
             may("older_than", ParamKind::Duration, "only files unchanged for this long; the catalogue's when missing"),
@@ -242,7 +249,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Cache_Clear",
         "Empties a service's cache.",
         Risk::Disruptive,
-        (true, false),
+        (REPEATED, false),
         &[SERVICE, may("pattern", ParamKind::Text, "only keys like this; all when missing")],
         &[number("removed", "entries removed")],
     ),
@@ -250,7 +257,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Service_Restart",
         "Restarts a service the way its catalogue entry says.",
         Risk::Disruptive,
-        (false, false),
+        (PROBED, false),
         &[SERVICE],
         &[
             text("service", "which"),
@@ -263,7 +270,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Config_Rollback",
         "Takes a service's configuration back to an earlier version.",
         Risk::Disruptive,
-        (true, true),
+        (REPEATED, true),
         &[SERVICE, may("to", ParamKind::Text, "which version; the one before when missing")],
         &[text("from", "version before"), text("to", "version after")],
     ),
@@ -271,7 +278,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Traffic_Shift",
         "Moves a share of a service's traffic.",
         Risk::Disruptive,
-        (true, true),
+        (REPEATED, true),
         &[
             SERVICE,
             must("to", ParamKind::Name, "where to"),
@@ -283,7 +290,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Run_Command",
         "Runs one allow-listed program with fixed arguments; no shell.",
         Risk::Disruptive,
-        (false, false),
+        (BY_LIST, false),
         &[
             must("program", ParamKind::Text, "its name in the allow-list"),
             may("args", ParamKind::Texts, "arguments, each passed as it is"),
