@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Explained, Investigate, Investigator};
 use crate::core::Timestamp;
-use crate::incident::{Incident, Input, Related};
+use crate::incident::{Incident, Input, OpenIncident, Related};
 use crate::store::{self, Batch};
 use crate::work::Shard;
 
@@ -51,14 +51,17 @@ impl Investigator {
             None => {
                 self.unfold(batch, incident).await?;
                 let own = incident.related();
-                for other in open().await? {
-                    let relations = &other.known.relations;
+                for OpenIncident { own: other, relations } in open().await? {
                     // It knows it as its consequence from before it came back.
                     if relations.sufferers.iter().any(|one| one.incident == own.incident) {
-                        self.note(batch, &other.related(), own.clone(), false).await?;
+                        self.note(batch, &other, own.clone(), false).await?;
                     }
                     let blames = relations.blames.as_deref().is_some_and(|service| service == own.service);
-                    if blames && relations.suffers_from.is_none() && other.id != incident.id && !own.service.is_empty()
+                    let alone = relations.suffers_from.is_none() && other.incident != own.incident;
+                    if blames
+                        && alone
+                        && !own.service.is_empty()
+                        && let Some(other) = self.deps.incidents.incident(other.incident).await?
                     {
                         self.fold(batch, &other, &own).await?;
                     }
@@ -124,11 +127,12 @@ impl Investigator {
         &self,
         incident: &Incident,
         service: &str,
-        open: &[Incident],
+        open: &[OpenIncident],
     ) -> Result<Option<Related>, store::Error> {
         let own = &incident.known.relations.sufferers;
-        let blamed = open.iter().find(|other| other.id != incident.id && other.service.as_data() == service);
-        let Some(mut cause) = blamed.cloned() else { return Ok(None) };
+        let blamed = open.iter().find(|other| other.own.incident != incident.id && other.own.service == service);
+        let Some(blamed) = blamed else { return Ok(None) };
+        let Some(mut cause) = self.deps.incidents.incident(blamed.own.incident).await? else { return Ok(None) };
         for _ in 0..CHAIN {
             if cause.id == incident.id || own.iter().any(|one| one.incident == cause.id) {
                 return Ok(None);

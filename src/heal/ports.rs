@@ -2,7 +2,7 @@
 
 use crate::alert::{Alert, AlertId};
 use crate::core::{BoxFuture, IncidentId};
-use crate::incident::Incident;
+use crate::incident::{Incident, OpenIncident};
 use crate::store;
 
 /// What a search came to.
@@ -12,8 +12,8 @@ pub use crate::diagnose::Explained;
 pub trait Incidents: Send + Sync + 'static {
     /// One incident.
     fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>>;
-    /// The newest open incidents, at most `limit`.
-    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>>;
+    /// How the newest open incidents stand to others, at most `limit`.
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenIncident>, store::Error>>;
     /// One alert.
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>>;
 }

@@ -12,7 +12,7 @@ use crate::analysis::{Evidence, EvidenceId, FaultKind, Finding, Outcome};
 use crate::chat::ChannelId;
 use crate::core::clock::ManualClock;
 use crate::core::{BoxFuture, IncidentId, RunId, Tainted, Timestamp};
-use crate::incident::{Act, Incident, Phase};
+use crate::incident::{Act, Incident, OpenIncident, Phase};
 use crate::playbook::action::{Change, Planned};
 use crate::playbook::view::{ApprovalView, Decided, Order, RunOutcome, TaskView};
 use crate::playbook::{self, ProposeRequest, Proposed, RunState, RunView, TaskState};
@@ -34,10 +34,10 @@ impl Incidents for World {
     fn incident(&self, id: IncidentId) -> BoxFuture<'_, Result<Option<Incident>, store::Error>> {
         Box::pin(async move { Ok(self.incidents.lock().unwrap().get(&id).cloned()) })
     }
-    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>> {
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenIncident>, store::Error>> {
         Box::pin(async move {
             let all = self.incidents.lock().unwrap();
-            Ok(all.values().filter(|one| !one.phase.is_over()).take(limit).cloned().collect())
+            Ok(all.values().filter_map(Incident::as_open).take(limit).collect())
         })
     }
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {

@@ -4,7 +4,7 @@ use super::ports::{Chosen, Explained, Explains, Incidents, NoMatch, Triggers};
 use crate::alert::{Alert, AlertId};
 use crate::core::{BoxFuture, IncidentId};
 use crate::diagnose::Diagnosis;
-use crate::incident::{self, Incident};
+use crate::incident::{self, Incident, OpenIncident};
 use crate::playbook::library::Library;
 use crate::playbook::model::{Playbook, Task};
 use crate::store;
@@ -14,8 +14,8 @@ impl Incidents for incident::Incidents {
         Box::pin(self.get(id))
     }
 
-    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Incident>, store::Error>> {
-        Box::pin(self.list(true, None, limit))
+    fn open(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenIncident>, store::Error>> {
+        Box::pin(Self::open(self, limit))
     }
 
     fn alert<'a>(&'a self, id: &'a AlertId) -> BoxFuture<'a, Result<Option<Alert>, store::Error>> {

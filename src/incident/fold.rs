@@ -10,6 +10,7 @@ use super::apply::Outcome;
 use super::{Incident, Signal, group};
 use crate::core::message::incident as say;
 use crate::core::{IncidentId, Timestamp};
+use crate::store::Record;
 
 /// So many that suffer are remembered; the rest is on their own cards.
 const SUFFERERS: usize = 20;
@@ -38,7 +39,27 @@ pub struct Relations {
     pub sufferers: Vec<Related>,
 }
 
+/// What the index of open incidents says of one, so that who looks for causes and consequences reads one short row and
+/// not every incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenIncident {
+    /// Which, and of which service.
+    pub own: Related,
+    /// How it stands to others.
+    #[serde(default)]
+    pub relations: Relations,
+}
+
+impl Record for OpenIncident {}
+
 impl Incident {
+    /// As the index of open incidents has it; none when it is over.
+    #[must_use]
+    pub fn as_open(&self) -> Option<OpenIncident> {
+        let open = !self.phase.is_over();
+        open.then(|| OpenIncident { own: self.related(), relations: self.known.relations.clone() })
+    }
+
     /// As others refer to it.
     #[must_use]
     pub fn related(&self) -> Related {

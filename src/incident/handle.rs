@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::intake::AlertRecord;
 use super::links;
 use super::set_aside::SetAside;
-use super::{Act, Incident, Input, Moment, keys};
+use super::{Act, Incident, Input, Moment, OpenIncident, keys};
 use super::{acts, apply};
 use crate::access::Actor;
 use crate::alert::{Alert, AlertId};
@@ -103,6 +103,15 @@ impl Incidents {
             }
         }
         Ok(open)
+    }
+
+    /// How the newest open incidents stand to others, at most 1000: one read, whatever the incidents hold.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(&self, limit: usize) -> Result<Vec<OpenIncident>, store::Error> {
+        let range = Range::under(&keys::all_open(), limit.min(PAGE)).backward();
+        self.store.scan(&range).await?.iter().map(Entry::decode).collect()
     }
 
     /// One alert.

@@ -48,12 +48,6 @@ struct Current {
 
 impl Record for Current {}
 
-/// Nothing but that the incident is open.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Open {}
-
-impl Record for Open {}
-
 /// Where what is written goes.
 pub(super) struct Outlets<'a> {
     pub(super) posts: &'a Queue<Post>,
@@ -390,18 +384,13 @@ impl<'a> Loaded<'a> {
             if held.before.as_ref().is_some_and(|before| before.version == held.now.version) {
                 continue;
             }
-            let was_open = held.before.as_ref().is_some_and(|before| !before.phase.is_over());
-            let is_open = !held.now.phase.is_over();
-            match (was_open, is_open) {
-                (false, true) => {
-                    moved.opened += 1;
-                    batch.put(keys::open(id), &Open {})?;
-                }
-                (true, false) => {
-                    moved.closed += 1;
-                    batch.delete(keys::open(id));
-                }
-                (true, true) | (false, false) => {}
+            let (before, now) = (held.before.as_ref().and_then(Incident::as_open), held.now.as_open());
+            moved.opened += u32::from(before.is_none() && now.is_some());
+            moved.closed += u32::from(before.is_some() && now.is_none());
+            match now {
+                Some(now) if before.as_ref() != Some(&now) => drop(batch.put(keys::open(id), &now)?),
+                None if before.is_some() => drop(batch.delete(keys::open(id))),
+                Some(_) | None => {}
             }
             held::write(batch, held.before.as_ref(), &held.now)?;
             if held.before.is_none() {

@@ -36,7 +36,7 @@ mod taking;
 mod tests;
 
 pub use apply::Illegal;
-pub use fold::{Related, Relations};
+pub use fold::{OpenIncident, Related, Relations};
 pub use group::place;
 pub use handle::{AlertView, Error, Incidents};
 pub use intake::{Accepted, AlertRecord, Intake, Refused, Sender};
