@@ -197,6 +197,7 @@ fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> R
         at: now,
         deadline: now,
         tasks: TaskHead::of(&book.playbook),
+        actions: BTreeMap::new(),
         parent: None,
         line: Vec::new(),
         lock: None,

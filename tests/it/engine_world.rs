@@ -68,6 +68,7 @@ pub type SharedTarget = Arc<Mutex<Target>>;
 struct Fake {
     kind: &'static str,
     settle: Settle,
+    version: u32,
     target: SharedTarget,
 }
 
@@ -106,6 +107,9 @@ impl Fake {
 impl Action for Fake {
     fn kind(&self) -> &'static str {
         self.kind
+    }
+    fn version(&self) -> u32 {
+        self.version
     }
     fn settle(&self, _: &Value) -> Settle {
         self.settle
@@ -190,6 +194,10 @@ pub struct World {
     pub options: Options,
     /// Task types that have an executor besides those that always have one here.
     pub more: Vec<&'static str>,
+    /// Task types that the next process has no executor for.
+    pub gone: Vec<&'static str>,
+    /// Versions of its actions, where that is not 1.
+    pub versions: HashMap<&'static str, u32>,
     texts: Vec<String>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -235,6 +243,8 @@ impl World {
             target: SharedTarget::default(),
             options,
             more: Vec::new(),
+            gone: Vec::new(),
+            versions: HashMap::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             pump,
         }
@@ -250,7 +260,10 @@ impl World {
 
     /// A new process on the store: it takes all shards over.
     pub async fn engine(&self, faults: Faults) -> Engine {
-        let fake = |kind, settle| -> Arc<dyn Action> { Arc::new(Fake { kind, settle, target: self.target.clone() }) };
+        let fake = |kind, settle| -> Arc<dyn Action> {
+            let version = self.versions.get(kind).copied().unwrap_or(1);
+            Arc::new(Fake { kind, settle, version, target: self.target.clone() })
+        };
         let mut actions = vec![
             fake("API_Call", Settle::Repeat),
             fake("Metric_Query", Settle::Repeat),
@@ -263,6 +276,7 @@ impl World {
             fake("Config_Rollback", Settle::Probe),
         ];
         actions.extend(self.more.iter().map(|kind| fake(kind, Settle::Repeat)));
+        actions.retain(|action| !self.gone.contains(&action.kind()));
         let books = self.texts.iter().map(|text| {
             Book::read("test.yaml", text.as_bytes()).unwrap_or_else(|wrong| {
                 panic!("{}", wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

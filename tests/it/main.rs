@@ -17,6 +17,7 @@ mod engine_approval;
 mod engine_child;
 mod engine_crash;
 mod engine_each;
+mod engine_held;
 mod engine_rollback;
 mod engine_shipped;
 mod engine_world;

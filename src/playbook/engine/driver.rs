@@ -127,6 +127,7 @@ impl Driver {
             approval_expires: options.approval_expires,
             allow_self: options.allow_self,
             parallel_tasks: options.parallel_tasks,
+            missing: shared.tools.registry.missing(&status.head.actions),
         };
         Self {
             ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
@@ -381,7 +382,7 @@ impl Driver {
         };
         let (task, kind) = (&self.status.tasks[of], &self.status.head.tasks[of].kind);
         let action = self.shared.tools.registry.get(kind).ok_or_else(|| say::no_executor(kind))?;
-        if action.version() != task.version {
+        if !action.knows(task.version) {
             return Err(say::other_version(kind, task.version, action.version()));
         }
         let target = task.intent.as_ref().map_or(&Value::Null, |intent| &intent.target);

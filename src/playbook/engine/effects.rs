@@ -185,11 +185,13 @@ impl Tools {
         version: u32,
         changes: bool,
     ) -> Came {
+        // Of a reading nobody need say whether it happened.
+        let lost = |why: String| if changes { Came::Doubt(why) } else { Came::Failed(FailureKind::NotAvailable, why) };
         let Some(action) = action else {
-            return Came::Doubt(format!("this Mayday has nothing that carries out {}", context.task_name));
+            return lost(format!("this Mayday has nothing that carries out {}", context.task_name));
         };
-        if action.version() != version {
-            return Came::Doubt(say::other_version(action.kind(), version, action.version()));
+        if !action.knows(version) {
+            return lost(say::other_version(action.kind(), version, action.version()));
         }
         // A read by another process can't do harm: only changes wait until nobody can still be making them.
         if changes && let Ok(left) = Duration::try_from(intent.deadline.duration_since(self.clock.now())) {

@@ -13,6 +13,7 @@ mod child;
 mod commit;
 mod driver;
 mod effects;
+mod hold;
 mod journal;
 mod landing;
 mod propose;
@@ -44,6 +45,7 @@ use super::run::Status;
 use super::view::{Decided, Order, ProposeRequest, Proposed, RunView, Runs};
 use super::{Error, RunChanged};
 use crate::access::{Audit, Person};
+use crate::core::message::playbook as say;
 use crate::core::stop::{Stop, Stopper};
 use crate::core::{BoxFuture, RunId, SharedClock};
 use crate::store::key::Order as KeyOrder;
@@ -168,7 +170,8 @@ impl Engine {
                     continue;
                 }
                 match self.take_up(run).await {
-                    Ok(()) => found += 1,
+                    Ok(true) => found += 1,
+                    Ok(false) => {}
                     // It is whole, and its writer may come back.
                     Err(Error::Store(error @ store::Error::TooNew { .. })) => {
                         tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
@@ -190,14 +193,22 @@ impl Engine {
         Ok(found)
     }
 
-    async fn take_up(&self, run: RunId) -> Result<(), Error> {
-        let Some(status) = journal::load(&self.0.parts.store, run).await? else { return Ok(()) };
-        let book = self.book_of(&status).await?;
-        self.spawn(status, book);
-        Ok(())
+    /// Goes on with a run, or has it wait for a Mayday that can read its playbook (then false).
+    async fn take_up(&self, run: RunId) -> Result<bool, Error> {
+        let Some(status) = journal::load(&self.0.parts.store, run).await? else { return Ok(false) };
+        match self.book_of(&status).await {
+            Ok(book) => self.spawn(status, book),
+            Err(Error::NotHere(why)) => {
+                hold::unreadable(self, status, why).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
     }
 
-    /// The playbook's text as it was when the run was proposed.
+    /// The playbook's text as it was when the run was proposed. One that is whole and that this Mayday can't read is
+    /// [`Error::NotHere`]: another could.
     async fn book_of(&self, status: &Status) -> Result<Arc<Book>, Error> {
         let head = &status.head;
         if let Some(book) = locked(&self.0.books).get(&head.digest) {
@@ -213,7 +224,11 @@ impl Engine {
         };
         let book = Book::read(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-            store::Error::Corrupt { key, why: format!("this Mayday can't read the run's playbook: {first}") }
+            let why = say::playbook_unknown(&first);
+            if crate::core::digest::hex(text.text.as_bytes()) == head.digest {
+                return Error::NotHere(say::held(&[why]));
+            }
+            store::Error::Corrupt { key, why }.into()
         })?;
         Ok(self.keep(Arc::new(book)))
     }
@@ -284,6 +299,9 @@ impl Engine {
         }
         // Nobody drives it: it has ended, or can't go on. Then nothing changes, and the answer says so.
         let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
+        if let Some(decided) = hold::order(self, &status, &said).await? {
+            return Ok(Ok(decided));
+        }
         if status.ended.is_none() && self.0.parts.leases.shares() {
             return share::ask_holder(self, run, said).await.map(Ok);
         }

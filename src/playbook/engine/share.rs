@@ -171,14 +171,17 @@ impl Orders {
         match self.0.take_up(*run).await {
             Err(Error::Store(error)) => return Err(error),
             Err(error) => return Ok(Decided::Nothing(error.to_string())),
-            Ok(()) => {}
+            Ok(_) => {}
         }
         if let Some(decided) = self.0.say_here(*run, said).await {
             return Ok(decided);
         }
         match super::journal::load(&self.0.0.parts.store, *run).await? {
             Some(status) if status.ended.is_some() => self.of_ended(status, said).await,
-            Some(_) => Err(store::Error::Unavailable(format!("{run} changes hands"))),
+            Some(status) => match super::hold::order(&self.0, &status, said).await? {
+                Some(decided) => Ok(decided),
+                None => Err(store::Error::Unavailable(format!("{run} changes hands"))),
+            },
             None => Ok(Decided::Nothing(Error::NoRun(*run).to_string())),
         }
     }
