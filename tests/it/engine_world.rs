@@ -260,6 +260,12 @@ impl World {
 
     /// A new process on the store: it takes all shards over.
     pub async fn engine(&self, faults: Faults) -> Engine {
+        let leases = Leases::take_all(&self.store, &self.clock(), "test").await.unwrap();
+        self.engine_with(leases, faults)
+    }
+
+    /// A new process that may change what these leases say.
+    pub fn engine_with(&self, leases: Arc<Leases>, faults: Faults) -> Engine {
         let fake = |kind, settle| -> Arc<dyn Action> {
             let version = self.versions.get(kind).copied().unwrap_or(1);
             Arc::new(Fake { kind, settle, version, target: self.target.clone() })
@@ -283,7 +289,7 @@ impl World {
             })
         });
         let parts = Parts {
-            leases: Leases::take_all(&self.store, &self.clock(), "test").await.unwrap(),
+            leases,
             audit: Audit::new(self.store.clone(), self.clock()),
             library: Arc::new(Library::of(books)),
             actions: Registry::new(actions),

@@ -305,6 +305,9 @@ impl Driver {
     fn obey(&mut self, letter: Letter) -> Result<(), Lost> {
         let now = self.shared.parts.clock.now();
         let answer = self.answer(&letter.said, now);
+        if !answer.events.is_empty() {
+            self.pending.taken.extend(letter.taken.map(|taken| (taken, answer.says.clone())));
+        }
         for event in answer.events {
             let event = self.with_verification(event, now);
             self.record(event, now)?;

@@ -4,7 +4,7 @@
 
 use super::commit::{Lost, Pending, commit};
 use super::journal::Journaled;
-use super::{Engine, Error, Said, shard_of};
+use super::{Engine, Error, Said, shard_of, share};
 use crate::core::message::playbook as say;
 use crate::playbook::notices;
 use crate::playbook::order;
@@ -28,7 +28,12 @@ pub async fn unreadable(engine: &Engine, status: Status, why: String) -> Result<
 ///
 /// # Errors
 /// The store's.
-pub async fn order(engine: &Engine, status: &Status, said: &Said) -> Result<Option<Decided>, store::Error> {
+pub async fn order(
+    engine: &Engine,
+    status: &Status,
+    said: &Said,
+    taken: Option<&share::Taken>,
+) -> Result<Option<Decided>, store::Error> {
     let Some(why) = status.held.clone().filter(|_| status.ended.is_none()) else { return Ok(None) };
     let unread = matches!(engine.book_of(status).await, Err(Error::NotHere(_)));
     if !unread || engine.0.parts.leases.of(shard_of(status.head.run)).is_none() {
@@ -51,7 +56,8 @@ pub async fn order(engine: &Engine, status: &Status, said: &Said) -> Result<Opti
     }
     let mut events = answer.events;
     events.extend(events.iter().find_map(end));
-    let pending = Pending { audit: answer.audit.into_iter().collect(), ..Pending::default() };
+    let mut pending = Pending { audit: answer.audit.into_iter().collect(), ..Pending::default() };
+    pending.taken.extend(taken.map(|taken| (taken.clone(), answer.says.clone())));
     match write(engine, status.clone(), events, pending).await {
         Ok(()) => Ok(Some(answer.says)),
         Err(Error::Store(error)) => Err(error),

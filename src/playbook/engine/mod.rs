@@ -101,6 +101,8 @@ pub(in crate::playbook) struct Shared {
 struct Letter {
     said: Said,
     reply: oneshot::Sender<Decided>,
+    /// The item of the queue that brought it, if another replica was asked: taken away by the commit that carries it out.
+    taken: Option<share::Taken>,
 }
 
 /// What a letter says.
@@ -294,12 +296,12 @@ impl Engine {
 
     /// Tells a run's task something and waits for what it makes of it; the status of a run that has ended.
     async fn say(&self, run: RunId, said: Said) -> Result<Result<Decided, Arc<Status>>, Error> {
-        if let Some(decided) = self.say_here(run, &said).await {
+        if let Some(decided) = self.say_here(run, &said, None).await {
             return Ok(Ok(decided));
         }
         // Nobody drives it: it has ended, or can't go on. Then nothing changes, and the answer says so.
         let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
-        if let Some(decided) = hold::order(self, &status, &said).await? {
+        if let Some(decided) = hold::order(self, &status, &said, None).await? {
             return Ok(Ok(decided));
         }
         if status.ended.is_none() && self.0.parts.leases.shares() {
@@ -313,10 +315,10 @@ impl Engine {
     }
 
     /// Tells a run that this process drives, if it does.
-    async fn say_here(&self, run: RunId, said: &Said) -> Option<Decided> {
+    async fn say_here(&self, run: RunId, said: &Said, taken: Option<&share::Taken>) -> Option<Decided> {
         let mailbox = self.mailbox(run)?;
         let (reply, answer) = oneshot::channel();
-        mailbox.send(Letter { said: said.clone(), reply }).await.ok()?;
+        mailbox.send(Letter { said: said.clone(), taken: taken.cloned(), reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -347,7 +349,7 @@ impl Runs for Engine {
             let said = Said::Order { order: order.clone(), person: person.clone() };
             match self.say(run, said).await? {
                 Ok(decided) => Ok(decided),
-                Err(ended) => reopen::answer(self, &ended, &order, person).await,
+                Err(ended) => reopen::answer(self, &ended, &order, person, None).await,
             }
         })
     }
