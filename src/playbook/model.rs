@@ -55,7 +55,8 @@ pub struct Playbook {
     /// The team that owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// Among equally specific matches the highest wins; 0 when missing.
+    /// Among equally specific matches the highest wins, and where tasks of several runs wait for a place (`effects_at_once`)
+    /// the highest goes first; 0 when missing.
     #[serde(default)]
     pub priority: i64,
     /// Alerts it is for. None: it is only run by hand.

@@ -56,6 +56,8 @@ pub struct Target {
     pub still_holds: bool,
     /// Messages that were sent.
     pub said: Vec<String>,
+    /// Tasks in the order in which they were planned.
+    pub planned: Vec<String>,
     /// Tasks in the order in which they happened.
     pub order: Vec<String>,
     /// Changes that are made and not undone: what an undo leaves must be empty.
@@ -118,6 +120,7 @@ impl Action for Fake {
         Duration::from_secs(10)
     }
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+        lock(&self.target).planned.push(context.task.clone());
         let object = lock(&self.target).objects.get(&context.task).cloned().unwrap_or_else(|| "the object".to_owned());
         let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
         let mut to = parameters.clone();

@@ -20,6 +20,7 @@ mod propose;
 mod render;
 mod reopen;
 mod share;
+mod slots;
 mod stuck;
 
 use std::collections::{HashMap, HashSet};
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
 pub(in crate::playbook) use propose::{Text, text_key};
@@ -100,9 +101,9 @@ pub(in crate::playbook) struct Shared {
 /// An order on its way to a run.
 struct Letter {
     said: Said,
-    reply: oneshot::Sender<Decided>,
     /// The item of the queue that brought it, if another replica was asked: taken away by the commit that carries it out.
     taken: Option<share::Taken>,
+    reply: oneshot::Sender<Decided>,
 }
 
 /// What a letter says.
@@ -136,7 +137,8 @@ impl Engine {
         let tools = effects::Tools {
             clock: parts.clock.clone(),
             registry: parts.actions.clone(),
-            slots: Arc::new(Semaphore::new(parts.options.effects_at_once.clamp(1, 100_000))),
+            slots: slots::Slots::new(parts.options.effects_at_once.clamp(1, 100_000)),
+            priority: 0,
             output_bytes: parts.options.output_bytes,
             faults,
         };
