@@ -238,8 +238,13 @@ pub fn unwinds(step: &str) -> String {
 }
 /// How a change is undone: by its action.
 #[must_use]
-pub fn undo_by_inverse() -> String {
-    "by itself if the run fails or is cancelled: as it was before".to_owned()
+pub fn undo_by_inverse(how: Option<&str>) -> String {
+    format!("by itself if the run fails or is cancelled: {}", how.unwrap_or("as it was before"))
+}
+/// The playbook says that the action undoes a change itself, and it can't.
+#[must_use]
+pub fn undo_missing(kind: &str) -> String {
+    format!("not by itself, though the playbook says so: {kind} does not say how this is undone")
 }
 /// How a change is undone: by a task of its own.
 #[must_use]

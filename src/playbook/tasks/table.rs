@@ -281,9 +281,9 @@ pub const TASK_TYPES: &[TaskType] = &[
     ),
     change(
         "Run_Command",
-        "Runs one allow-listed program with fixed arguments; no shell.",
+        "Runs one allow-listed program with fixed arguments; no shell. `rollback: inverse` runs the `undo` that the list names.",
         Risk::Disruptive,
-        (false, false),
+        (false, true),
         &[
             must("program", ParamKind::Text, "its name in the allow-list"),
             may("args", ParamKind::Texts, "arguments, each passed as it is"),
