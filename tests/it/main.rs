@@ -39,6 +39,8 @@ mod replicas_chaos;
 mod samples;
 mod schedule;
 mod shop;
+mod soak;
+mod soak_world;
 mod store_conformance;
 mod store_full;
 mod store_sigkill;
