@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::core::duration::human;
 
+/// How the fields that a call sets are taken back.
+#[must_use]
+pub fn fields_set_back() -> String {
+    "the fields are set back to what they are now".to_owned()
+}
 /// How what a program did is taken back.
 #[must_use]
 pub fn command_undo(undo: &str) -> String {

@@ -70,7 +70,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         doc: "Calls an HTTP API. `action` is `METHOD /path` (default API), `METHOD service:/path` (a catalogue \
               entry's base URL) or `GET service:health` (its health path). The output is the answer's JSON object \
               (`{body: …}` for anything else) with `http_status` and `duration_ms` added; an answer other than 2xx is \
-              a failure.",
+              a failure. `rollback: inverse` of a PATCH sets its fields back, where a GET of the same address shows them.",
         takes: Takes::Anything,
         gives: Gives::Dynamic,
         risk: Risk::Disruptive,
