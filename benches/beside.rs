@@ -47,7 +47,9 @@ fn main() {
         ratios.extend(other.map(|other| rate / other));
     }
     if ratios.is_empty() {
-        println!("Alertmanager is not installed (apt-get install prometheus-alertmanager): there is nothing to compare with");
+        println!(
+            "Alertmanager is not installed (apt-get install prometheus-alertmanager): there is nothing to compare with"
+        );
     } else {
         println!("Mayday / Alertmanager, each round: {ratios:.2?}");
     }

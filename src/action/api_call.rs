@@ -5,6 +5,8 @@
 //! `status`, `latency_ms` and `is_healthy` where the answer has no such field of its own.
 //!
 //! A GET is repeated after a crash; anything else tells the target its idempotency key and is left to a person.
+//!
+//! A PATCH has an inverse where a GET of the same address shows every field that it sets: these fields are set back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,9 @@ struct Target {
     url: Url,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
+    /// The call that sets back what a PATCH sets, to what it was when this was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<Value>,
 }
 
 impl ApiCall {
@@ -83,7 +88,7 @@ impl ApiCall {
             query(&mut url, &parameters).map_err(permanent)?;
         }
         let body = (!reads && !parameters.is_empty()).then_some(Value::Object(parameters));
-        Ok(Target { service, method: method.to_owned(), url, body })
+        Ok(Target { service, method: method.to_owned(), url, body, undo: None })
     }
 
     fn base(&self, service: Option<&str>, path: &str) -> Result<(String, String), String> {
@@ -100,6 +105,18 @@ impl ApiCall {
             return Ok((base, health.ok_or_else(|| format!("the catalogue has no health_path for {name}"))?));
         }
         Ok((base, path.to_owned()))
+    }
+
+    /// The fields that a PATCH sets, as they are now; none where a GET does not show all of them, or one is an object, into
+    /// which a PATCH may merge.
+    async fn before(&self, target: &Target) -> Option<Map<String, Value>> {
+        let fields = target.body.as_ref().filter(|_| target.method == "PATCH")?.as_object()?;
+        if fields.values().any(Value::is_object) {
+            return None;
+        }
+        let call = Call { method: Method::GET, url: target.url.clone(), body: None, idempotency_key: None };
+        let answer = self.fetcher.send(call).await.ok().filter(|answer| (200..300).contains(&answer.status))?;
+        fields.keys().map(|name| Some((name.clone(), answer.body.get(name)?.clone()))).collect()
     }
 
     fn target(&self, value: &Value) -> Result<Target, Error> {
@@ -226,7 +243,7 @@ impl Action for ApiCall {
 
     fn plan<'a>(&'a self, _: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
-            let target = self.resolve(parameters)?;
+            let mut target = self.resolve(parameters)?;
             let mut shown = target.url.clone();
             shown.set_query(None);
             let object = match &target.service {
@@ -238,15 +255,29 @@ impl Action for ApiCall {
             }
             let mut body = target.body.clone().unwrap_or(Value::Null);
             redact_json(&mut body);
+            let mut changes = vec![Change {
+                field: "request".to_owned(),
+                before: "not sent".to_owned(),
+                after: if body.is_null() { "sent".to_owned() } else { format!("sent with {body}") },
+            }];
+            if let Some(before) = self.before(&target).await {
+                let mut was = Value::Object(before.clone());
+                redact_json(&mut was);
+                let field = |name: &String| Change {
+                    field: name.clone(),
+                    before: was[name].to_string(),
+                    after: body[name].to_string(),
+                };
+                changes = before.keys().map(field).collect();
+                let mut undo = parameters.clone();
+                undo["parameters"] = Value::Object(before);
+                target.undo = Some(undo);
+            }
             let host = target.url.host_str().unwrap_or_default();
             Ok(Planned {
-                changes: vec![Change {
-                    field: "request".to_owned(),
-                    before: "not sent".to_owned(),
-                    after: if body.is_null() { "sent".to_owned() } else { format!("sent with {body}") },
-                }],
+                changes,
                 radius: say::call_radius(&target.method, host),
-                undo: None,
+                undo: target.undo.is_some().then(say::fields_set_back),
                 details: vec![text::capped(&format!("to {shown}"), 400)],
                 target: to_json(&target),
                 object,
@@ -270,6 +301,10 @@ impl Action for ApiCall {
                 Err(Failure::Broken(why)) => Err(Error::InDoubt(why)),
             }
         })
+    }
+
+    fn inverse(&self, target: &Value, _: &Value) -> Option<Value> {
+        self.target(target).ok()?.undo
     }
 }
 

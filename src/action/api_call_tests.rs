@@ -184,6 +184,44 @@ async fn a_post_tells_its_key_and_is_left_to_a_person_when_in_doubt() {
 }
 
 #[tokio::test]
+async fn a_patch_is_undone_by_setting_its_fields_back_to_what_they_were() {
+    let pool = Arc::new(Mutex::new(json!({"size": 8, "owner": "ana", "in_use": 3, "token": "abc"})));
+    let (read, write) = (pool.clone(), pool.clone());
+    let patched = async move |axum::Json(body): axum::Json<Value>| {
+        for (name, value) in body.as_object().unwrap() {
+            write.lock().unwrap()[name] = value.clone();
+        }
+        StatusCode::NO_CONTENT
+    };
+    let shown = async move || axum::Json(read.lock().unwrap().clone());
+    let blind = axum::routing::patch(async || StatusCode::NO_CONTENT);
+    let base = serve(Router::new().route("/pool", get(shown).patch(patched)).route("/blind", blind)).await;
+    let action = call(&base);
+    let parameters = json!({"action": "PATCH /pool", "parameters": {"size": 16, "token": "xyz"}});
+    let planned = action.plan(&context(), &parameters).await.unwrap();
+    let size = planned.changes.iter().find(|change| change.field == "size").unwrap();
+    assert_eq!((size.before.as_str(), size.after.as_str()), ("8", "16"));
+    assert!(!format!("{:?}", planned.changes).contains("abc"), "plans are shown to people");
+    assert!(planned.undo.is_some());
+    action.perform(&context(), &intent(planned.target.clone())).await.unwrap();
+    pool.lock().unwrap()["in_use"] = json!(9);
+    let undo = action.inverse(&planned.target, &Value::Null).unwrap();
+    carry_out(&action, undo).await.unwrap();
+    assert_eq!(*pool.lock().unwrap(), json!({"size": 8, "owner": "ana", "in_use": 9, "token": "abc"}));
+
+    // What can't be read, or does not show each field, can't be set back.
+    for parameters in [
+        json!({"action": "PATCH /blind", "parameters": {"size": 16}}),
+        json!({"action": "PATCH /pool", "parameters": {"size": 16, "unknown": 1}}),
+        json!({"action": "PATCH /pool", "parameters": {"size": {"most": 16}}}),
+        json!({"action": "POST /pool", "parameters": {"size": 16}}),
+    ] {
+        let planned = action.plan(&context(), &parameters).await.unwrap();
+        assert_eq!((planned.undo, action.inverse(&planned.target, &Value::Null)), (None, None), "{parameters}");
+    }
+}
+
+#[tokio::test]
 async fn time_and_size_are_bounded() {
     let slow = async || {
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -54,6 +54,10 @@ pub struct Command {
     /// Whether running it twice is the same as once: then it is repeated after a crash, else a person is asked.
     #[serde(default)]
     pub idempotent: bool,
+    /// The name of the program on this list that takes back what this one did: with `rollback: inverse` it runs with the
+    /// same arguments from the playbook, which its own `allow_args` must allow.
+    #[serde(default)]
+    pub undo: Option<String>,
 }
 
 const fn eight() -> usize {
@@ -116,6 +120,12 @@ pub fn check(commands: &[Command]) -> Result<Allowed, Vec<String>> {
         }
         if allowed.insert(command.name.clone(), (command.clone(), patterns)).is_some() {
             bad("the name is used twice".to_owned());
+        }
+    }
+    for (command, _) in allowed.values() {
+        let Some(undo) = &command.undo else { continue };
+        if *undo == command.name || !allowed.contains_key(undo) {
+            wrong.push(say::command_undo_unknown(&command.name, undo));
         }
     }
     if wrong.is_empty() { Ok(Allowed(allowed)) } else { Err(wrong) }
@@ -230,6 +240,14 @@ impl Action for RunCommand {
             let Parameters { program, args } = parameters(KIND, value)?;
             let target = Target { program, args: args.iter().map(argument).collect::<Result<_, _>>()? };
             let (command, program) = self.resolve(&target)?;
+            // What the undoing program would refuse is known before anyone approves.
+            let undo = match &command.undo {
+                Some(undo) => {
+                    self.resolve(&Target { program: undo.clone(), args: target.args.clone() })?;
+                    Some(say::command_undo(undo))
+                }
+                None => None,
+            };
             let line = format!("{} {}", program.path.display(), program.args.join(" "));
             Ok(Planned {
                 object: format!("program {}", command.name),
@@ -239,7 +257,7 @@ impl Action for RunCommand {
                     after: redact(&line).into_owned(),
                 }],
                 radius: say::command_radius(&command.name),
-                undo: None,
+                undo,
                 details: vec![text::capped(&redact(&line), 400)],
                 target: to_json(&target),
             })
@@ -252,6 +270,12 @@ impl Action for RunCommand {
             let (_, program) = self.resolve(&target(KIND, &intent.target)?)?;
             outcome(program::run(&program).await).map(Perform::Done)
         })
+    }
+
+    fn inverse(&self, value: &Value, _: &Value) -> Option<Value> {
+        let Target { program, args } = target(KIND, value).ok()?;
+        let undo = self.allowed.0.get(&program)?.0.undo.as_ref()?;
+        Some(json!({"program": undo, "args": args}))
     }
 }
 
@@ -272,6 +296,7 @@ mod tests {
             timeout: Span::from_secs(5),
             max_output_bytes: 1000,
             idempotent: false,
+            undo: None,
         }
     }
 
@@ -325,6 +350,25 @@ mod tests {
         assert!(matches!(carry_out(&action(), json!({"program": "hang"})).await, Err(Error::InDoubt(_))));
         assert_eq!(action().settle(&json!({"program": "hang", "args": []})), Settle::AskPerson);
         assert_eq!(action().settle(&json!({"program": "true", "args": []})), Settle::Repeat);
+    }
+
+    #[tokio::test]
+    async fn its_undo_runs_with_the_same_arguments_which_both_must_allow() {
+        let raise =
+            Command { allow_args: vec!["[a-z]+".into()], undo: Some("lower".into()), ..command("raise", "/bin/echo") };
+        let lower =
+            Command { args: vec!["lower".into()], allow_args: vec!["[a-c]+".into()], ..command("lower", "/bin/echo") };
+        let action = RunCommand::new(check(&[raise.clone(), lower, command("once", "/bin/true")]).unwrap());
+        let planned = action.plan(&context(), &json!({"program": "raise", "args": ["abc"]})).await.unwrap();
+        assert_eq!(planned.undo.unwrap(), "`lower` with the same arguments");
+        let parameters = action.inverse(&planned.target, &Value::Null).unwrap();
+        assert_eq!(carry_out(&action, parameters).await.unwrap()["stdout"], "lower abc\n");
+        let refused = action.plan(&context(), &json!({"program": "raise", "args": ["xyz"]})).await;
+        assert!(matches!(&refused, Err(Error::Permanent(why)) if why.contains("`lower`")), "{refused:?}");
+        assert_eq!(action.inverse(&json!({"program": "once", "args": []}), &Value::Null), None);
+        let itself = Command { undo: Some("raise".into()), ..raise.clone() };
+        assert!(check(&[itself]).err().unwrap()[0].contains("not another program of the list"));
+        assert_eq!(check(&[raise]).err().unwrap().len(), 1);
     }
 
     #[test]

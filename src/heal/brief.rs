@@ -130,6 +130,8 @@ fn not_needed(view: &RunView) -> bool {
 
 fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option<String> {
     let mut sentences = Vec::new();
+    // What keeps a run from going on is said before anyone approves it.
+    sentences.extend(view.why.as_ref().filter(|_| approval.is_some()).map(|why| sentence(why)));
     if let Some(approval) = approval {
         let names: Vec<String> = approval.approved_by.iter().map(name).collect();
         sentences.push(say::needs(approval.needed, &approval.approvers, team));

@@ -11,6 +11,10 @@ use crate::work::{Queue, Shard};
 
 /// Counted again at most this often.
 const EVERY: Duration = Duration::from_millis(250);
+/// The same while it seems full: the estimate knows what came since the last count, and not what was worked off.
+const EVERY_WHEN_FULL: Duration = Duration::from_millis(20);
+/// So long a body waits for room before it is refused: a sender that is slowed down does better than one that is sent away.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An estimate of the inbox's length: counted now and then, plus what was added since.
 #[derive(Debug)]
@@ -29,6 +33,21 @@ impl Backlog {
         self.waiting.fetch_add(items, Ordering::Relaxed);
     }
 
+    /// Waits for room, a little; says whether there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn stays_full(&self, queue: &Queue<Input>) -> Result<bool, store::Error> {
+        let until = Instant::now() + PATIENCE;
+        while self.is_full(queue).await? {
+            if Instant::now() >= until {
+                return Ok(true);
+            }
+            tokio::time::sleep(EVERY_WHEN_FULL).await;
+        }
+        Ok(false)
+    }
+
     /// Whether more than the limit wait.
     ///
     /// # Errors
@@ -36,8 +55,11 @@ impl Backlog {
     pub(super) async fn is_full(&self, queue: &Queue<Input>) -> Result<bool, store::Error> {
         // Who finds someone counting uses the last count.
         if let Ok(mut counted) = self.counted.try_lock() {
-            // A long inbox takes long to count; counting stays below a tenth of the time.
-            let due = counted.is_none_or(|(at, took)| at.elapsed() > EVERY.max(took * 10));
+            // A long inbox takes long to count; counting stays below a quarter of the time, and mostly below a tenth.
+            let full = self.waiting.load(Ordering::Relaxed) > self.limit;
+            let due = counted.is_none_or(|(at, took)| {
+                at.elapsed() >= if full { EVERY_WHEN_FULL.max(took * 4) } else { EVERY.max(took * 10) }
+            });
             if due {
                 let began = Instant::now();
                 let mut waiting = 0;

@@ -270,7 +270,7 @@ impl Inner {
     }
 
     async fn check_backlog(&self) -> Result<(), Refused> {
-        if self.backlog.is_full(&self.queue).await? {
+        if self.backlog.stays_full(&self.queue).await? {
             return Err(Refused::Overloaded { retry_after_secs: RETRY_AFTER });
         }
         Ok(())

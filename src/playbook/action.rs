@@ -130,6 +130,11 @@ pub trait Action: Send + Sync + 'static {
     fn version(&self) -> u32 {
         1
     }
+    /// Whether this code can go on with what a run began with that version of it: one that can read the targets of older
+    /// versions says so.
+    fn knows(&self, version: u32) -> bool {
+        version == self.version()
+    }
     /// How an intent in doubt is settled. May depend on the target (a GET repeats, a POST does not).
     fn settle(&self, target: &Value) -> Settle;
     /// How long one try may take when the playbook does not say.

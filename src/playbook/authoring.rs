@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::action::{Context, Planned};
+use super::action::{Action, Context, Planned};
 use super::book::Book;
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::engine::parameters_of;
@@ -167,7 +167,7 @@ pub async fn plan(
                         };
                         match action.plan(&context, &rendered).await {
                             Ok(mut planned) => {
-                                planned.undo = undone_by(book, task).or(planned.undo);
+                                planned.undo = undone_by(book, task, action.as_ref(), &planned);
                                 Would::Change(Box::new(planned))
                             }
                             Err(error) => Would::NotHere(error.to_string()),
@@ -181,12 +181,17 @@ pub async fn plan(
     Ok(previews)
 }
 
-/// How the playbook says that a change is undone, for people.
+/// How a change is undone, for people: as the playbook says, else in the action's words. An inverse that the action does
+/// not have for this target is told before anyone approves.
 #[must_use]
-pub(super) fn undone_by(book: &Book, task: &Task) -> Option<String> {
-    match task.undone_by()? {
-        Undo::Inverse => Some(say::undo_by_inverse()),
-        Undo::Task(by) => {
+pub(super) fn undone_by(book: &Book, task: &Task, action: &dyn Action, planned: &Planned) -> Option<String> {
+    match task.undone_by() {
+        None => planned.undo.clone(),
+        Some(Undo::Inverse) if action.inverse(&planned.target, &Value::Null).is_none() => {
+            Some(say::undo_missing(&task.kind))
+        }
+        Some(Undo::Inverse) => Some(say::undo_by_inverse(planned.undo.as_deref())),
+        Some(Undo::Task(by)) => {
             let found = book.playbook.tasks.iter().find(|task| task.id == by);
             let name = found.map_or(by, |task| if task.name.is_empty() { &task.id } else { &task.name });
             Some(say::undo_by_task(name))
@@ -209,6 +214,7 @@ fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> R
         at: now,
         deadline: now,
         tasks: TaskHead::of(&book.playbook),
+        actions: BTreeMap::new(),
         parent: None,
         line: Vec::new(),
         lock: None,

@@ -34,7 +34,8 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"shop")]
     pub team: Option<String>,
-    /// Among equally specific playbooks for an alert the one with the highest priority is proposed.
+    /// Among equally specific matches the highest wins, and where tasks of several runs wait for a place (`effects_at_once`)
+    /// the highest goes first; 0 when missing.
     #[serde(default)]
     #[schemars(example = 10)]
     pub priority: i64,

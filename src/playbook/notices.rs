@@ -92,7 +92,8 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
 }
 
 /// What is told about the whole run: the ends that nobody asked for.
-fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
+#[must_use]
+pub(super) fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
     let head = &status.head;
     let of_run = |kind: NoticeKind, says: String| Notice {
         run: head.run,
@@ -107,6 +108,7 @@ fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
             let reason = vote.reason.as_deref().unwrap_or_default();
             return vec![of_run(NoticeKind::Escalation, say::notice_glass(head.run, &vote.name, reason))];
         }
+        Event::Held { why } => return vec![of_run(NoticeKind::Escalation, say::notice_held(head.run, why))],
         Event::Unwinding { undo, why } => {
             let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));
             let says = say::notice_unwinding(head.run, &names.collect::<Vec<_>>(), why);

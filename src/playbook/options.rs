@@ -24,7 +24,7 @@ pub struct Options {
     pub max_duration: Span,
     /// Tasks of one run that may be carried out at the same time.
     pub parallel_tasks: usize,
-    /// Tasks of all runs that may be carried out at the same time; more wait.
+    /// Tasks of all runs that may be carried out at the same time; more wait, the run with the highest `priority` first.
     pub effects_at_once: usize,
     /// Runs that may be open at the same time; more are refused.
     pub open_runs: usize,

@@ -1,6 +1,6 @@
 //! The actions this installation has, by task type.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::action::{Action, Context, Error, Intent, Perform, Planned, Settle};
 use crate::core::BoxFuture;
 use crate::core::duration::Span;
+use crate::playbook::model::{Playbook, Task};
+use crate::playbook::run::Missing;
 
 /// The actions, by task type. `Wait` and `Ask_Human` are the engine's own unless others are given; `Verify` and a `Wait`
 /// with `until` are always its own.
@@ -26,6 +28,27 @@ impl Registry {
     #[must_use]
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn Action>> {
         self.0.get(kind)
+    }
+
+    /// The versions of the actions that a playbook uses and this installation has: they stand in the run's head.
+    #[must_use]
+    pub fn versions(&self, playbook: &Playbook) -> BTreeMap<String, u32> {
+        let version = |task: &Task| Some((task.kind.clone(), self.get(&task.kind)?.version()));
+        playbook.tasks.iter().filter_map(version).collect()
+    }
+
+    /// Which of the actions that a run was started with are not here, or not in a version that can go on with it.
+    #[must_use]
+    pub fn missing(&self, started_with: &BTreeMap<String, u32>) -> Vec<Missing> {
+        let lacks = |(kind, version): (&String, &u32)| {
+            let here = self.get(kind);
+            (!here.is_some_and(|action| action.knows(*version))).then(|| Missing {
+                kind: kind.clone(),
+                version: *version,
+                here: here.map(|action| action.version()),
+            })
+        };
+        started_with.iter().filter_map(lacks).collect()
     }
 }
 

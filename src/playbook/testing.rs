@@ -96,6 +96,7 @@ impl<'a> Simulation<'a> {
             at: now,
             deadline: now.checked_add(longest.0).map_err(|error| error.to_string())?,
             tasks: TaskHead::of(&book.playbook),
+            actions: BTreeMap::new(),
             parent: None,
             line: Vec::new(),
             lock: None,
@@ -111,6 +112,7 @@ impl<'a> Simulation<'a> {
             approval_expires: options.approval_expires,
             allow_self: false,
             parallel_tasks: options.parallel_tasks,
+            missing: Vec::new(),
         };
         for _ in 0..MAX_STEPS {
             let next = decide(self.book, &self.status, &Busy::new(), self.now, &limits).into_iter().next();

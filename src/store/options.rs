@@ -56,9 +56,8 @@ impl Options {
             (!(least..=MOST_BYTES).contains(&value)).then(|| (name, says()))
         };
         let batch = range("batch_bytes", self.batch_bytes, LEAST_BATCH);
-        let recent = (self.recent_bytes < LEAST_RECENT).then(|| {
-            ("recent_bytes", format!("must be at least {LEAST_RECENT} bytes, it is {}", self.recent_bytes))
-        });
+        let recent = (self.recent_bytes < LEAST_RECENT)
+            .then(|| ("recent_bytes", format!("must be at least {LEAST_RECENT} bytes, it is {}", self.recent_bytes)));
         [range("group_bytes", self.group_bytes, 1), batch, recent].into_iter().flatten().collect()
     }
 }

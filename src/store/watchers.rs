@@ -55,8 +55,7 @@ impl Watchers {
         let under = |inner: &str, outer: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let touched =
-            |watched: &str| prefixes.iter().any(|changed| under(changed, watched) || under(watched, changed));
+        let touched = |watched: &str| prefixes.iter().any(|changed| under(changed, watched) || under(watched, changed));
         narrowest_first(self.senders().iter().filter(|(watched, _)| touched(watched)).collect(), revision);
     }
 

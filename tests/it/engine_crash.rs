@@ -168,16 +168,30 @@ impl Dice {
     }
 }
 
-/// A random playbook and how its target behaves.
+/// What some tasks of a random playbook run as a part of it.
+const PART: &str = "
+playbook_id: PB-Part
+name: a part
+tasks:
+  - {id: p_read, type: Metric_Query, parameters: {expr: up}, output_variable: up}
+  - {id: p_fix, type: Run_Command, depends_on: [p_read], parameters: {program: fix}, rollback: p_back}
+  - {id: p_back, type: API_Call, action: POST /undo, parameters: {undoes: p_fix}}
+  - {id: p_check, type: Metric_Query, depends_on: [p_fix], parameters: {expr: up}}
+";
+
+/// A random playbook (lists, parts, conditions, undoing) and how its target behaves.
 fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
     let mut text = "playbook_id: PB-Random\nname: random\ntasks:\n".to_owned();
     let mut scripts = Vec::new();
     let count = 2 + dice.roll(7);
     for number in 0..count {
         let id = format!("t{number}");
-        let each = dice.roll(4) == 0;
-        let what = match dice.roll(7) {
-            0 => "type: Metric_Query, parameters: {expr: up}".to_owned(),
+        let kind = dice.roll(8);
+        let each = dice.roll(4) == 0 && kind != 7;
+        let what = match kind {
+            0 if each => "type: Metric_Query, parameters: {expr: up}".to_owned(),
+            0 => format!("type: Metric_Query, parameters: {{expr: up}}, output_variable: v{number}"),
+            7 => "type: Sub_Playbook, parameters: {playbook: PB-Part}".to_owned(),
             1 => "type: Disk_Cleanup, parameters: {service: a}".to_owned(),
             2 => "type: Service_Restart, parameters: {service: a}".to_owned(),
             3 => "type: Run_Command, parameters: {program: fix}".to_owned(),
@@ -194,10 +208,18 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
         let what = if each { format!("{what}, for_each: {{in: [0, 1, 2], concurrency: 2}}") } else { what };
         let before: Vec<String> =
             (0..number).filter(|_| dice.roll(3) == 0).map(|before| format!("t{before}")).collect();
+        // A reading that came before decides: it holds, it does not, or it can't be told since the reading failed.
+        let mut read = before.iter().map(|task| task.replace('t', "v"));
+        let read = read.rfind(|variable| text.contains(&format!("output_variable: {variable}")));
+        let condition = match (read, dice.roll(3)) {
+            (Some(read), 0) => format!(", conditions: [{read}.value > 5]"),
+            (Some(read), _) => format!(", conditions: [{read}.value == 1]"),
+            (None, _) => String::new(),
+        };
         let on_failure = ["abort", "continue", "continue", "escalate_with_notification"][dice.roll(4) as usize];
         let retry = if dice.roll(2) == 0 { ", retry: {attempts: 3, backoff: 1s}" } else { "" };
         text.push_str(&format!(
-            "  - {{id: {id}, {what}, depends_on: [{}], on_failure: {on_failure}{retry}}}\n",
+            "  - {{id: {id}, {what}, depends_on: [{}], on_failure: {on_failure}{retry}{condition}}}\n",
             before.join(", ")
         ));
         let mut acts = |most: u64| -> Vec<Act> {
@@ -222,32 +244,85 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
             scripts.push((undo, acts(3)));
         }
     }
+    for step in ["p_fix", "p_back", "p_check"] {
+        let fails = [Act::Do, Act::Do, Act::Permanent, Act::DoUnsaid, Act::Lost];
+        scripts.push((step.to_owned(), (0..2).map(|_| fails[dice.roll(5) as usize]).collect()));
+    }
     (text, scripts)
 }
 
+/// A world in which a seed's playbook runs against its target.
+fn of_seed(seed: u64) -> (World, String, Dice) {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (text, scripts) = random(&mut dice);
+    let world = World::of(&[&text, PART]);
+    for (task, acts) in scripts {
+        world.target().script.insert(task, acts.into());
+    }
+    (world, text, dice)
+}
+
 #[tokio::test]
-async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repeat_nothing() {
-    // Actions that break off say so on stderr otherwise.
+async fn a_crash_at_each_record_of_a_random_playbook_loses_nothing_and_repeats_nothing() {
+    quiet();
+    let first = number("MAYDAY_SEED").unwrap_or(1);
+    let mut crashes = 0;
+    for seed in first..first + number("MAYDAY_CASES").map_or(2, |cases| cases.div_ceil(20)) {
+        for record in 1.. {
+            let (world, text, _) = of_seed(seed);
+            // Before and after take turns: the one is the other's neighbour.
+            let faults = match (record + seed) % 2 {
+                0 => Faults { crash_before: Some(record), ..Faults::none() },
+                _ => Faults { crash_after: Some(record), ..Faults::none() },
+            };
+            let engine = world.engine(faults).await;
+            let run = world.propose(&engine, "PB-Random").await;
+            if let Some(view) = world.finish(&engine, run).await {
+                // It ended before that record: all are done.
+                assert!(record > 3, "seed {seed}");
+                check(&world, &view, &text, seed);
+                break;
+            }
+            crashes += 1;
+            let engine = world.engine(Faults::none()).await;
+            engine.resume().await.unwrap();
+            let view = world.finish(&engine, run).await.unwrap();
+            let journal = engine.journal(run).await.unwrap();
+            assert_eq!(journal.len() as u64, view.journal, "seed {seed}, record {record}: the journal has a hole");
+            check(&world, &view, &text, seed);
+        }
+    }
+    assert!(crashes > 10, "{crashes}");
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
+/// Actions that break off say so on stderr otherwise.
+fn quiet() {
     std::panic::set_hook(Box::new(|info| {
         if !info.to_string().contains("on purpose") {
             eprintln!("{info}");
         }
     }));
+}
+
+#[tokio::test]
+async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repeat_nothing() {
+    quiet();
     // `MAYDAY_SEED=n` begins at a seed (and reproduces it), `MAYDAY_CASES=n` looks at so many, for a soak.
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let (first, cases) = (number("MAYDAY_SEED").unwrap_or(1), number("MAYDAY_CASES").unwrap_or(150));
     // Without them, as many as a few seconds allow; the first fifty in any case.
     let (begun, soak) = (std::time::Instant::now(), number("MAYDAY_CASES").is_some());
+    let (mut looked, mut seen) = (0, std::collections::BTreeSet::new());
     for seed in first..first + cases {
         if !soak && seed >= first + 50 && begun.elapsed() > std::time::Duration::from_secs(12) {
             break;
         }
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let (text, scripts) = random(&mut dice);
-        let world = World::of(&[&text]);
-        for (task, acts) in scripts {
-            world.target().script.insert(task, acts.into());
-        }
+        looked += 1;
+        let (world, text, mut dice) = of_seed(seed);
         let mut crashes = dice.roll(4);
         let mut run = None;
         let view = loop {
@@ -274,6 +349,7 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
             }
         };
         check(&world, &view, &text, seed);
+        seen.extend(view.tasks.iter().map(|task| format!("{} {:?}", task.kind, task.state)));
         if view.undo_failed() {
             // People try until it works: the scripts are over some time.
             let engine = world.engine(Faults::none()).await;
@@ -290,12 +366,20 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
             check(&world, &view, &text, seed);
         }
     }
+    // That chance has made what this is about.
+    let kinds = ["Sub_Playbook Succeeded", "Sub_Playbook Failed", "Run_Command Skipped", "Traffic_Shift RolledBack"];
+    for kind in kinds.iter().filter(|_| looked >= 50) {
+        assert!(seen.contains(*kind), "no {kind} in {looked} playbooks: {seen:?}");
+    }
 }
 
 /// What must be true of every run that has ended, whatever went wrong on the way.
 fn check(world: &World, view: &RunView, text: &str, seed: u64) {
     assert_eq!(view.state, RunState::Ended, "seed {seed}");
     let target = world.target();
+    // Of the parts too: each of their runs has keys of its own.
+    let repeated = |(key, times): &(&String, &u32)| key.contains("-p_fix-") && **times > 1;
+    assert_eq!(target.happened.iter().find(repeated), None, "seed {seed}: a part did something twice\n{text}");
     let stopped = view.tasks.iter().any(|task| task.state == TaskState::RolledBack || task.undo)
         || view.outcome == Some(RunOutcome::Failed);
     for task in &view.tasks {
@@ -313,7 +397,7 @@ fn check(world: &World, view: &RunView, text: &str, seed: u64) {
         let line = text.lines().find(|line| line.contains(&declared)).unwrap_or_default();
         let empty = line.contains("for_each") && !task.id.contains('[');
         match task.state {
-            TaskState::Succeeded if !whole && !empty => {
+            TaskState::Succeeded if !whole && !empty && task.kind != "Sub_Playbook" => {
                 assert!(!times.is_empty(), "seed {seed}: {} never happened\n{text}", task.id);
             }
             TaskState::RolledBack => {

@@ -304,6 +304,9 @@ async fn an_undo_that_the_action_does_not_know_is_stuck_and_not_silent() {
     world.target().script.insert("check".to_owned(), [Act::Permanent].into());
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-Shift").await;
+    let asked = world.until_asked(&engine, run).await;
+    let undo = asked.approval.unwrap().frontier[0].1.undo.clone().unwrap();
+    assert!(undo.contains("not by itself"), "who approves knows it before: {undo}");
     let view = world.finish(&engine, run).await.unwrap();
     assert_eq!(view.outcome, Some(RunOutcome::Stuck));
     assert!(view.why.unwrap().contains("does not say how this is undone"));

@@ -4,6 +4,23 @@ use std::time::Duration;
 
 use crate::core::duration::human;
 
+/// How the fields that a call sets are taken back.
+#[must_use]
+pub fn fields_set_back() -> String {
+    "the fields are set back to what they are now".to_owned()
+}
+/// How what a program did is taken back.
+#[must_use]
+pub fn command_undo(undo: &str) -> String {
+    format!("`{undo}` with the same arguments")
+}
+/// An `undo` that is not there.
+#[must_use]
+pub fn command_undo_unknown(command: &str, undo: &str) -> String {
+    format!(
+        "actions.commands: {command}: its undo `{undo}` is not another program of the list; add it, or name one that is there"
+    )
+}
 /// How long a process has been running, beside its pid.
 #[must_use]
 pub fn process_up(time: Duration) -> String {

@@ -238,8 +238,13 @@ pub fn unwinds(step: &str) -> String {
 }
 /// How a change is undone: by its action.
 #[must_use]
-pub fn undo_by_inverse() -> String {
-    "by itself if the run fails or is cancelled: as it was before".to_owned()
+pub fn undo_by_inverse(how: Option<&str>) -> String {
+    format!("by itself if the run fails or is cancelled: {}", how.unwrap_or("as it was before"))
+}
+/// The playbook says that the action undoes a change itself, and it can't.
+#[must_use]
+pub fn undo_missing(kind: &str) -> String {
+    format!("not by itself, though the playbook says so: {kind} does not say how this is undone")
 }
 /// How a change is undone: by a task of its own.
 #[must_use]
@@ -285,6 +290,12 @@ pub fn end_cancelled(by: &Actor) -> String {
         Actor::Mayday(why) => format!("Mayday took the proposal back: {why}"),
         Actor::Person(_) | Actor::Impersonated { .. } => format!("cancelled by {}", actor(by)),
     }
+}
+/// A person said no.
+#[must_use]
+pub fn end_rejected(name: &str, reason: Option<&str>) -> String {
+    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{name} rejected it{why}")
 }
 /// A proposal was taken back.
 #[must_use]
@@ -437,6 +448,40 @@ pub fn no_executor(kind: &str) -> String {
 #[must_use]
 pub fn other_version(kind: &str, then: u32, now: u32) -> String {
     format!("it was started by version {then} of {kind}, this Mayday has version {now}")
+}
+/// An action that a run was started with and that is not here, or only in a version that can't go on with it.
+#[must_use]
+pub fn action_missing(kind: &str, version: u32, here: Option<u32>) -> String {
+    match here {
+        Some(here) => format!("it was started with version {version} of {kind}, and this Mayday has version {here}"),
+        None => format!("it was started with version {version} of {kind}, and this Mayday has none"),
+    }
+}
+/// A playbook that this Mayday can't read, though its text is as it was at the run's start.
+#[must_use]
+pub fn playbook_unknown(mistake: &str) -> String {
+    format!("this Mayday can't read the run's playbook ({mistake})")
+}
+/// A run that waits for what is missing.
+#[must_use]
+pub fn held(missing: &[String]) -> String {
+    format!("{}; start a Mayday that knows it, and the run goes on by itself, or cancel the run", missing.join("; "))
+}
+/// The same, told.
+#[must_use]
+pub fn notice_held(run: RunId, why: &str) -> String {
+    format!("{run} waits and needs a person: {why}")
+}
+/// An order that only a Mayday that can read the run's playbook can carry out.
+#[must_use]
+pub fn not_while_held(run: RunId, why: &str) -> String {
+    format!("{run} can't do that now: {why}. Nothing changed.")
+}
+/// A cancelled run whose changes only another Mayday can take back.
+#[must_use]
+pub fn changed_while_held() -> String {
+    "it has changed something, and only a Mayday that can read its playbook knows how that is undone; start one, then cancel"
+        .to_owned()
 }
 /// A trigger whose `when` had no value to look at.
 #[must_use]

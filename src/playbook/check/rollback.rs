@@ -27,11 +27,12 @@ impl Checker<'_> {
                 let at = if task.rollback.is_some() { here } else { format!("{path}.verify.otherwise") };
                 self.add(&at, Code::PB029, says);
             }
-            Some(Undo::Inverse) if known.is_some_and(|known| !known.reversible) => {
-                let says = format!(
-                    "a {} has no inverse of its own; name a task that undoes it, as `rollback: undo_it`",
-                    task.kind
-                );
+            Some(Undo::Inverse) if known.is_some() && !tasks::reversible(task) => {
+                let which = match task.kind.as_str() {
+                    "API_Call" => "of API calls only a PATCH has an inverse of its own".to_owned(),
+                    kind => format!("a {kind} has no inverse of its own"),
+                };
+                let says = format!("{which}; name a task that undoes it, as `rollback: undo_it`");
                 let at = if task.rollback.is_some() { here } else { format!("{path}.verify.otherwise") };
                 self.add(&at, Code::PB029, says);
             }

@@ -183,6 +183,8 @@ fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
   - {{id: self, type: Run_Command, parameters: {{program: a}}, rollback: self}}
   - {{id: undo, type: Run_Command, depends_on: [look], conditions: ['true'], pause: true, on_failure: continue, parameters: {{program: '{{{{ ran.exit_code }}}}'}}}}
   - {{id: last, type: Wait, depends_on: [undo], parameters: {{for: 1s}}}}
+  - {{id: post, type: API_Call, action: POST /a, rollback: inverse}}
+  - {{id: patch, type: API_Call, action: PATCH /a, rollback: inverse}}
 "
     );
     let found = mistakes(&text).join("\n");
@@ -190,6 +192,7 @@ fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
         "a.yaml:4:70: PB029: `look` changes nothing, so there is nothing to undo; remove it",
         "PB029: a Service_Restart has no inverse of its own; name a task that undoes it",
         "PB029: a Disk_Cleanup has no inverse of its own",
+        "PB029: of API calls only a PATCH has an inverse of its own; name a task",
         "PB029: `otherwise: rollback` undoes this task too, and `rollback: none` says not to",
         "PB029: `undo` already undoes `run`",
         "PB010: `rollback` is `inverse`, `none` or the id of a task, not `unod`; did you mean `undo`?",
@@ -204,6 +207,7 @@ fn a_rollback_must_be_able_to_undo_and_what_undoes_is_nothing_else() {
     }
     // It sees the output of what it undoes.
     assert!(!found.contains("PB018"), "{found}");
+    assert_eq!(found.matches("only a PATCH").count(), 1, "{found}");
 }
 
 #[test]

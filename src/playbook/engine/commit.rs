@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::journal::{Journaled, Together, event_key, open_key, status_key, wants_snapshot};
+use super::share::Taken;
 use super::{Shared, shard_of};
 use crate::access::AuditRecord;
 use crate::playbook::RunChanged;
 use crate::playbook::notices::Notice;
 use crate::playbook::run::Status;
+use crate::playbook::view::Decided;
 use crate::store::{self, Batch};
 use crate::work::Lease;
 
@@ -20,6 +22,8 @@ pub struct Pending {
     pub notices: Vec<Notice>,
     /// Things to audit.
     pub audit: Vec<AuditRecord>,
+    /// Orders of other replicas that this carries out, with their answers.
+    pub taken: Vec<(Taken, Decided)>,
 }
 
 impl Pending {
@@ -109,6 +113,9 @@ fn filled(
     }
     for notice in &pending.notices {
         shared.notices.tell(&mut batch, shard, notice)?;
+    }
+    for (taken, decided) in &pending.taken {
+        taken.settle(shared, &mut batch, decided)?;
     }
     shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
     Ok(batch)

@@ -11,8 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::child::Stopping;
 use super::commit::{Lost, Pending, commit};
-use super::effects::Held;
-use super::effects::{Came, Unplanned, Verification};
+use super::effects::{Came, Held, Tools, Unplanned, Verification};
 use super::share::Ends;
 use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
 use crate::access::Risk;
@@ -127,6 +126,7 @@ impl Driver {
             approval_expires: options.approval_expires,
             allow_self: options.allow_self,
             parallel_tasks: options.parallel_tasks,
+            missing: shared.tools.registry.missing(&status.head.actions),
         };
         Self {
             ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
@@ -304,6 +304,9 @@ impl Driver {
     fn obey(&mut self, letter: Letter) -> Result<(), Lost> {
         let now = self.shared.parts.clock.now();
         let answer = self.answer(&letter.said, now);
+        if !answer.events.is_empty() {
+            self.pending.taken.extend(letter.taken.map(|taken| (taken, answer.says.clone())));
+        }
         for event in answer.events {
             let event = self.with_verification(event, now);
             self.record(event, now)?;
@@ -367,6 +370,11 @@ impl Driver {
         &self.book.playbook.tasks[self.status.declared(index)]
     }
 
+    /// What effects of this run need: it waits for a slot by its playbook's priority.
+    fn tools(&self) -> Tools {
+        Tools { priority: self.book.playbook.priority, ..self.shared.tools.clone() }
+    }
+
     /// Whether the engine itself carries the task out, by reading until a condition holds.
     fn measures(&self, index: usize) -> bool {
         let declared = self.status.declared(index);
@@ -381,7 +389,7 @@ impl Driver {
         };
         let (task, kind) = (&self.status.tasks[of], &self.status.head.tasks[of].kind);
         let action = self.shared.tools.registry.get(kind).ok_or_else(|| say::no_executor(kind))?;
-        if action.version() != task.version {
+        if !action.knows(task.version) {
             return Err(say::other_version(kind, task.version, action.version()));
         }
         let target = task.intent.as_ref().map_or(&Value::Null, |intent| &intent.target);
@@ -423,7 +431,7 @@ impl Driver {
         }
         let kind = self.status.head.tasks[index].kind.clone();
         let action = self.shared.tools.registry.get(&kind).cloned();
-        let (tools, context) = (self.shared.tools.clone(), self.context(index, now));
+        let (tools, context) = (self.tools(), self.context(index, now));
         let fresh = self.status.tasks[index].stage == Stage::Pending || self.status.part(index).is_undo();
         let stale = if fresh { Vec::new() } else { self.stale(index, now) };
         let (book, status) = (self.book.clone(), (!stale.is_empty()).then(|| self.status.clone()));
@@ -507,7 +515,7 @@ impl Driver {
             // A look at something that waits is bounded by a time-out of its own; the intent stays the same.
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
-        let tools = self.shared.tools.clone();
+        let tools = self.tools();
         let held = self.status.head.tasks[index]
             .changes
             .then(|| Held { store: self.shared.parts.store.clone(), lease: self.lease.clone() });
@@ -526,7 +534,7 @@ impl Driver {
         let action = self.shared.tools.registry.get(&head.kind).cloned();
         let (changes, version) = (head.changes, self.status.tasks[index].version);
         let context = self.context(index, self.shared.parts.clock.now());
-        let tools = self.shared.tools.clone();
+        let tools = self.tools();
         self.flights.push(Box::pin(async move {
             Landed::Came(index, tools.settle(action, context, intent, version, changes).await)
         }));
@@ -540,7 +548,7 @@ impl Driver {
 
     fn measure(&mut self, index: usize, until: Timestamp, every: Duration, land: fn(usize, Verification) -> Landed) {
         let now = self.shared.parts.clock.now();
-        let (tools, book, status) = (self.shared.tools.clone(), self.book.clone(), self.status.clone());
+        let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.flights.push(Box::pin(async move {
             let verification = tools.verify(&book, &status, index, &context, until, every).await;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use super::render;
+use super::slots::Slots;
 use crate::core::duration::human;
 use crate::core::message::playbook as say;
 use crate::core::redact::redact_json;
@@ -34,7 +34,9 @@ pub struct Tools {
     /// The actions.
     pub registry: Registry,
     /// Slots for effects of all runs.
-    pub slots: Arc<Semaphore>,
+    pub slots: Slots,
+    /// Who waits for one of them goes by this: the playbook's.
+    pub priority: i64,
     /// Largest stored output, bytes.
     pub output_bytes: usize,
     /// What goes wrong on purpose.
@@ -106,9 +108,7 @@ impl Tools {
         parameters: Value,
     ) -> Result<Planned, Unplanned> {
         let Some(action) = action else { return Err((FailureKind::NotAvailable, say::no_executor(kind))) };
-        let Ok(_slot) = self.slots.acquire().await else {
-            return Err((FailureKind::Transient, "Mayday stops".to_owned()));
-        };
+        let _slot = self.slots.get(self.priority).await;
         let work = AssertUnwindSafe(async { action.plan(&context, &parameters).await }).catch_unwind();
         tokio::select! {
             biased;
@@ -132,7 +132,7 @@ impl Tools {
         intent: Intent,
         held: Option<Held>,
     ) -> Came {
-        let Ok(_slot) = self.slots.acquire().await else { return Came::Doubt("Mayday stops".to_owned()) };
+        let _slot = self.slots.get(self.priority).await;
         if let Some(held) = held {
             match held.look().await {
                 Ok(true) => {}
@@ -185,11 +185,13 @@ impl Tools {
         version: u32,
         changes: bool,
     ) -> Came {
+        // Of a reading nobody need say whether it happened.
+        let lost = |why: String| if changes { Came::Doubt(why) } else { Came::Failed(FailureKind::NotAvailable, why) };
         let Some(action) = action else {
-            return Came::Doubt(format!("this Mayday has nothing that carries out {}", context.task_name));
+            return lost(format!("this Mayday has nothing that carries out {}", context.task_name));
         };
-        if action.version() != version {
-            return Came::Doubt(say::other_version(action.kind(), version, action.version()));
+        if !action.knows(version) {
+            return lost(say::other_version(action.kind(), version, action.version()));
         }
         // A read by another process can't do harm: only changes wait until nobody can still be making them.
         if changes && let Ok(left) = Duration::try_from(intent.deadline.duration_since(self.clock.now())) {

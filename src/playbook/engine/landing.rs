@@ -125,7 +125,7 @@ impl Driver {
                 self.undo(index, TaskPlan { parameters, planned }, now)
             }
             Ok((parameters, mut planned)) if self.status.head.tasks[index].changes => {
-                planned.undo = self.undone_by(index).or(planned.undo);
+                planned.undo = self.undone_by(index, &planned);
                 let plan = Box::new(TaskPlan { parameters, planned });
                 self.record(Event::Planned { task: self.id(index), plan }, now)
             }
@@ -152,7 +152,7 @@ impl Driver {
             Err((kind, why)) => return self.failed(index, kind, why, now),
         };
         let mut plan = TaskPlan { parameters, planned };
-        plan.planned.undo = self.undone_by(index).or(plan.planned.undo);
+        plan.planned.undo = self.undone_by(index, &plan.planned);
         let (Some(approved), Some(_)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant) else {
             let difference = vec!["it has no approval".to_owned()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
@@ -181,9 +181,10 @@ impl Driver {
         stopped || self.status.paused.is_some()
     }
 
-    /// How the playbook says that a change is undone, for the people who approve it.
-    fn undone_by(&self, index: usize) -> Option<String> {
-        crate::playbook::authoring::undone_by(&self.book, self.declared(index))
+    /// How a change is undone, for the people who approve it.
+    fn undone_by(&self, index: usize, planned: &Planned) -> Option<String> {
+        let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind)?;
+        crate::playbook::authoring::undone_by(&self.book, self.declared(index), action.as_ref(), planned)
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved

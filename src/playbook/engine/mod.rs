@@ -13,12 +13,14 @@ mod child;
 mod commit;
 mod driver;
 mod effects;
+mod hold;
 mod journal;
 mod landing;
 mod propose;
 mod render;
 mod reopen;
 mod share;
+mod slots;
 mod stuck;
 
 use std::collections::{HashMap, HashSet};
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
 pub(in crate::playbook) use propose::{Text, text_key};
@@ -44,6 +46,7 @@ use super::run::Status;
 use super::view::{Decided, Order, ProposeRequest, Proposed, RunView, Runs};
 use super::{Error, RunChanged};
 use crate::access::{Audit, Person};
+use crate::core::message::playbook as say;
 use crate::core::stop::{Stop, Stopper};
 use crate::core::{BoxFuture, RunId, SharedClock};
 use crate::store::key::Order as KeyOrder;
@@ -98,6 +101,8 @@ pub(in crate::playbook) struct Shared {
 /// An order on its way to a run.
 struct Letter {
     said: Said,
+    /// The item of the queue that brought it, if another replica was asked: taken away by the commit that carries it out.
+    taken: Option<share::Taken>,
     reply: oneshot::Sender<Decided>,
 }
 
@@ -132,7 +137,8 @@ impl Engine {
         let tools = effects::Tools {
             clock: parts.clock.clone(),
             registry: parts.actions.clone(),
-            slots: Arc::new(Semaphore::new(parts.options.effects_at_once.clamp(1, 100_000))),
+            slots: slots::Slots::new(parts.options.effects_at_once.clamp(1, 100_000)),
+            priority: 0,
             output_bytes: parts.options.output_bytes,
             faults,
         };
@@ -168,7 +174,8 @@ impl Engine {
                     continue;
                 }
                 match self.take_up(run).await {
-                    Ok(()) => found += 1,
+                    Ok(true) => found += 1,
+                    Ok(false) => {}
                     // It is whole, and its writer may come back.
                     Err(Error::Store(error @ store::Error::TooNew { .. })) => {
                         tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
@@ -190,14 +197,22 @@ impl Engine {
         Ok(found)
     }
 
-    async fn take_up(&self, run: RunId) -> Result<(), Error> {
-        let Some(status) = journal::load(&self.0.parts.store, run).await? else { return Ok(()) };
-        let book = self.book_of(&status).await?;
-        self.spawn(status, book);
-        Ok(())
+    /// Goes on with a run, or has it wait for a Mayday that can read its playbook (then false).
+    async fn take_up(&self, run: RunId) -> Result<bool, Error> {
+        let Some(status) = journal::load(&self.0.parts.store, run).await? else { return Ok(false) };
+        match self.book_of(&status).await {
+            Ok(book) => self.spawn(status, book),
+            Err(Error::NotHere(why)) => {
+                hold::unreadable(self, status, why).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
     }
 
-    /// The playbook's text as it was when the run was proposed.
+    /// The playbook's text as it was when the run was proposed. One that is whole and that this Mayday can't read is
+    /// [`Error::NotHere`]: another could.
     async fn book_of(&self, status: &Status) -> Result<Arc<Book>, Error> {
         let head = &status.head;
         if let Some(book) = locked(&self.0.books).get(&head.digest) {
@@ -213,7 +228,11 @@ impl Engine {
         };
         let book = Book::read(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-            store::Error::Corrupt { key, why: format!("this Mayday can't read the run's playbook: {first}") }
+            let why = say::playbook_unknown(&first);
+            if crate::core::digest::hex(text.text.as_bytes()) == head.digest {
+                return Error::NotHere(say::held(&[why]));
+            }
+            store::Error::Corrupt { key, why }.into()
         })?;
         Ok(self.keep(Arc::new(book)))
     }
@@ -279,11 +298,14 @@ impl Engine {
 
     /// Tells a run's task something and waits for what it makes of it; the status of a run that has ended.
     async fn say(&self, run: RunId, said: Said) -> Result<Result<Decided, Arc<Status>>, Error> {
-        if let Some(decided) = self.say_here(run, &said).await {
+        if let Some(decided) = self.say_here(run, &said, None).await {
             return Ok(Ok(decided));
         }
         // Nobody drives it: it has ended, or can't go on. Then nothing changes, and the answer says so.
         let Some(status) = self.status_of(run).await? else { return Err(Error::NoRun(run)) };
+        if let Some(decided) = hold::order(self, &status, &said, None).await? {
+            return Ok(Ok(decided));
+        }
         if status.ended.is_none() && self.0.parts.leases.shares() {
             return share::ask_holder(self, run, said).await.map(Ok);
         }
@@ -295,10 +317,10 @@ impl Engine {
     }
 
     /// Tells a run that this process drives, if it does.
-    async fn say_here(&self, run: RunId, said: &Said) -> Option<Decided> {
+    async fn say_here(&self, run: RunId, said: &Said, taken: Option<&share::Taken>) -> Option<Decided> {
         let mailbox = self.mailbox(run)?;
         let (reply, answer) = oneshot::channel();
-        mailbox.send(Letter { said: said.clone(), reply }).await.ok()?;
+        mailbox.send(Letter { said: said.clone(), taken: taken.cloned(), reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -329,7 +351,7 @@ impl Runs for Engine {
             let said = Said::Order { order: order.clone(), person: person.clone() };
             match self.say(run, said).await? {
                 Ok(decided) => Ok(decided),
-                Err(ended) => reopen::answer(self, &ended, &order, person).await,
+                Err(ended) => reopen::answer(self, &ended, &order, person, None).await,
             }
         })
     }

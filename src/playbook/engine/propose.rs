@@ -190,6 +190,7 @@ async fn first_commit(
         at: now,
         deadline: now.checked_add(longest.0).unwrap_or(now),
         tasks: TaskHead::of(playbook),
+        actions: shared.tools.registry.versions(playbook),
         parent: request.parent.clone(),
         line: request.line.clone(),
         lock: guards.lock.clone(),

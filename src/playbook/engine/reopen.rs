@@ -20,7 +20,13 @@ use crate::store::{self, Batch};
 const LET_GO: Duration = Duration::from_secs(2);
 
 /// Answers, and opens the run again if the order does that.
-pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person: &Person) -> Result<Decided, Error> {
+pub async fn answer(
+    engine: &Engine,
+    ended: &Arc<Status>,
+    order: &Order,
+    person: &Person,
+    taken: Option<&share::Taken>,
+) -> Result<Decided, Error> {
     let shared = &engine.0;
     let now = shared.parts.clock.now();
     let answer = order::answer(ended, order, person, now);
@@ -47,6 +53,7 @@ pub async fn answer(engine: &Engine, ended: &Arc<Status>, order: &Order, person:
         pending.events.push(super::journal::Journaled { at: now, event });
     }
     pending.audit.extend(answer.audit);
+    pending.taken.extend(taken.map(|taken| (taken.clone(), answer.says.clone())));
     let mut batch = Batch::new();
     let made = Made::new(run, now);
     batch.put(open_key(run), &made)?;

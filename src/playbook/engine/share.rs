@@ -1,15 +1,15 @@
 //! Several replicas: each drives the runs of its own shards, takes up those of shards it gains, and carries out orders that
 //! reached another replica.
 //!
-//! An order for a run that another replica drives is an item of the `order` queue; its holder carries it out and writes the
-//! answer beside taking the item away. A crash in between repeats the order, which then finds itself carried out already.
+//! An order for a run that another replica drives is an item of the `order` queue. The commit that carries it out takes the
+//! item away and writes the answer, so that it is carried out once however often it is delivered.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Error, Said, shard_of};
+use super::{Engine, Error, Said, Shared, shard_of};
 use crate::core::message::playbook as say;
 use crate::core::stop::Stop;
 use crate::core::{BoxFuture, RunId, Timestamp};
@@ -70,8 +70,25 @@ struct Answered {
 }
 impl Record for Answered {}
 
-fn queue(engine: &Engine) -> Queue<Sent> {
-    Queue::new("order", engine.0.parts.store.clone(), engine.0.parts.clock.clone())
+/// An order that came through the queue: its item.
+#[derive(Debug, Clone)]
+pub struct Taken(Queued<Sent>);
+
+impl Taken {
+    /// Takes the item away with the batch, and leaves the answer.
+    ///
+    /// # Errors
+    /// [`store::Error::Encode`].
+    pub fn settle(&self, shared: &Shared, batch: &mut Batch, decided: &Decided) -> Result<(), store::Error> {
+        queue(shared).done(batch, &self.0);
+        let key = answers().child(&self.0.shard.key()).child(&self.0.record.answer);
+        batch.put(key, &Answered { at: shared.parts.clock.now(), decided: decided.clone() })?;
+        Ok(())
+    }
+}
+
+fn queue(shared: &Shared) -> Queue<Sent> {
+    Queue::new("order", shared.parts.store.clone(), shared.parts.clock.clone())
 }
 
 fn answers() -> Key {
@@ -87,7 +104,7 @@ pub(super) async fn ask_holder(engine: &Engine, run: RunId, said: Said) -> Resul
     // Before the commit, so that no answer is missed in between.
     let mut changed = parts.store.watch(&answers());
     let mut batch = Batch::new();
-    queue(engine).push(&mut batch, shard, &Sent { run, said, answer: name })?;
+    queue(&engine.0).push(&mut batch, shard, &Sent { run, said, answer: name })?;
     parts.store.commit(batch).await?;
     let answered = async {
         loop {
@@ -121,8 +138,13 @@ pub(super) async fn keep(engine: &Engine, stop: Stop) {
         stop.wait().await;
         return;
     }
-    let orders =
-        serve(queue(engine), parts.leases.clone(), parts.clock.clone(), Arc::new(Orders(engine.clone())), stop.clone());
+    let orders = serve(
+        queue(&engine.0),
+        parts.leases.clone(),
+        parts.clock.clone(),
+        Arc::new(Orders(engine.clone())),
+        stop.clone(),
+    );
     tokio::join!(orders, adopt(engine, &stop));
 }
 
@@ -153,8 +175,11 @@ impl Handler<Sent> for Orders {
     fn handle<'a>(&'a self, lease: &'a Lease, items: Vec<Queued<Sent>>) -> BoxFuture<'a, Result<(), store::Error>> {
         Box::pin(async move {
             for item in items {
-                let decided = self.carry_out(&item.record).await?;
-                self.answer(lease, &item, decided).await?;
+                let decided = self.carry_out(&item).await?;
+                // What changed something has taken its item away already.
+                if self.0.0.parts.store.read(&item.key).await?.is_some() {
+                    self.answer(lease, item, &decided).await?;
+                }
             }
             Ok(())
         })
@@ -162,29 +187,33 @@ impl Handler<Sent> for Orders {
 }
 
 impl Orders {
-    async fn carry_out(&self, sent: &Sent) -> Result<Decided, store::Error> {
-        let Sent { run, said, .. } = sent;
-        if let Some(decided) = self.0.say_here(*run, said).await {
+    async fn carry_out(&self, item: &Queued<Sent>) -> Result<Decided, store::Error> {
+        let Sent { run, said, .. } = &item.record;
+        let taken = Taken(item.clone());
+        if let Some(decided) = self.0.say_here(*run, said, Some(&taken)).await {
             return Ok(decided);
         }
         // It may have ended meanwhile, or not have been taken up yet.
         match self.0.take_up(*run).await {
             Err(Error::Store(error)) => return Err(error),
             Err(error) => return Ok(Decided::Nothing(error.to_string())),
-            Ok(()) => {}
+            Ok(_) => {}
         }
-        if let Some(decided) = self.0.say_here(*run, said).await {
+        if let Some(decided) = self.0.say_here(*run, said, Some(&taken)).await {
             return Ok(decided);
         }
         match super::journal::load(&self.0.0.parts.store, *run).await? {
-            Some(status) if status.ended.is_some() => self.of_ended(status, said).await,
-            Some(_) => Err(store::Error::Unavailable(format!("{run} changes hands"))),
+            Some(status) if status.ended.is_some() => self.of_ended(status, said, &taken).await,
+            Some(status) => match super::hold::order(&self.0, &status, said, Some(&taken)).await? {
+                Some(decided) => Ok(decided),
+                None => Err(store::Error::Unavailable(format!("{run} changes hands"))),
+            },
             None => Ok(Decided::Nothing(Error::NoRun(*run).to_string())),
         }
     }
 
     /// What an order to a run that has ended comes to; it may open it again.
-    async fn of_ended(&self, status: Status, said: &Said) -> Result<Decided, store::Error> {
+    async fn of_ended(&self, status: Status, said: &Said, taken: &Taken) -> Result<Decided, store::Error> {
         let (order, person) = match said {
             Said::Order { order, person } => (order, person),
             Said::Withdraw { why } => return Ok(order::withdraw(&status, why).says),
@@ -193,26 +222,25 @@ impl Orders {
         if self.0.0.parts.leases.of(shard_of(status.head.run)).is_none() {
             return Err(store::Error::Unavailable(format!("{} changes hands", status.head.run)));
         }
-        match super::reopen::answer(&self.0, &Arc::new(status), order, person).await {
+        match super::reopen::answer(&self.0, &Arc::new(status), order, person, Some(taken)).await {
             Ok(decided) => Ok(decided),
             Err(Error::Store(error)) => Err(error),
             Err(error) => Ok(Decided::Nothing(error.to_string())),
         }
     }
 
-    async fn answer(&self, lease: &Lease, item: &Queued<Sent>, decided: Decided) -> Result<(), store::Error> {
+    async fn answer(&self, lease: &Lease, item: Queued<Sent>, decided: &Decided) -> Result<(), store::Error> {
         let parts = &self.0.0.parts;
         let now = parts.clock.now();
         let of_shard = answers().child(&lease.shard.key());
         let mut batch = Batch::new();
         lease.guard(&mut batch);
-        queue(&self.0).done(&mut batch, item);
+        Taken(item).settle(&self.0.0, &mut batch, decided)?;
         for entry in parts.store.scan(&Range::under(&of_shard, 100)).await? {
             if entry.decode::<Answered>().is_ok_and(|answered| answered.at + UNCLAIMED < now) {
                 batch.delete(entry.key);
             }
         }
-        batch.put(of_shard.child(&item.record.answer), &Answered { at: now, decided })?;
         parts.store.commit(batch).await.map(|_| ())
     }
 }

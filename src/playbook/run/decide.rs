@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::ending;
-use super::event::{Ask, CHILD, Event, FailureKind, Part};
+use super::event::{Ask, CHILD, Event, FailureKind, Missing, Part};
 use super::plan::Frontier;
 use super::status::{Stage, Status};
 use super::values::values;
@@ -20,8 +20,8 @@ use crate::playbook::tasks;
 /// decision needs it. After a crash it is empty.
 pub type Busy = HashSet<usize>;
 
-/// The part of the options that decisions need.
-#[derive(Debug, Clone, Copy)]
+/// What decisions need of this process: a part of its options, and what it lacks for the run.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// People needed, by risk.
     pub approvals: Approvals,
@@ -31,6 +31,8 @@ pub struct Limits {
     pub allow_self: bool,
     /// Tasks of one run at the same time.
     pub parallel_tasks: usize,
+    /// Actions that the run was started with and that are not here.
+    pub missing: Vec<Missing>,
 }
 
 /// What to do next.
@@ -87,6 +89,10 @@ impl Decision<'_> {
 
     fn run(&mut self) {
         let overdue = self.now >= self.status.head.deadline;
+        if self.status.held.is_some() && self.limits.missing.is_empty() {
+            self.next.push(Next::Record(Event::Released));
+            return;
+        }
         if let Some(ask) = &self.status.ask {
             if self.now >= ask.request.expires {
                 self.next.push(Next::Record(Event::Expired));
@@ -105,18 +111,47 @@ impl Decision<'_> {
             self.next.push(Next::Record(joined));
             return;
         }
+        if !self.limits.missing.is_empty() && self.forward().any(|index| !self.status.tasks[index].stage.is_final()) {
+            self.hold();
+            return;
+        }
         if self.status.paused.is_none() {
             self.start_what_is_ready();
             self.ask_when_reads_are_done();
         }
-        let mut forward = (0..self.status.tasks.len()).filter(|index| !self.status.part(*index).is_undo());
         if self.next.is_empty()
             && self.busy.is_empty()
-            && forward.all(|index| self.status.tasks[index].stage.is_final())
+            && self.forward().all(|index| self.status.tasks[index].stage.is_final())
         {
             let (outcome, why) = ending::of(self.book, self.status, false);
             self.next.push(Next::Record(Event::Ended { outcome, why }));
         }
+    }
+
+    /// The steps of the playbook's order.
+    fn forward(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.status.tasks.len()).filter(|index| !self.status.part(*index).is_undo())
+    }
+
+    /// Nothing starts here: what the run was started with is missing. Said once.
+    pub(super) fn hold(&mut self) {
+        let why = self.lacking();
+        if self.status.held.as_ref() != Some(&why) {
+            self.next.push(Next::Record(Event::Held { why }));
+        }
+    }
+
+    /// What is missing, in words.
+    pub(super) fn lacking(&self) -> String {
+        let missing = self.limits.missing.iter();
+        let said: Vec<String> =
+            missing.map(|missing| say::action_missing(&missing.kind, missing.version, missing.here)).collect();
+        say::held(&said)
+    }
+
+    /// Whether the action of a step is missing.
+    pub(super) fn lacks(&self, index: usize) -> bool {
+        self.limits.missing.iter().any(|missing| missing.kind == self.status.head.tasks[index].kind)
     }
 
     /// Effects that have begun are seen through whatever else happens.
@@ -125,19 +160,25 @@ impl Decision<'_> {
             if self.busy.contains(&index) {
                 continue;
             }
+            // Where something is missing, readings wait until it is there; of a change a person is asked.
+            let reads = stopping || self.limits.missing.is_empty();
             match task.stage {
-                Stage::Running => self.next.push(Next::Settle(index)),
-                Stage::Verifying { .. } => self.next.push(Next::Verify(index)),
+                Stage::Running if reads || self.status.head.tasks[index].changes => {
+                    self.next.push(Next::Settle(index));
+                }
+                Stage::Verifying { .. } if reads => self.next.push(Next::Verify(index)),
                 // A child run is waited for whatever becomes of this one.
                 Stage::Waits { .. } if self.status.is_open(index) => self.next.push(Next::Look(index)),
-                Stage::Waits { until } if !stopping => {
+                Stage::Waits { until } if !stopping && !self.lacks(index) => {
                     if self.now >= until {
                         self.next.push(Next::Look(index));
                     } else {
                         self.wake_at(until);
                     }
                 }
-                Stage::Waits { .. }
+                Stage::Running
+                | Stage::Verifying { .. }
+                | Stage::Waits { .. }
                 | Stage::Pending
                 | Stage::Planned
                 | Stage::Approved

@@ -40,6 +40,9 @@ pub struct Head {
     pub deadline: Timestamp,
     /// Its tasks, in the playbook's order.
     pub tasks: Vec<TaskHead>,
+    /// The versions of the actions that it was started with. What had no executor then is not among them: such a task fails.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actions: BTreeMap<String, u32>,
     /// The run and task that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
@@ -48,6 +51,17 @@ pub struct Head {
     pub line: Vec<String>,
     /// Lock of its concurrency key, if it holds one (a store key's last part).
     pub lock: Option<String>,
+}
+
+/// An action that a run was started with and that this process doesn't have, or not in a version that can go on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The task type.
+    pub kind: String,
+    /// The version at the run's start.
+    pub version: u32,
+    /// The one that is here.
+    pub here: Option<u32>,
 }
 
 /// The task type whose task is a run of its own.
@@ -347,6 +361,13 @@ pub enum Event {
         /// Who.
         by: Actor,
     },
+    /// The Mayday that drives it now can't carry it on: nothing starts until one that can does.
+    Held {
+        /// What is missing, and what to do.
+        why: String,
+    },
+    /// What was missing is here.
+    Released,
     /// The run ends once what runs now is done.
     Cancelled {
         /// Who.
@@ -398,6 +419,8 @@ impl Event {
             Self::NotDone { .. } => "not_done",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
+            Self::Held { .. } => "held",
+            Self::Released => "released",
             Self::Cancelled { .. } => "cancelled",
             Self::Unwinding { .. } => "unwinding",
             Self::Retried { .. } => "retried",
@@ -429,6 +452,8 @@ impl Event {
             | Self::Expired
             | Self::Paused { .. }
             | Self::Resumed { .. }
+            | Self::Held { .. }
+            | Self::Released
             | Self::Cancelled { .. }
             | Self::Unwinding { .. }
             | Self::Retried { .. }

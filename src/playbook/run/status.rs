@@ -31,6 +31,9 @@ pub struct Status {
     pub moved: Vec<String>,
     /// Who paused it.
     pub paused: Option<Actor>,
+    /// Why the Mayday that drives it can't carry it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// Tasks before which the playbook has paused already.
     pub paused_before: Vec<String>,
     /// Who cancelled it.
@@ -193,6 +196,7 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
             grants: Vec::new(),
             moved: Vec::new(),
             paused: None,
+            held: None,
             paused_before: Vec::new(),
             cancelled: None,
             rejected: None,
@@ -275,6 +279,8 @@ impl Status {
             RunState::Paused
         } else if self.unwinding.is_some() {
             RunState::RollingBack
+        } else if self.held.is_some() {
+            RunState::Waiting
         } else if self.ask.is_some() {
             if self.touched { RunState::Waiting } else { RunState::Proposed }
         } else if any(|stage| matches!(stage, Stage::Running | Stage::Verifying { .. })) {
@@ -343,8 +349,7 @@ impl Status {
                 self.grant(true);
             }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
-                let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                self.rejected = Some(format!("{name} rejected it{why}"));
+                self.rejected = Some(crate::core::message::playbook::end_rejected(name, reason.as_deref()));
                 self.ask = None;
             }
             Event::Expired if self.ask.is_some() => {
@@ -357,6 +362,8 @@ impl Status {
                 self.paused_before.extend(before.clone());
             }
             Event::Resumed { .. } if self.paused.is_some() => self.paused = None,
+            Event::Held { why } if self.held.as_ref() != Some(why) => self.held = Some(why.clone()),
+            Event::Released if self.held.is_some() => self.held = None,
             Event::Cancelled { by } if self.cancelled.is_none() => {
                 self.cancelled = Some(by.clone());
                 self.ask = None;
@@ -389,6 +396,8 @@ impl Status {
             | Event::Expired
             | Event::Paused { .. }
             | Event::Resumed { .. }
+            | Event::Held { .. }
+            | Event::Released
             | Event::Cancelled { .. }
             | Event::Unwinding { .. }
             | Event::Retried { .. }

@@ -169,26 +169,25 @@ impl Decision<'_> {
         if self.busy.contains(&step) {
             return;
         }
-        let held = self.status.paused.is_some();
-        // Neither a doubt nor a pause holds the run, and its lock, for ever.
+        let lacks = self.lacks(step);
+        let held = self.status.paused.is_some() || lacks;
+        // Neither a doubt, nor a pause, nor a missing action holds the run, and its lock, for ever.
         let stage = self.status.tasks[step].stage;
         let doubt = stage == Stage::InDoubt;
         if doubt || held && matches!(stage, Stage::Pending | Stage::Approved | Stage::Again { .. }) {
             if !overdue {
+                if lacks && !doubt {
+                    self.hold();
+                }
                 return self.wake_at(self.status.head.deadline);
             }
+            let why = if lacks { self.lacking() } else { say::held_too_long() };
             let head = &self.status.head.tasks[step];
             self.next.push(Next::Record(if doubt {
                 Event::Ended { outcome: RunOutcome::Stuck, why: say::end_stuck(&head.name) }
             } else {
                 // A failed undo ends the run as stuck, and a person may let it be tried again.
-                Event::Failed {
-                    task: head.id.clone(),
-                    kind: FailureKind::Permanent,
-                    why: say::held_too_long(),
-                    retry_at: None,
-                    output: None,
-                }
+                Event::Failed { task: head.id.clone(), kind: FailureKind::Permanent, why, retry_at: None, output: None }
             }));
             return;
         }

@@ -87,6 +87,9 @@ impl Status {
         if let Some(end) = &self.ended {
             return Some(end.why.clone());
         }
+        if self.held.is_some() {
+            return self.held.clone();
+        }
         let waiting = self.head.tasks.iter().zip(&self.tasks).find_map(|(head, task)| {
             matches!(task.stage, Stage::InDoubt | Stage::Waits { .. })
                 .then(|| task.note.as_ref().map(|note| format!("{}: {note}", head.name)))

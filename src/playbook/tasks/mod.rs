@@ -147,6 +147,20 @@ pub fn find(name: &str) -> Option<&'static TaskType> {
     TASK_TYPES.iter().find(|task_type| task_type.name == name)
 }
 
+/// Whether the action of a task may have an inverse of its own: of API calls only a PATCH, which names the fields it sets.
+#[must_use]
+pub fn reversible(task: &Task) -> bool {
+    match find(&task.kind) {
+        Some(call) if call.name == "API_Call" => method(task) == "PATCH",
+        Some(known) => known.reversible,
+        None => false,
+    }
+}
+
+fn method(task: &Task) -> &str {
+    task.action.as_deref().and_then(|line| line.split_whitespace().next()).unwrap_or("")
+}
+
 /// How risky a task is. Unknown types count as destructive: nothing unknown runs without asking.
 #[must_use]
 pub fn risk(task: &Task) -> Risk {
@@ -154,6 +168,6 @@ pub fn risk(task: &Task) -> Risk {
     if task_type.name != "API_Call" {
         return task_type.risk;
     }
-    let method = task.action.as_deref().and_then(|line| line.split_whitespace().next()).unwrap_or("");
+    let method = method(task);
     if method == "GET" || method == "HEAD" { Risk::Read } else { task.risk.unwrap_or(Risk::Disruptive) }
 }

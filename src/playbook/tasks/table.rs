@@ -77,7 +77,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         doc: "Calls an HTTP API. `action` is `METHOD /path` (default API), `METHOD service:/path` (a catalogue \
               entry's base URL) or `GET service:health` (its health path). The output is the answer's JSON object \
               (`{body: …}` for anything else) with `http_status` and `duration_ms` added; an answer other than 2xx is \
-              a failure.",
+              a failure. `rollback: inverse` of a PATCH sets its fields back, where a GET of the same address shows them.",
         takes: Takes::Anything,
         gives: Gives::Dynamic,
         risk: Risk::Disruptive,
@@ -288,9 +288,9 @@ pub const TASK_TYPES: &[TaskType] = &[
     ),
     change(
         "Run_Command",
-        "Runs one allow-listed program with fixed arguments; no shell.",
+        "Runs one allow-listed program with fixed arguments; no shell. `rollback: inverse` runs the `undo` that the list names.",
         Risk::Disruptive,
-        (BY_LIST, false),
+        (BY_LIST, true),
         &[
             must("program", ParamKind::Text, "its name in the allow-list"),
             may("args", ParamKind::Texts, "arguments, each passed as it is"),

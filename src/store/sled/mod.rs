@@ -77,14 +77,13 @@ pub fn open(path: &Path, options: &Options) -> Result<SharedStore, Error> {
         recent.set(key, value.map(|value| (revision, value)), below);
     })?;
     if found.torn > 0 {
-        tracing::warn!(bytes = found.torn, "the last write before the end was not whole; nobody was told it was durable");
+        tracing::warn!(
+            bytes = found.torn,
+            "the last write before the end was not whole; nobody was told it was durable"
+        );
     }
-    let shared = Arc::new(Shared {
-        tree,
-        recent: RwLock::new(recent),
-        watchers: Watchers::default(),
-        failed: OnceLock::new(),
-    });
+    let shared =
+        Arc::new(Shared { tree, recent: RwLock::new(recent), watchers: Watchers::default(), failed: OnceLock::new() });
     let closing = Arc::new(AtomicBool::new(false));
     let (hand_over, work) = channel::sync_channel(1);
     let (done, settled_one) = channel::channel();

@@ -58,7 +58,11 @@ impl Settler {
                 }
             }
             metrics::histogram!("mayday_store_settle_seconds").record(began.elapsed().as_secs_f64());
-            tracing::debug!(writes = work.layer.entries.len(), took_ms = began.elapsed().as_millis(), "sled is up to date");
+            tracing::debug!(
+                writes = work.layer.entries.len(),
+                took_ms = began.elapsed().as_millis(),
+                "sled is up to date"
+            );
             drop(work);
             if self.done.send(()).is_err() {
                 return;

@@ -99,10 +99,7 @@ impl Wal {
         let sum = crc32fast::hash(&self.buffer[HEAD..]);
         self.buffer[4..8].copy_from_slice(&size.to_le_bytes());
         self.buffer[8..HEAD].copy_from_slice(&sum.to_le_bytes());
-        self.file
-            .write_all(&self.buffer)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| at(&self.path, &error))
+        self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data()).map_err(|error| at(&self.path, &error))
     }
 
     /// Begins a new file; gives the number of the one that is complete now.
