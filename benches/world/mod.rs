@@ -49,11 +49,18 @@ pub struct Bot {
 impl Bot {
     /// Starts one with its data in a folder, and waits until it is ready.
     pub fn start(folder: &Path) -> Self {
+        Self::configured(folder, "")
+    }
+
+    /// The same with more lines of its configuration.
+    pub fn configured(folder: &Path, more: &str) -> Self {
         let config = folder.join("mayday.yaml");
         let text = format!(
             "data: {}\nhttp: {{listen: '127.0.0.1:0', open_webhooks_on_loopback: true}}\nwatch: {{host: {{enabled: true}}}}\n",
             folder.join("data").display()
         );
+        // What else is to be configured, as YAML: `store: {cache_bytes: 67108864}`.
+        let text = text + more + &std::env::var("MAYDAY_BENCH_YAML").unwrap_or_default();
         std::fs::write(&config, text).expect("written");
         let began = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_mayday"))

@@ -20,7 +20,7 @@ use crate::core::{BoxFuture, Timestamp};
 use crate::store::{self, Entry, Key, Record};
 
 /// How many items a handler gets at once.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 /// How many shards are handled at the same time.
 const SHARDS_AT_ONCE: usize = 8;
 /// A queue is looked at this often even if nothing wakes the loop.

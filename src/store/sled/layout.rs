@@ -54,23 +54,17 @@ pub(super) fn check(batch: &Batch, most: usize) -> Result<usize, Error> {
     Ok(bytes)
 }
 
-/// What one key's new value needs to be written.
-pub(super) fn put(writes: &mut ::sled::Batch, key: &Key, revision: Revision, value: &[u8]) -> usize {
+/// A value as it is stored: what stands at its key, and its chunks if it is cut.
+pub(super) fn cut(revision: Revision, value: &[u8]) -> (Vec<u8>, std::slice::Chunks<'_, u8>) {
     let mut stored = Vec::with_capacity(8 + value.len().min(INLINE));
     if value.len() <= INLINE {
         stored.extend_from_slice(&revision.0.to_be_bytes());
         stored.extend_from_slice(value);
-        writes.insert(key.as_str(), stored);
-        return 0;
+        return (stored, [].chunks(INLINE));
     }
-    let count = value.len().div_ceil(INLINE);
     stored.extend_from_slice(&(revision.0 | CUT).to_be_bytes());
-    stored.extend_from_slice(&(count as u64).to_be_bytes());
-    writes.insert(key.as_str(), stored);
-    for (number, chunk) in value.chunks(INLINE).enumerate() {
-        writes.insert(chunk_key(key, number), chunk);
-    }
-    count
+    stored.extend_from_slice(&(value.len().div_ceil(INLINE) as u64).to_be_bytes());
+    (stored, value.chunks(INLINE))
 }
 
 /// The key of a value's chunk.

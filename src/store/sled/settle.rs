@@ -71,47 +71,55 @@ impl Settler {
     }
 
     /// Brings one layer into sled; false when the store closes before it is done.
+    ///
+    /// Key by key, since a batch of sled's would keep all readers out for as long as it takes, and nobody sees halves here.
+    #[expect(clippy::disallowed_methods, reason = "the one place that writes to sled; `sync` follows each part")]
     fn settle(&self, work: &Settle) -> Result<bool, Error> {
+        let tree = &self.shared.tree;
         let mut part = Part::default();
         for (key, value) in &work.layer.entries {
             let bytes = key.as_str().len() + value.as_ref().map_or(0, |(_, value)| value.len()) + 16;
             if part.bytes + bytes > MOST_BYTES || part.writes >= MOST_WRITES {
+                self.sync(std::mem::take(&mut part))?;
                 if self.closing.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
-                self.write(std::mem::take(&mut part))?;
             }
             part.bytes += bytes;
+            let before = tree.get(key.as_str()).map_err(|error| unavailable(&error))?;
+            let before = before.map(|stored| layout::chunks(key, &stored)).transpose()?;
             let chunks = match value {
                 Some((revision, value)) => {
-                    let chunks = layout::put(&mut part.batch, key, *revision, value);
-                    part.writes += 1 + chunks;
-                    chunks
+                    let (stored, chunks) = layout::cut(*revision, value);
+                    let count = chunks.len();
+                    for (number, chunk) in chunks.enumerate() {
+                        tree.insert(layout::chunk_key(key, number), chunk).map_err(|error| unavailable(&error))?;
+                    }
+                    tree.insert(key.as_str(), stored).map_err(|error| unavailable(&error))?;
+                    part.writes += 1 + count;
+                    count
+                }
+                None if before.is_some() => {
+                    tree.remove(key.as_str()).map_err(|error| unavailable(&error))?;
+                    part.writes += 1;
+                    0
                 }
                 None => 0,
             };
-            // Applying needs the page anyway, so looking at what stands there costs little.
-            let before = self.shared.tree.get(key.as_str()).map_err(|error| unavailable(&error))?;
-            if let Some(stored) = before {
-                if value.is_none() {
-                    part.writes += 1;
-                    part.batch.remove(key.as_str());
-                }
-                for number in chunks..layout::chunks(key, &stored)? {
-                    part.batch.remove(layout::chunk_key(key, number));
-                }
+            for number in chunks..before.unwrap_or(0) {
+                tree.remove(layout::chunk_key(key, number)).map_err(|error| unavailable(&error))?;
+                part.writes += 1;
             }
         }
-        part.batch.insert(layout::LAST, &work.last.to_be_bytes());
-        self.write(part)?;
+        tree.insert(layout::LAST, &work.last.to_be_bytes()).map_err(|error| unavailable(&error))?;
+        self.sync(part)?;
         self.shared.recent.write().unwrap_or_else(PoisonError::into_inner).older = None;
         wal::forget(&self.log, work.up_to)?;
         Ok(true)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that applies and flushes; the sync follows")]
-    fn write(&self, part: Part) -> Result<(), Error> {
-        self.shared.tree.apply_batch(part.batch).map_err(|error| unavailable(&error))?;
+    #[expect(clippy::disallowed_methods, reason = "the one place that flushes; the sync follows")]
+    fn sync(&self, part: Part) -> Result<(), Error> {
         self.shared.tree.flush().map_err(|error| unavailable(&error))?;
         self.disk.sync()?;
         collect(part.writes);
@@ -119,10 +127,9 @@ impl Settler {
     }
 }
 
-/// What sled takes at once.
+/// What was written since the last sync.
 #[derive(Default)]
 struct Part {
-    batch: ::sled::Batch,
     writes: usize,
     bytes: usize,
 }

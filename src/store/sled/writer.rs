@@ -20,7 +20,7 @@ use super::{MOST_BYTES, Options, Shared, layout, unavailable};
 /// At most so many requests in a group: bounds how long the first of them waits.
 const GROUP: usize = 4_096;
 /// So many times what is handed over may come together before commits wait for the settler.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 
 /// What a commit is told.
 type Answer = Result<Revision, Error>;
