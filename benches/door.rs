@@ -2,10 +2,11 @@
 //!
 //! * start to ready, and resident memory when idle;
 //! * webhook to card in the web channel, at 100 alerts/s for `MAYDAY_BENCH_SECONDS` (20), each alert an incident of its own;
-//! * durable alerts accepted a second: batches of 100 over 8 connections, 100,000 series, for as long;
-//! * how the time for N stored alerts grows with N (1,000, 10,000 … as far as it went): the slope of its logarithm;
+//! * durable alerts accepted a second: batches of 100 over 8 connections, 100,000 series that end and fire again, for as long;
+//! * how the time until N alerts are stored and folded into their incidents grows with N: 1,000, 10,000 … up to
+//!   `MAYDAY_BENCH_STORED` (100,000; 1,000,000 for the goal), each another series; the slope of its logarithm;
 //! * acknowledging one incident each by its command, with all that stored;
-//! * start to ready with what is then stored; `MAYDAY_BENCH_STORED` (0) alerts are stored first, 1,000,000 for the goal.
+//! * start to ready with all that stored, after SIGKILL.
 //!
 //! Beside them, in the same run, what the disk's write-and-fdatasync takes. `MAYDAY_BENCH_DIR` names a folder on the disk
 //! to measure.
@@ -34,7 +35,7 @@ fn main() {
     let parent = std::env::var_os("MAYDAY_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let folder = tempfile::tempdir_in(parent).expect("a folder to measure in");
     let seconds = number("MAYDAY_BENCH_SECONDS", 20);
-    let stored = number("MAYDAY_BENCH_STORED", 0);
+    let stored = number("MAYDAY_BENCH_STORED", 100_000);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
 
@@ -49,16 +50,49 @@ fn main() {
     let other = folder.path().join("other");
     std::fs::create_dir(&other).expect("a folder");
     let mut bot = Bot::start(&other);
-    let total = runtime.block_on(accept(&bot, Duration::from_secs(seconds), stored));
+    let long = Duration::from_secs(seconds);
+    let (total, busy) = runtime.block_on(accept(&bot, 0, Until::Over(Instant::now() + long), SERIES));
+    println!(
+        "accepted, batches of {BATCH} over {CONNECTIONS} connections {:>9.0} alerts/s ({total} in {long:?}, {busy} times 503)",
+        total as f64 / long.as_secs_f64()
+    );
     println!("resident after {total} alerts, still folding {:>6.1} MB", bot.resident_mb());
     let left = runtime.block_on(bot.folded());
     println!("… and all folded into incidents after      {:>8.1} s more", left.as_secs_f64());
     println!("resident then                            {:>10.1} MB", bot.resident_mb());
-    runtime.block_on(acknowledge(&bot, &other, total));
+    bot.stop();
+
+    let many = folder.path().join("many");
+    std::fs::create_dir(&many).expect("a folder");
+    let mut bot = Bot::start(&many);
+    runtime.block_on(grow(&bot, stored));
+    println!("resident with {stored} alerts, all of them firing {:>8.1} MB", bot.resident_mb());
+    runtime.block_on(acknowledge(&bot, &many, stored));
     bot.kill();
-    let bot = Bot::start(&other);
-    println!("start to ready with {total} alerts, after SIGKILL {:>6.3} s", bot.took.as_secs_f64());
+    let bot = Bot::start(&many);
+    println!("start to ready with {stored} alerts, after SIGKILL {:>6.3} s", bot.took.as_secs_f64());
     disk(folder.path());
+}
+
+/// Stores more and more alerts, each of a series of its own, and says how the time grows.
+async fn grow(bot: &Bot, stored: u64) {
+    let mut points = Vec::new();
+    let mut took = Duration::ZERO;
+    let mut have = 0;
+    let mut next = 1_000.min(stored);
+    while have < stored {
+        let began = Instant::now();
+        accept(bot, have, Until::Sent(next), u64::MAX).await;
+        bot.folded().await;
+        took += began.elapsed();
+        have = next;
+        points.push((have, took));
+        next = (next * 10).min(stored);
+    }
+    println!("time until stored and folded {points:?}");
+    if points.len() > 1 {
+        println!("slope of its logarithm {:.2}", slope(&points));
+    }
 }
 
 /// Each alert names a service of its own, so each makes an incident with a card; the live feed shows when.
@@ -150,23 +184,34 @@ fn slope(points: &[(u64, Duration)]) -> f64 {
     up / logs.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
 }
 
-/// Alertmanager's batches from eight connections; a 503 is waited out and sent again, as Alertmanager does.
-async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
-    let next = Arc::new(AtomicU64::new(0));
+/// When enough was sent.
+#[derive(Clone, Copy)]
+enum Until {
+    Over(Instant),
+    Sent(u64),
+}
+
+/// Alertmanager's batches from eight connections, from the alert of that number on; a 503 is waited out and sent again, as
+/// Alertmanager does. Gives how many alerts were taken, and how often the answer was 503.
+async fn accept(bot: &Bot, from: u64, until: Until, series: u64) -> (u64, u64) {
+    let next = Arc::new(AtomicU64::new(from / BATCH));
     let busy = Arc::new(AtomicU64::new(0));
-    let durable = Arc::new(AtomicU64::new(0));
-    let points: Arc<Mutex<Vec<(u64, Duration)>>> = Arc::default();
-    let began = Instant::now();
     let mut senders = Vec::new();
     for _ in 0..CONNECTIONS {
         let (next, busy, url) = (next.clone(), busy.clone(), format!("{}/webhook/alertmanager", bot.url));
-        let (durable, points) = (durable.clone(), points.clone());
         senders.push(tokio::spawn(async move {
             let client = reqwest::Client::builder().pool_max_idle_per_host(1).build().expect("a client");
             let mut done = 0;
-            while began.elapsed() < long || next.load(Ordering::Relaxed) * BATCH < at_least {
+            loop {
                 let batch = next.fetch_add(1, Ordering::Relaxed);
-                let body = body(batch);
+                let enough = match until {
+                    Until::Over(end) => Instant::now() >= end,
+                    Until::Sent(count) => batch * BATCH >= count,
+                };
+                if enough {
+                    return done;
+                }
+                let body = body(batch, series);
                 loop {
                     let sent = client.post(&url).header("content-type", "application/json").body(body.clone()).send();
                     let answer = sent.await.expect("answered");
@@ -180,36 +225,21 @@ async fn accept(bot: &Bot, long: Duration, at_least: u64) -> u64 {
                     break;
                 }
                 done += BATCH;
-                let all = durable.fetch_add(BATCH, Ordering::Relaxed) + BATCH;
-                if all >= 1_000 && all.ilog10() != (all - BATCH).ilog10() {
-                    points.lock().expect("lock").push((all, began.elapsed()));
-                }
             }
-            done
         }));
     }
     let mut total: u64 = 0;
     for sender in senders {
         total += sender.await.expect("sent");
     }
-    let rate = total as f64 / began.elapsed().as_secs_f64();
-    println!(
-        "accepted, batches of {BATCH} over {CONNECTIONS} connections {rate:>9.0} alerts/s ({total} in {:?}, {} times 503)",
-        began.elapsed(),
-        busy.load(Ordering::Relaxed)
-    );
-    let points = points.lock().expect("lock");
-    if points.len() > 1 {
-        println!("time for 1,000, 10,000 … alerts {points:?}: slope {:.2}", slope(&points));
-    }
-    total
+    (total, busy.load(Ordering::Relaxed))
 }
 
-fn body(batch: u64) -> String {
+fn body(batch: u64, of: u64) -> String {
     let alerts: Vec<_> = (0..BATCH)
         .map(|index| {
             let number = batch * BATCH + index;
-            let (series, round) = (number % SERIES, number / SERIES);
+            let (series, round) = (number % of, number / of);
             let start =
                 jiff::Timestamp::from_second(1_790_000_000 + i64::try_from(round).unwrap_or(0)).expect("a time");
             serde_json::json!({

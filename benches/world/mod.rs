@@ -42,6 +42,7 @@ pub struct Bot {
     /// Where it listens.
     pub url: String,
     link: String,
+    session: tokio::sync::OnceCell<String>,
     /// From its start to its first word.
     pub took: Duration,
 }
@@ -85,7 +86,7 @@ impl Bot {
         std::thread::spawn(move || out.for_each(drop));
         let url = link.split("/sign-in").next().unwrap_or_default().to_owned();
         assert!(!url.is_empty(), "the bot printed no sign-in link");
-        Self { child, url, link, took }
+        Self { child, url, link, session: tokio::sync::OnceCell::new(), took }
     }
 
     /// Megabytes of memory it has now.
@@ -97,10 +98,14 @@ impl Bot {
     pub async fn folded(&self) -> Duration {
         let client = client();
         let began = Instant::now();
-        let body = r#"{"alert_name":"LastOne","severity":"Info","service_name":"the-last-one"}"#;
+        // Another one each time: a repetition is not folded in.
+        let body = format!(
+            r#"{{"alert_name":"LastOne","severity":"Info","service_name":"last-{}"}}"#,
+            began.elapsed().subsec_nanos()
+        );
         let answer = client.post(format!("{}/webhook/generic", self.url)).header("content-type", "application/json");
         let answer: serde_json::Value = loop {
-            let sent = answer.try_clone().expect("a small body").body(body).send().await.expect("answered");
+            let sent = answer.try_clone().expect("a small body").body(body.clone()).send().await.expect("answered");
             if sent.status().is_success() {
                 break sent.json().await.expect("json");
             }
@@ -115,12 +120,16 @@ impl Bot {
             if view["incident"].is_string() || began.elapsed() > Duration::from_secs(600) {
                 return began.elapsed();
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Signs in with the link that was printed; gives the `Cookie` header.
+    /// The `Cookie` header of a session; the first time it signs in with the link that was printed, which works once.
     pub async fn cookie(&self, client: &reqwest::Client) -> String {
+        self.session.get_or_init(|| self.sign_in(client)).await.clone()
+    }
+
+    async fn sign_in(&self, client: &reqwest::Client) -> String {
         let token = self.link.rsplit("token=").next().expect("a token");
         let answer = client
             .post(format!("{}/sign-in", self.url))

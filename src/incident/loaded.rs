@@ -1,6 +1,6 @@
 //! What one commit of the service reads and will write: incidents, links and groups, each read once.
 //!
-//! Items are applied one after the other on top of this, so that 256 of them are one commit; what a later item reads is
+//! Items are applied one after the other on top of this, so that hundreds of them are one commit; what a later item reads is
 //! what the earlier ones wrote.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,8 +20,8 @@ use crate::core::{IncidentId, Timestamp};
 use crate::store::{Batch, Error, Key, Record, SharedStore};
 use crate::work::{Lease, Queue, Shard, serial};
 
-/// Records of alerts read for one item: what the card needs, not all of a storm.
-const RECORDS: usize = 8;
+/// Records of alerts read for one change: what the card needs, one of each kind, not all of a storm.
+const RECORDS: usize = 50;
 /// Moments kept of one incident.
 const MOMENTS: u64 = 2000;
 
@@ -320,8 +320,12 @@ impl<'a> Loaded<'a> {
                 known.links.insert(seen.alert_id.clone(), link.class);
             }
         }
+        // An end in the same change may be followed by a beginning that is no late one.
+        let ends = alerts.iter().filter(|seen| seen.status == Status::Resolved).map(|seen| &seen.alert_id);
+        let ends: HashSet<&AlertId> = ends.collect();
         for seen in alerts.iter().filter(|seen| seen.status == Status::Firing) {
-            if known.links.get(&seen.alert_id) == Some(&Class::Ended)
+            let ended = known.links.get(&seen.alert_id) == Some(&Class::Ended) || ends.contains(&seen.alert_id);
+            if ended
                 && let Some(record) = self.record(&seen.alert_id).await?
                 && record.alert.status == Status::Firing
             {

@@ -218,7 +218,9 @@ fn task_types(page: &mut String) {
         };
         let undo = match (task.risk, task.reversible) {
             (crate::access::Risk::Read, _) => "nothing to undo",
-            _ if task.action_line => "`rollback: inverse` of a PATCH; otherwise by a task of its own (`rollback: TASK`)",
+            _ if task.action_line => {
+                "`rollback: inverse` of a PATCH; otherwise by a task of its own (`rollback: TASK`)"
+            }
             (_, true) => "`rollback: inverse`",
             (_, false) => "by a task of its own only (`rollback: TASK`)",
         };

@@ -15,7 +15,7 @@ pub struct Options {
     /// Bytes of pages kept in memory; the embedded store only.
     pub cache_bytes: u64,
     /// Bytes of new writes that come together in memory (and in the write-ahead log) before they go into sled, at least 64
-    /// KiB; under load up to three times as many are held. The embedded store only.
+    /// KiB; under load up to four times as many are held. The embedded store only.
     pub recent_bytes: usize,
     /// At most so many commits wait for the writer; more wait at the door.
     pub queue: usize,

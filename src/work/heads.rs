@@ -7,6 +7,9 @@ use super::{Queue, Shard};
 use crate::core::Timestamp;
 use crate::store::{self, Key, Record, Watch};
 
+/// So many shards are read one by one.
+const FEW: usize = 8;
+
 /// The first items of a queue.
 pub(super) struct Heads<T> {
     queue: Queue<T>,
@@ -29,6 +32,9 @@ impl<T: Record> Heads<T> {
 
     /// The first item of each shard that has one, and when it is due.
     pub async fn look(&mut self) -> Result<Vec<(Shard, Key, Timestamp)>, store::Error> {
+        // A shared store often can't say which shard it was: then one read of all is less than one for each.
+        let changed = self.watches.iter().filter(|(_, watch)| watch.0.has_changed().unwrap_or(false)).count();
+        self.all |= changed > FEW;
         if self.all {
             // Before the read: what changes during it is read again.
             for (_, watch) in &mut self.watches {

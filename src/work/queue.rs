@@ -133,7 +133,7 @@ impl<T: Record> Queue<T> {
         let mut heads: Vec<(Shard, Key, Timestamp)> = Vec::new();
         loop {
             let page = self.store.scan(&range).await?;
-            let whole = page.len() < HEADS;
+            let whole = page.len() < range.limit;
             for entry in page {
                 let number =
                     entry.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
@@ -145,7 +145,8 @@ impl<T: Record> Queue<T> {
                 }
             }
             match heads.last() {
-                Some((last, ..)) if !whole => range.from = Range::under(&self.prefix(*last), 1).to,
+                // Many wait: from here on one by one.
+                Some((last, ..)) if !whole => (range.from, range.limit) = (Range::under(&self.prefix(*last), 1).to, 1),
                 _ => return Ok(heads),
             }
         }

@@ -342,6 +342,29 @@ async fn an_alert_that_fires_again_with_the_start_it_had_reopens_its_incident() 
     assert_eq!((over.phase, over.firing, over.alerts), (Phase::Resolved, 0, 1));
 }
 
+/// The same when all of it waited and is folded in together.
+#[tokio::test]
+async fn an_alert_that_ended_and_fires_again_while_its_words_waited_fires() {
+    let house = House::new();
+    for (status, later) in [("firing", 180), ("resolved", 300), ("firing", 0)] {
+        let body = serde_json::json!({"version": "4", "alerts": [{
+            "status": status, "startsAt": "2026-11-21T14:00:00Z",
+            "endsAt": if status == "resolved" { "2026-11-21T14:04:00Z" } else { "0001-01-01T00:00:00Z" },
+            "labels": {"alertname": "A", "service": "orders", "severity": "critical"},
+        }]});
+        let (store, clock) = (house.store.clone(), house.clock.clone());
+        let intake = Intake::new(store, clock, house.catalog.clone(), house.options.clone());
+        let accepted = intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap();
+        assert_eq!(accepted.duplicates, 0);
+        house.manual.advance(Duration::from_secs(later));
+    }
+    house.apply().await;
+    let all = house.all().await;
+    assert_eq!(all.len(), 1);
+    assert!(!all[0].phase.is_over(), "{:?}", all[0].phase);
+    assert_eq!((all[0].firing, all[0].alerts), (1, 1));
+}
+
 #[tokio::test]
 async fn what_a_person_resolves_while_it_fires_comes_back_with_the_senders_next_word() {
     let house = House::new();

@@ -522,3 +522,25 @@ async fn a_damaged_log_keeps_the_store_closed_and_says_where() {
     let refused = mayday::store::open(folder.path(), &Options::default()).err().unwrap().to_string();
     assert!(refused.contains("is damaged at byte 0") && refused.contains("backup"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_over_and_over_does_not_make_the_log_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { recent_bytes: 64 * 1024, ..Options::default() };
+    let store = mayday::store::open(folder.path(), &options).unwrap();
+    for round in 0..600 {
+        store.commit(put("always/the-same", &"x".repeat(4_000 + round))).await.unwrap();
+        store.commit(put("queue/item", &"x".repeat(2_000))).await.unwrap();
+        let mut done = Batch::new();
+        done.delete(key("queue/item"));
+        store.commit(done).await.unwrap();
+    }
+    let size = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().metadata().unwrap().len();
+    let log: u64 = std::fs::read_dir(folder.path().join("wal")).unwrap().map(size).sum();
+    // Four megabytes were written.
+    assert!(log < 1_000_000, "{log} bytes");
+    drop(store);
+    let store = mayday::store::open(folder.path(), &options).unwrap();
+    assert_eq!(value(&store, "always/the-same").await.unwrap().len(), 4_599);
+    assert_eq!(value(&store, "queue/item").await, None);
+}

@@ -17,7 +17,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> 
         .path(path)
         .segment_size(segment_bytes(path))
         .cache_capacity(options.cache_bytes)
-        // Durability is the writer's. This timer also cleans old segments, and nothing else does.
+        // Durability is the log's and the settler's. This timer also cleans old segments, and nothing else does.
         .flush_every_ms(Some(u64::try_from(options.clean_every.0.as_millis()).unwrap_or(u64::MAX).max(100)));
     let mut tries = 0;
     loop {

@@ -5,7 +5,9 @@
 //! until enough has come together; then another thread brings it into sled, and the log's file is removed (`settle.rs`).
 //! So a commit costs an append and not sled's twenty microseconds for each key, and what is made and done away with in
 //! between, as most items of queues are, never gets to sled. After a failed write or sync nothing more is taken: the
-//! kernel may have dropped the pages, and a second sync that succeeds would prove nothing.
+//! kernel may have dropped the pages, and a second sync that succeeds would prove nothing. The log's last file is written
+//! anew at the next start for the same reason. sled's file is not: a disk that failed a sync should be looked at, and the
+//! machine restarted, before Mayday is.
 //!
 //! sled's traps, all closed here:
 //! * Its own `flush` ends in `sync_file_range`, which leaves the data in the disk's cache (spacejam/sled#1452). So the
@@ -219,7 +221,7 @@ impl Shared {
 
     /// From here on nothing is taken any more. Gives what those who wait are told.
     fn fail(&self, error: &Error) -> Error {
-        let why = format!("an earlier write failed, start Mayday again: {error}");
+        let why = format!("an earlier write failed; look at the disk, then start Mayday again: {error}");
         if self.failed.set(why.clone()).is_ok() {
             tracing::error!(%error, "the store takes no more commits until Mayday is started again");
             metrics::counter!("mayday_store_failures_total").increment(1);

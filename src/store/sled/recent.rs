@@ -1,8 +1,8 @@
 //! What was written since sled was last brought up to date: held in memory, and in the write-ahead log.
 //!
 //! Two layers: commits go into the newer; the older, if there is one, is on its way into sled and does not change. A
-//! reader looks into the newer, the older and sled, in that order, and holds the lock while it does: it sees all of a
-//! commit or nothing of it, and nothing of what sled is being given meanwhile.
+//! reader looks into the newer, the older and sled, in that order, and holds the lock while it does: one read, or one
+//! step of a scan, sees all of a commit or nothing of it, and nothing of what sled is being given meanwhile.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
@@ -32,6 +32,13 @@ pub(super) struct Layer {
 pub(super) struct Recent {
     pub newer: Layer,
     pub older: Option<Arc<Layer>>,
+}
+
+impl Layer {
+    /// Bytes of the value that stands at a key here.
+    pub fn value_bytes(&self, key: &Key) -> usize {
+        self.entries.get(key).and_then(Option::as_ref).map_or(0, |(_, value)| value.len())
+    }
 }
 
 fn size(key: &Key, value: &Value) -> usize {

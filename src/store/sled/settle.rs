@@ -78,37 +78,36 @@ impl Settler {
         let tree = &self.shared.tree;
         let mut part = Part::default();
         for (key, value) in &work.layer.entries {
-            let bytes = key.as_str().len() + value.as_ref().map_or(0, |(_, value)| value.len()) + 16;
-            if part.bytes + bytes > MOST_BYTES || part.writes >= MOST_WRITES {
+            let before = tree.get(key.as_str()).map_err(|error| unavailable(&error))?;
+            let before = before.map(|stored| layout::chunks(key, &stored)).transpose()?;
+            let value = value.as_ref().map(|(revision, value)| layout::cut(*revision, value));
+            let chunks = value.as_ref().map_or(0, |(_, chunks)| chunks.len());
+            if value.is_none() && before.is_none() {
+                continue;
+            }
+            let writes = 1 + chunks.max(before.unwrap_or(0));
+            let bytes = key.as_str().len() + 16 + work.layer.value_bytes(key);
+            let full = part.bytes + bytes > MOST_BYTES || part.writes + writes > MOST_WRITES;
+            if full && part.writes > 0 {
                 self.sync(std::mem::take(&mut part))?;
                 if self.closing.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
             }
             part.bytes += bytes;
-            let before = tree.get(key.as_str()).map_err(|error| unavailable(&error))?;
-            let before = before.map(|stored| layout::chunks(key, &stored)).transpose()?;
-            let chunks = match value {
-                Some((revision, value)) => {
-                    let (stored, chunks) = layout::cut(*revision, value);
-                    let count = chunks.len();
+            part.writes += writes;
+            // First what is left over of a longer value: after a crash in between nobody would know of it any more.
+            for number in chunks..before.unwrap_or(0) {
+                tree.remove(layout::chunk_key(key, number)).map_err(|error| unavailable(&error))?;
+            }
+            match value {
+                Some((stored, chunks)) => {
                     for (number, chunk) in chunks.enumerate() {
                         tree.insert(layout::chunk_key(key, number), chunk).map_err(|error| unavailable(&error))?;
                     }
                     tree.insert(key.as_str(), stored).map_err(|error| unavailable(&error))?;
-                    part.writes += 1 + count;
-                    count
                 }
-                None if before.is_some() => {
-                    tree.remove(key.as_str()).map_err(|error| unavailable(&error))?;
-                    part.writes += 1;
-                    0
-                }
-                None => 0,
-            };
-            for number in chunks..before.unwrap_or(0) {
-                tree.remove(layout::chunk_key(key, number)).map_err(|error| unavailable(&error))?;
-                part.writes += 1;
+                None => drop(tree.remove(key.as_str()).map_err(|error| unavailable(&error))?),
             }
         }
         tree.insert(layout::LAST, &work.last.to_be_bytes()).map_err(|error| unavailable(&error))?;

@@ -9,8 +9,12 @@
 //! ```
 //!
 //! Numbers are little-endian. Only the last record of the last file can be torn, since one record at a time is written
-//! and nothing is written after a failure: its group was never acknowledged, and it is cut off when the log is opened. A
-//! damaged record that others follow is no torn one: then the store does not open.
+//! and nothing is written after a failure: its group was never acknowledged, and it is cut off when the log is opened. If it
+//! is whole it stays, and its commits are seen: whoever was told of a failure was told that they may or may not be durable.
+//! A damaged record that others follow is no torn one: then the store does not open.
+//!
+//! The last file may also be readable and yet not on the disk (the process was killed before the sync, or the sync
+//! failed), so it is written anew and synced before anything is built on it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -33,6 +37,8 @@ pub(super) struct Wal {
     file: File,
     path: PathBuf,
     number: u64,
+    /// Bytes of all files that are not yet forgotten when the next one begins: what a start would have to read.
+    pub bytes: usize,
     /// Kept so that its memory is used again.
     buffer: Vec<u8>,
 }
@@ -51,30 +57,39 @@ impl Wal {
     /// new file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for a damaged record that is not the last; [`Error::Unavailable`] when files can't be read or made.
+    /// [`Error::Unavailable`]: a record that is not the last is damaged, or files can't be read or made.
     pub fn open(store: &Path, mut replay: impl FnMut(Written)) -> Result<(Self, Found), Error> {
         let folder = store.join("wal");
         std::fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
-        let numbers = numbers(&folder)?;
         let mut found = Found::default();
-        for (index, number) in numbers.iter().enumerate() {
-            let path = file_of(&folder, *number);
+        let mut total = 0;
+        let mut newest = None;
+        for number in numbers(&folder)? {
+            let path = file_of(&folder, number);
+            if path.metadata().map_err(|error| at(&path, &error))?.len() == 0 {
+                // Nothing was written since it was begun.
+                std::fs::remove_file(&path).map_err(|error| at(&path, &error))?;
+                continue;
+            }
+            // Only the newest file may end in a torn record.
+            if let Some((path, whole, bytes)) = newest.take()
+                && whole < bytes
+            {
+                return Err(damaged(path, whole));
+            }
             let bytes = std::fs::read(&path).map_err(|error| at(&path, &error))?;
             let whole = read(&path, &bytes, &mut found.last, &mut replay)?;
-            if whole < bytes.len() {
-                if index + 1 < numbers.len() {
-                    return Err(damaged(&path, whole));
-                }
-                found.torn = bytes.len() - whole;
-                let cut = OpenOptions::new().write(true).open(&path);
-                cut.and_then(|file| file.set_len(whole as u64).and_then(|()| file.sync_all()))
-                    .map_err(|error| at(&path, &error))?;
-            }
+            total += whole;
+            newest = Some((path, whole, bytes.len()));
+        }
+        if let Some((path, whole, bytes)) = &newest {
+            found.torn = bytes - whole;
+            write_anew(path, *whole)?;
         }
         sync_folder(store)?;
-        let number = numbers.last().map_or(1, |last| last + 1);
+        let number = numbers(&folder)?.last().map_or(1, |last| last + 1);
         let (file, path) = begin(&folder, number)?;
-        Ok((Self { folder, file, path, number, buffer: Vec::new() }, found))
+        Ok((Self { folder, file, path, number, bytes: total, buffer: Vec::new() }, found))
     }
 
     /// Appends a group; returns when it is on the disk.
@@ -99,7 +114,10 @@ impl Wal {
         let sum = crc32fast::hash(&self.buffer[HEAD..]);
         self.buffer[4..8].copy_from_slice(&size.to_le_bytes());
         self.buffer[8..HEAD].copy_from_slice(&sum.to_le_bytes());
-        self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data()).map_err(|error| at(&self.path, &error))
+        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
+        written.map_err(|error| at(&self.path, &error))?;
+        self.bytes += self.buffer.len();
+        Ok(())
     }
 
     /// Begins a new file; gives the number of the one that is complete now.
@@ -107,6 +125,7 @@ impl Wal {
         let complete = self.number;
         (self.file, self.path) = begin(&self.folder, complete + 1)?;
         self.number = complete + 1;
+        self.bytes = 0;
         Ok(complete)
     }
 
@@ -213,7 +232,22 @@ fn length<T: TryFrom<usize>>(size: usize) -> Result<T, Error> {
     T::try_from(size).map_err(|_| Error::Encode(format!("{size} bytes are more than a record of the log holds")))
 }
 
-fn damaged(path: &Path, place: usize) -> Error {
+/// Writes the first bytes of a file to the disk again, whatever of it was there, and cuts off the rest.
+fn write_anew(path: &Path, whole: usize) -> Result<(), Error> {
+    let copy = path.with_extension("anew");
+    let write = || {
+        let bytes = std::fs::read(path)?;
+        let mut file = File::create(&copy)?;
+        file.write_all(&bytes[..whole.min(bytes.len())])?;
+        file.sync_all()?;
+        std::fs::rename(&copy, path)
+    };
+    write().map_err(|error| at(path, &error))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+fn damaged(path: impl AsRef<Path>, place: usize) -> Error {
+    let path = path.as_ref();
     Error::Unavailable(format!(
         "{} is damaged at byte {place}, and what stands after it can't be relied on; restore the data folder from a backup",
         path.display()
@@ -280,12 +314,6 @@ mod tests {
                 assert_eq!(found.torn, left - (whole.len() - record));
                 // Cut: now nothing is torn any more.
                 assert_eq!(wrote(folder.path()).unwrap().1.torn, 0);
-                for number in numbers(&folder.path().join("wal")).unwrap() {
-                    let other = file_of(&folder.path().join("wal"), number);
-                    if other != path {
-                        std::fs::remove_file(other).unwrap();
-                    }
-                }
             }
         }
     }

@@ -22,6 +22,9 @@ const GROUP: usize = 4_096;
 /// So many times what is handed over may come together before commits wait for the settler.
 const AHEAD: usize = 2;
 
+/// The log may be so many times as large as what is held in memory before it is handed over.
+const LOG: usize = 2;
+
 /// What a commit is told.
 type Answer = Result<Revision, Error>;
 
@@ -168,7 +171,11 @@ impl Writer {
         }
         let keys: Vec<Key> = group.writes.keys().cloned().collect();
         self.shared.set(group.writes.into_iter().map(|(key, (revision, value))| {
-            let value: Value = value.map(|value| (revision, value));
+            let value: Value = value.map(|mut value| {
+                // The encoder leaves up to as much again.
+                value.shrink_to_fit();
+                (revision, value)
+            });
             (key, value)
         }));
         self.shared.watchers.wake(keys.iter().map(Key::as_str), revision);
@@ -179,8 +186,10 @@ impl Writer {
 
     /// Gives what has come together to the settler, if there is enough of it.
     fn hand_over(&mut self) -> Result<(), Error> {
-        let size = self.shared.recent.read().unwrap_or_else(PoisonError::into_inner).newer.bytes;
-        metrics::gauge!("mayday_store_recent_bytes").set(size as f64);
+        let held = self.shared.recent.read().unwrap_or_else(PoisonError::into_inner).newer.bytes;
+        metrics::gauge!("mayday_store_recent_bytes").set(held as f64);
+        // What is written over and over, or made and done away with, takes no more memory, but the log grows with it.
+        let size = held.max(self.wal.bytes / LOG);
         if size < self.recent_bytes || self.shared.failed.get().is_some() {
             return Ok(());
         }
