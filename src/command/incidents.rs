@@ -24,8 +24,9 @@ pub(super) async fn incidents(speaker: &Speaker<'_>, filter: Filter) -> Answer {
     let total = incidents.len();
     let more = total > SHOWN;
     if !all {
-        // What is worst is never among those that are left out; of the same severity, the newest first.
-        incidents.sort_by_key(|incident| std::cmp::Reverse((incident.severity, incident.id)));
+        // What is worst is never among those that are left out; of the same severity causes stand before what suffers from
+        // them, and the newest first.
+        incidents.sort_by_key(|incident| std::cmp::Reverse((incident.severity, !incident.is_folded(), incident.id)));
     }
     incidents.truncate(SHOWN);
     let heading = if more && !all {

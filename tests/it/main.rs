@@ -46,6 +46,7 @@ mod soak;
 mod soak_world;
 mod store_conformance;
 mod store_full;
+mod store_released;
 mod store_sigkill;
 mod watch;
 mod web_world;
