@@ -26,10 +26,12 @@ use super::problem::Problem;
 use super::session::session_of;
 use super::{App, assets};
 use crate::chat::web::{Change, Head, Message};
-use crate::store::Revision;
+use crate::store::{Revision, Watch};
 
 /// The page takes a longer silence as a lost connection.
 const BEAT: Duration = Duration::from_secs(15);
+/// What another process wrote is looked for this long after the wake-up, so that a burst is one look.
+const GATHER: Duration = Duration::from_millis(150);
 /// How far back missed changes are looked for.
 const CATCH_UP: usize = 60;
 
@@ -67,25 +69,30 @@ pub(super) async fn events(
     // Listen first, then look back: what falls between comes twice, which does no harm.
     let feed = app.doors.chat.subscribe();
     let mut queue = VecDeque::from([Event::default().event("hello").data(assets::build())]);
-    if let Some(after) = wanted.after {
-        catch_up(&app, &wanted.channel, Revision(after), &mut queue).await.map_err(Problem::failed)?;
+    let watch = app.doors.chat.elsewhere(&wanted.channel).await.map_err(|error| Problem::failed(error.to_string()))?;
+    let mut after = wanted.after.map(Revision);
+    if let Some(known) = after {
+        after = Some(catch_up(&app, &wanted.channel, known, &mut queue).await.map_err(Problem::failed)?);
     }
+    let elsewhere = watch.map(|watch| Elsewhere { watch, after: after.unwrap_or_default() });
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live { app, channel: wanted.channel, secret: viewer.secret, feed, queue, beat, _place: place };
+    let live =
+        Live { app, channel: wanted.channel, secret: viewer.secret, feed, elsewhere, queue, beat, _place: place };
     let response = Sse::new(stream(live)).into_response();
     // Proxies must pass each event on at once.
     Ok(([("x-accel-buffering", "no")], response).into_response())
 }
 
-async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDeque<Event>) -> Result<(), String> {
+/// Adds what changed after a commit; gives the one after which it has to be looked for next.
+async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDeque<Event>) -> Result<Revision, String> {
     let page = app.doors.chat.page(channel, None, CATCH_UP).await.map_err(|error| error.to_string())?;
     let news = |stored: &&crate::chat::web::Stored| stored.revision > after;
     let all_new = !page.threads.is_empty() && page.threads.iter().all(|thread| news(&&thread.root));
     let cut = page.threads.iter().any(|thread| thread.earlier && thread.replies.iter().all(|reply| news(&reply)));
     if (page.older && all_new) || cut {
         queue.push_back(reload());
-        return Ok(());
+        return Ok(page.revision);
     }
     let stored = page.threads.iter().flat_map(|thread| std::iter::once(&thread.root).chain(&thread.replies));
     for stored in stored.filter(news) {
@@ -94,14 +101,30 @@ async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDequ
     for head in app.doors.chat.channels().await.map_err(|error| error.to_string())? {
         queue.push_back(numbers(&head)?);
     }
-    Ok(())
+    Ok(page.revision)
+}
+
+/// How what other processes write is followed.
+struct Elsewhere {
+    watch: Watch,
+    after: Revision,
+}
+
+/// Waits until something was written; for ever where no other process can be.
+async fn written(elsewhere: &mut Option<Elsewhere>) {
+    match elsewhere {
+        Some(elsewhere) => elsewhere.watch.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Live {
     app: Arc<App>,
     channel: String,
     secret: String,
+    /// What this process writes, at once.
     feed: Receiver<Arc<Change>>,
+    elsewhere: Option<Elsewhere>,
     queue: VecDeque<Event>,
     beat: Interval,
     /// Gives the place back when the browser goes.
@@ -126,6 +149,7 @@ impl Live {
             tokio::select! {
                 () = self.app.stop.wait() => return None,
                 _ = self.beat.tick() => return Some(self.still_signed_in().await),
+                () = written(&mut self.elsewhere) => self.follow().await,
                 change = self.feed.recv() => match change {
                     Ok(change) => self.take(&change),
                     Err(RecvError::Lagged(missed)) => {
@@ -136,6 +160,17 @@ impl Live {
                     Err(RecvError::Closed) => return None,
                 },
             }
+        }
+    }
+
+    /// Looks for what other processes wrote; what this one wrote comes twice, which does no harm.
+    async fn follow(&mut self) {
+        tokio::time::sleep(GATHER).await;
+        let Some(elsewhere) = &mut self.elsewhere else { return };
+        elsewhere.watch.0.mark_unchanged();
+        match catch_up(&self.app, &self.channel, elsewhere.after, &mut self.queue).await {
+            Ok(after) => elsewhere.after = after,
+            Err(why) => tracing::warn!(why, "what other processes wrote can't be read for a page"),
         }
     }
 

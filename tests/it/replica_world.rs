@@ -31,6 +31,8 @@ pub struct Replica {
     pub folder: PathBuf,
     pub process: Child,
     pub url: String,
+    /// Signs in once.
+    pub link: String,
 }
 
 impl Replica {
@@ -51,9 +53,14 @@ impl Replica {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let url = lines.find_map(|line| line.ok()?.strip_prefix("Mayday listens on ").map(str::to_owned));
         let url = url.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(folder.join("log")).unwrap()));
+        let link = lines.find_map(|line| {
+            let line = line.ok()?;
+            line.find("http://").filter(|_| line.contains("/sign-in?token=")).map(|at| line[at..].trim().to_owned())
+        });
+        let link = link.expect("a link to sign in with");
         // Nobody reads the rest; the pipe must not fill.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { folder: folder.to_owned(), process, url }
+        Self { folder: folder.to_owned(), process, url, link }
     }
 
     pub fn say(&self, line: &str) -> String {

@@ -56,6 +56,42 @@ async fn incidents_runs_and_audit_are_read_with_plain_sql_and_outlive_a_kill() {
     until(&url, "SELECT id, phase, alerts FROM mayday_incidents", &["INC-1|acknowledged|2"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_one_replica_shows_what_another_one_wrote_without_loading_again() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = database();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Replica::start(folders[0].path(), &url);
+    let second = Replica::start(folders[1].path(), &url);
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let cookie = async |replica: &Replica| -> String {
+        let token = replica.link.rsplit("token=").next().unwrap();
+        let asked = http.post(format!("{}/sign-in", replica.url)).header("origin", &replica.url);
+        let signed_in = asked.form(&[("token", token)]).send().await.unwrap();
+        signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+    };
+    let feed = http.get(format!("{}/events?channel=incidents&after=0", first.url));
+    let mut feed = feed.header("cookie", cookie(&first).await).send().await.unwrap();
+    assert!(feed.status().is_success());
+    // A person types something on a page of the other one.
+    let other = cookie(&second).await;
+    let page = http.get(format!("{}/channels/incidents", second.url)).header("cookie", &other).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let csrf = page.split("name=\"mayday-csrf\" content=\"").nth(1).unwrap().split('"').next().unwrap();
+    let said = http.post(format!("{}/say", second.url)).header("cookie", &other).header("x-mayday-csrf", csrf);
+    let said = said.json(&serde_json::json!({"channel": "incidents", "text": "runs"})).send().await.unwrap();
+    assert!(said.status().is_success(), "{}", said.status());
+    let mut text = String::new();
+    let shown = async {
+        while !text.contains("event: message") {
+            let chunk = feed.chunk().await.unwrap().expect("the feed goes on");
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let shown = tokio::time::timeout(Duration::from_secs(10), shown).await;
+    assert!(shown.is_ok(), "{text}");
+}
+
 #[test]
 fn check_asks_the_server_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

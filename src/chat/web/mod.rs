@@ -24,7 +24,7 @@ pub use read::{Page, Stored, Thread};
 
 use super::{ChannelId, Chat, Content, Error, Post};
 use crate::core::{BoxFuture, SharedClock, Timestamp};
-use crate::store::{self, Key, Record, Revision, SharedStore};
+use crate::store::{self, Key, Record, Revision, SharedStore, Watch};
 
 /// At most so many channels exist.
 pub const MAX_CHANNELS: usize = 500;
@@ -148,6 +148,16 @@ impl WebChat {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
         self.inner.feed.subscribe()
+    }
+
+    /// Wakes when something is said or edited in a channel, by this process or another one on the same store; none where no
+    /// other process can be.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn elsewhere(&self, channel: &str) -> Result<Option<Watch>, store::Error> {
+        let shared = self.inner.store.now().await?.is_some();
+        Ok(shared.then(|| self.inner.store.watch(&Key::of(["web-slot", channel]))))
     }
 
     /// The newest change this process has made; read it before a page, and everything after it is news.

@@ -53,8 +53,6 @@ impl WebChat {
     /// # Errors
     /// The store's.
     pub async fn page(&self, channel: &str, before: Option<u64>, limit: usize) -> Result<Page, store::Error> {
-        // Read first: what is committed during the scans comes through the feed as well, which does no harm.
-        let revision = self.latest();
         let mut range = Range::under(&Key::of(["web", channel]), limit + 1).backward();
         if let Some(before) = before {
             range = range.past(&message_key(channel, None, before));
@@ -62,6 +60,9 @@ impl WebChat {
         let mut entries = self.inner.store.scan(&range).await?;
         let older = entries.len() > limit;
         entries.truncate(limit);
+        // Whatever was committed up to the newest of these was there for this scan and is for those of the replies. What came
+        // later is told again, which does no harm.
+        let revision = entries.iter().map(|entry| entry.revision).max().unwrap_or_else(|| self.latest());
         let mut threads = Vec::with_capacity(entries.len());
         for entry in entries.iter().rev() {
             let root = stored(entry)?;
