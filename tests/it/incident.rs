@@ -47,6 +47,19 @@ impl House {
         intake.accept(Format::Generic, "test", body.to_string().as_bytes()).await.unwrap();
     }
 
+    /// A word of Alertmanager about an alert that began at 14:00 and, where it has, ended at 14:04. Gives how many were
+    /// duplicates.
+    async fn hears(&self, status: &str) -> usize {
+        let body = serde_json::json!({"version": "4", "alerts": [{
+            "status": status, "startsAt": "2026-11-21T14:00:00Z",
+            "endsAt": if status == "resolved" { "2026-11-21T14:04:00Z" } else { "0001-01-01T00:00:00Z" },
+            "labels": {"alertname": "A", "service": "orders", "severity": "critical"},
+        }]});
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let intake = Intake::new(store, clock, self.catalog.clone(), self.options.clone());
+        intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap().duplicates
+    }
+
     async fn apply(&self) {
         self.service().await.apply_waiting().await.unwrap();
     }
@@ -313,16 +326,9 @@ async fn an_incident_belongs_to_a_team_and_stands_in_its_channel() {
 async fn an_alert_that_fires_again_with_the_start_it_had_reopens_its_incident() {
     let house = House::new();
     let send = async |status: &str| {
-        let body = serde_json::json!({"version": "4", "alerts": [{
-            "status": status, "startsAt": "2026-11-21T14:00:00Z",
-            "endsAt": if status == "resolved" { "2026-11-21T14:04:00Z" } else { "0001-01-01T00:00:00Z" },
-            "labels": {"alertname": "A", "service": "orders", "severity": "critical"},
-        }]});
-        let (store, clock) = (house.store.clone(), house.clock.clone());
-        let intake = Intake::new(store, clock, house.catalog.clone(), house.options.clone());
-        let accepted = intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap();
+        let duplicates = house.hears(status).await;
         house.apply().await;
-        accepted.duplicates
+        duplicates
     };
     assert_eq!(send("firing").await, 0);
     house.manual.advance(Duration::from_secs(180));
@@ -347,15 +353,7 @@ async fn an_alert_that_fires_again_with_the_start_it_had_reopens_its_incident() 
 async fn an_alert_that_ended_and_fires_again_while_its_words_waited_fires() {
     let house = House::new();
     for (status, later) in [("firing", 180), ("resolved", 300), ("firing", 0)] {
-        let body = serde_json::json!({"version": "4", "alerts": [{
-            "status": status, "startsAt": "2026-11-21T14:00:00Z",
-            "endsAt": if status == "resolved" { "2026-11-21T14:04:00Z" } else { "0001-01-01T00:00:00Z" },
-            "labels": {"alertname": "A", "service": "orders", "severity": "critical"},
-        }]});
-        let (store, clock) = (house.store.clone(), house.clock.clone());
-        let intake = Intake::new(store, clock, house.catalog.clone(), house.options.clone());
-        let accepted = intake.accept(Format::Alertmanager, "am", body.to_string().as_bytes()).await.unwrap();
-        assert_eq!(accepted.duplicates, 0);
+        assert_eq!(house.hears(status).await, 0);
         house.manual.advance(Duration::from_secs(later));
     }
     house.apply().await;

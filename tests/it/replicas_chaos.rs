@@ -14,25 +14,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgres_world::{database, sql};
 use crate::replica_world::Replica;
+use crate::soak_world::Dice;
 
 /// How long a dead replica's shards may stand still.
 const SHARDS_BACK: Duration = Duration::from_secs(5);
 
 /// Six processes at once would only measure the machine.
 static ONE_HOUSE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// A choice from a seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
-    }
-}
 
 /// What the playbook calls: counts each change.
 #[derive(Clone, Default)]
