@@ -41,6 +41,10 @@ struct Parameters {
     service: Option<String>,
     #[serde(default)]
     parameters: Map<String, Value>,
+    /// Of an undo: what the call that is taken back had set. Fields that are something else now are somebody else's.
+    #[serde(default)]
+    #[expect(dead_code, reason = "read where it is planned, from the parameters as they stand")]
+    expects: Option<Map<String, Value>>,
 }
 
 /// The whole request; nothing in it depends on when it is made.
@@ -66,7 +70,7 @@ impl ApiCall {
     }
 
     fn resolve(&self, value: &Value) -> Result<Target, Error> {
-        let Parameters { action, service, parameters } = parameters(KIND, value)?;
+        let Parameters { action, service, parameters, .. } = parameters(KIND, value)?;
         let permanent = |why: String| Error::Permanent(format!("{KIND} `{}`: {why}", text::capped(&action, 120)));
         let (method, rest) = action
             .trim()
@@ -116,7 +120,31 @@ impl ApiCall {
         }
         let call = Call { method: Method::GET, url: target.url.clone(), body: None, idempotency_key: None };
         let answer = self.fetcher.send(call).await.ok().filter(|answer| (200..300).contains(&answer.status))?;
-        fields.keys().map(|name| Some((name.clone(), answer.body.get(name)?.clone()))).collect()
+        let before: Option<Map<String, Value>> =
+            fields.keys().map(|name| Some((name.clone(), answer.body.get(name)?.clone()))).collect();
+        // A secret is neither kept to be set back, nor is what an API shows in its place.
+        let mut open = Value::Object(before.clone()?);
+        redact_json(&mut open);
+        before.filter(|before| open.as_object() == Some(before))
+    }
+
+    /// An undo sets back only what still is as the call had set it.
+    async fn still_ours(&self, target: &Target, asked: &Value) -> Result<(), Error> {
+        let Some(expects) = asked.get("expects").and_then(Value::as_object) else { return Ok(()) };
+        let call = Call { method: Method::GET, url: target.url.clone(), body: None, idempotency_key: None };
+        let answer = match self.fetcher.send(call).await {
+            Ok(answer) if (200..300).contains(&answer.status) => answer.body,
+            Ok(answer) => return Err(Error::Transient(say::not_shown(answer.status))),
+            Err(Failure::Refused(why)) => return Err(Error::Permanent(why)),
+            Err(Failure::NotSent(why) | Failure::Broken(why)) => return Err(Error::Transient(why)),
+        };
+        for (name, set) in expects {
+            let now = answer.get(name).unwrap_or(&Value::Null);
+            if now != set && Some(now) != asked["parameters"].get(name) {
+                return Err(Error::Permanent(say::changed_since(name, &text::capped(&now.to_string(), 80))));
+            }
+        }
+        Ok(())
     }
 
     fn target(&self, value: &Value) -> Result<Target, Error> {
@@ -244,6 +272,7 @@ impl Action for ApiCall {
     fn plan<'a>(&'a self, _: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
             let mut target = self.resolve(parameters)?;
+            self.still_ours(&target, parameters).await?;
             let mut shown = target.url.clone();
             shown.set_query(None);
             let object = match &target.service {
@@ -271,6 +300,7 @@ impl Action for ApiCall {
                 changes = before.keys().map(field).collect();
                 let mut undo = parameters.clone();
                 undo["parameters"] = Value::Object(before);
+                undo["expects"] = target.body.clone().unwrap_or_default();
                 target.undo = Some(undo);
             }
             let host = target.url.host_str().unwrap_or_default();

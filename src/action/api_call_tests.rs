@@ -197,26 +197,34 @@ async fn a_patch_is_undone_by_setting_its_fields_back_to_what_they_were() {
     let blind = axum::routing::patch(async || StatusCode::NO_CONTENT);
     let base = serve(Router::new().route("/pool", get(shown).patch(patched)).route("/blind", blind)).await;
     let action = call(&base);
-    let parameters = json!({"action": "PATCH /pool", "parameters": {"size": 16, "token": "xyz"}});
+    let parameters = json!({"action": "PATCH /pool", "parameters": {"size": 16}});
     let planned = action.plan(&context(), &parameters).await.unwrap();
     let size = planned.changes.iter().find(|change| change.field == "size").unwrap();
     assert_eq!((size.before.as_str(), size.after.as_str()), ("8", "16"));
-    assert!(!format!("{:?}", planned.changes).contains("abc"), "plans are shown to people");
     assert!(planned.undo.is_some());
     action.perform(&context(), &intent(planned.target.clone())).await.unwrap();
     pool.lock().unwrap()["in_use"] = json!(9);
     let undo = action.inverse(&planned.target, &Value::Null).unwrap();
-    carry_out(&action, undo).await.unwrap();
+    carry_out(&action, undo.clone()).await.unwrap();
     assert_eq!(*pool.lock().unwrap(), json!({"size": 8, "owner": "ana", "in_use": 9, "token": "abc"}));
 
-    // What can't be read, or does not show each field, can't be set back.
+    // What is set back already is, and what somebody else has set since is theirs.
+    carry_out(&action, undo.clone()).await.unwrap();
+    pool.lock().unwrap()["size"] = json!(32);
+    let refused = carry_out(&action, undo).await.unwrap_err();
+    assert!(matches!(&refused, Error::Permanent(why) if why.contains("`size` is 32 now")), "{refused}");
+    assert_eq!(pool.lock().unwrap()["size"], 32);
+
+    // What can't be read, does not show each field, or is a secret, can't be set back.
     for parameters in [
         json!({"action": "PATCH /blind", "parameters": {"size": 16}}),
         json!({"action": "PATCH /pool", "parameters": {"size": 16, "unknown": 1}}),
+        json!({"action": "PATCH /pool", "parameters": {"size": 16, "token": "xyz"}}),
         json!({"action": "PATCH /pool", "parameters": {"size": {"most": 16}}}),
         json!({"action": "POST /pool", "parameters": {"size": 16}}),
     ] {
         let planned = action.plan(&context(), &parameters).await.unwrap();
+        assert!(!format!("{:?} {}", planned.changes, planned.target).contains("abc"), "no secret is kept or shown");
         assert_eq!((planned.undo, action.inverse(&planned.target, &Value::Null)), (None, None), "{parameters}");
     }
 }

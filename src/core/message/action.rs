@@ -9,6 +9,16 @@ use crate::core::duration::human;
 pub fn fields_set_back() -> String {
     "the fields are set back to what they are now".to_owned()
 }
+/// An undo is not made, since it can't be seen what it would overwrite.
+#[must_use]
+pub fn not_shown(status: u16) -> String {
+    format!("what the fields are now can't be read (HTTP {status}), so nothing is set back")
+}
+/// An undo is not made, since somebody else has changed the field since.
+#[must_use]
+pub fn changed_since(field: &str, now: &str) -> String {
+    format!("`{field}` is {now} now, which this run did not set; nothing is set back, do it by hand if it should be")
+}
 /// How what a program did is taken back.
 #[must_use]
 pub fn command_undo(undo: &str) -> String {
