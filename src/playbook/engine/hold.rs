@@ -8,7 +8,7 @@ use super::{Engine, Error, Said, shard_of, share};
 use crate::core::message::playbook as say;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, Status};
+use crate::playbook::run::{Event, FailureKind, Stage, Status};
 use crate::playbook::view::{Decided, Order, RunOutcome};
 use crate::store;
 
@@ -55,7 +55,18 @@ pub async fn order(
         return Ok(Some(Decided::Nothing(say::not_now(status.head.run, &say::changed_while_held()))));
     }
     let mut events = answer.events;
-    events.extend(events.iter().find_map(end));
+    if let Some(ended) = events.iter().find_map(end) {
+        // Nothing was changed, so what was under way only read; nobody here can go on with it.
+        let under_way = status.tasks.iter().zip(&status.head.tasks).filter(|(task, _)| task.stage == Stage::Running);
+        events.extend(under_way.map(|(_, task)| Event::Failed {
+            task: task.id.clone(),
+            kind: FailureKind::NotAvailable,
+            why: why.clone(),
+            retry_at: None,
+            output: None,
+        }));
+        events.push(ended);
+    }
     let mut pending = Pending { audit: answer.audit.into_iter().collect(), ..Pending::default() };
     pending.taken.extend(taken.map(|taken| (taken.clone(), answer.says.clone())));
     match write(engine, status.clone(), events, pending).await {
