@@ -31,7 +31,7 @@ use crate::store::{Revision, Watch};
 /// The page takes a longer silence as a lost connection.
 const BEAT: Duration = Duration::from_secs(15);
 /// What another process wrote is looked for this long after the wake-up, so that a burst is one look.
-const GATHER: Duration = Duration::from_millis(150);
+const GATHER: Duration = Duration::from_millis(500);
 /// How far back missed changes are looked for.
 const CATCH_UP: usize = 60;
 
@@ -170,7 +170,10 @@ impl Live {
         elsewhere.watch.0.mark_unchanged();
         match catch_up(&self.app, &self.channel, elsewhere.after, &mut self.queue).await {
             Ok(after) => elsewhere.after = after,
-            Err(why) => tracing::warn!(why, "what other processes wrote can't be read for a page"),
+            Err(why) => {
+                tracing::warn!(why, "what other processes wrote can't be read for a page; it loads again");
+                self.queue.push_back(reload());
+            }
         }
     }
 

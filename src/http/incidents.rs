@@ -44,7 +44,8 @@ pub(super) async fn one(
         );
     };
     // Before anything is read: what changes meanwhile comes through the live feed.
-    let revision = app.doors.chat.latest();
+    let newest = app.doors.chat.page(&incident.channel.name, None, 1).await;
+    let revision = newest.map_err(|error| Problem::failed(error.to_string()))?.revision;
     let timeline = app.doors.reads.timeline(incident.id).await.map_err(failed)?;
     let card = app.doors.chat.find(&incident.channel.name, &incident.id.to_string()).await;
     let card = card.map_err(|error| Problem::failed(error.to_string()))?;

@@ -111,7 +111,19 @@ impl Incidents {
     /// The store's.
     pub async fn open(&self, limit: usize) -> Result<Vec<OpenIncident>, store::Error> {
         let range = Range::under(&keys::all_open(), limit.min(PAGE)).backward();
-        self.store.scan(&range).await?.iter().map(Entry::decode).collect()
+        let mut open = Vec::new();
+        for entry in self.store.scan(&range).await? {
+            match entry.decode() {
+                Ok(row) => open.push(row),
+                // A Mayday before wrote only that it is open.
+                Err(_) => {
+                    if let Ok(number) = entry.key.last().parse() {
+                        open.extend(self.get(IncidentId::new(number)).await?.and_then(|incident| incident.as_open()));
+                    }
+                }
+            }
+        }
+        Ok(open)
     }
 
     /// One alert.

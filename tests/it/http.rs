@@ -408,7 +408,7 @@ async fn the_live_feed_makes_up_for_what_was_missed_and_ends_with_the_session_or
     let world = open().await;
     let cookie = world.sign_in().await;
     world.show("INC-7", 1, full_card()).await;
-    let after = world.chat.latest().0;
+    let after = world.chat.page("orders", None, 10).await.unwrap().revision.0;
     world.chat.say("orders", Some("INC-7"), "Mayday", mayday::chat::Content::Text("missed line".into())).await.unwrap();
     let url = world.url(&format!("/events?channel=orders&after={after}"));
     let mut feed = client().get(url).header("cookie", &cookie).send().await.unwrap();

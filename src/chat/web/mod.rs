@@ -14,7 +14,6 @@ mod tests;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, broadcast};
@@ -123,7 +122,6 @@ struct Inner {
     clock: SharedClock,
     options: Options,
     feed: broadcast::Sender<Arc<Change>>,
-    latest: AtomicU64,
     /// Held over a commit, so tokio's.
     writers: [Mutex<()>; LOCKS],
 }
@@ -137,7 +135,6 @@ impl WebChat {
             clock,
             options,
             feed: broadcast::channel(FEED).0,
-            latest: AtomicU64::new(0),
             writers: std::array::from_fn(|_| Mutex::new(())),
         };
         Self { inner: Arc::new(inner) }
@@ -158,12 +155,6 @@ impl WebChat {
     pub async fn elsewhere(&self, channel: &str) -> Result<Option<Watch>, store::Error> {
         let shared = self.inner.store.now().await?.is_some();
         Ok(shared.then(|| self.inner.store.watch(&Key::of(["web-slot", channel]))))
-    }
-
-    /// The newest change this process has made; read it before a page, and everything after it is news.
-    #[must_use]
-    pub fn latest(&self) -> Revision {
-        Revision(self.inner.latest.load(Ordering::Acquire))
     }
 
     /// Says something in a channel, or in a thread of it: a new message with a slot of its own, which is returned.
@@ -211,7 +202,7 @@ fn counts(content: &Content) -> (u64, u64) {
     match content {
         Content::Card(card) => {
             let open = card.severity.is_some() && !card.over;
-            let waiting = open && card.plan.as_ref().is_some_and(|plan| !plan.buttons.is_empty());
+            let waiting = !card.over && card.plan.as_ref().is_some_and(|plan| !plan.buttons.is_empty());
             (u64::from(open), u64::from(waiting))
         }
         Content::Text(_) => (0, 0),

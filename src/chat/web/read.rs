@@ -1,6 +1,6 @@
 //! Reading: the channels, a page of one backwards from any message, one whole thread.
 
-use super::{Head, MAX_CHANNELS, Message, WebChat, message_key, slot_key, store, thread_prefix};
+use super::{Head, MAX_CHANNELS, Message, WebChat, head_key, message_key, slot_key, store, thread_prefix};
 use super::{Key, Revision, Slot};
 use crate::store::Range;
 
@@ -53,6 +53,9 @@ impl WebChat {
     /// # Errors
     /// The store's.
     pub async fn page(&self, channel: &str, before: Option<u64>, limit: usize) -> Result<Page, store::Error> {
+        // Each added message, replies as well, writes the channel's numbers. Whatever was committed up to there or up to the
+        // newest of the messages is seen by the scans that follow; what came later is told again, which does no harm.
+        let numbers = self.inner.store.read(&head_key(channel)).await?.map(|entry| entry.revision);
         let mut range = Range::under(&Key::of(["web", channel]), limit + 1).backward();
         if let Some(before) = before {
             range = range.past(&message_key(channel, None, before));
@@ -60,9 +63,7 @@ impl WebChat {
         let mut entries = self.inner.store.scan(&range).await?;
         let older = entries.len() > limit;
         entries.truncate(limit);
-        // Whatever was committed up to the newest of these was there for this scan and is for those of the replies. What came
-        // later is told again, which does no harm.
-        let revision = entries.iter().map(|entry| entry.revision).max().unwrap_or_else(|| self.latest());
+        let revision = entries.iter().map(|entry| entry.revision).chain(numbers).max().unwrap_or_default();
         let mut threads = Vec::with_capacity(entries.len());
         for entry in entries.iter().rev() {
             let root = stored(entry)?;

@@ -131,6 +131,19 @@ async fn the_feed_tells_each_change_with_growing_revisions_and_a_slow_reader_tha
     assert!(matches!(feed.recv().await, Err(tokio::sync::broadcast::error::RecvError::Lagged(_))));
 }
 
+/// Else who listens from there would be told to load the page again, and again.
+#[tokio::test]
+async fn a_page_says_a_revision_that_its_newest_replies_do_not_pass() {
+    let chat = chat(100, 100);
+    chat.show(&text("root", 1, "root")).await.unwrap();
+    for number in 0..20 {
+        chat.show(&reply(&format!("r{number}"), "root")).await.unwrap();
+    }
+    let page = chat.page("orders", None, 10).await.unwrap();
+    let newest = page.threads[0].replies.iter().map(|reply| reply.revision).max().unwrap();
+    assert_eq!(page.revision, newest);
+}
+
 #[tokio::test]
 async fn many_writers_of_one_channel_lose_nothing() {
     let chat = chat(1_000, 10);

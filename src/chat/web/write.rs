@@ -1,7 +1,6 @@
 //! Showing a post: a new message, or an edit of the one that has its slot.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{
     Change, Head, LOCKS, MAX_CHANNELS, Message, Slot, WebChat, counts, head_key, later, message_key, slot_key,
@@ -34,7 +33,6 @@ impl WebChat {
                 }
                 Ok(None) => return Ok(()),
                 Ok(Some(change)) => {
-                    self.inner.latest.fetch_max(change.revision.0, Ordering::AcqRel);
                     // No receiver is no error: nobody is looking.
                     let _ = self.inner.feed.send(Arc::new(change));
                     return Ok(());
