@@ -7,7 +7,7 @@ use crate::access::Actor;
 use crate::alert::{AlertId, Status};
 use crate::core::message::heal as say;
 use crate::core::{BoxFuture, IncidentId, RunId, Tainted};
-use crate::incident::{Act, Incident, Input, Phase, Signal};
+use crate::incident::{Act, Incident, Input, OpenIncident, Phase, Signal};
 use crate::playbook::{self, ProposeRequest, Proposed, RunState};
 use crate::store::{self, Batch};
 use crate::work::{Handler, Lease, Queue, Queued, Shard};
@@ -16,6 +16,8 @@ use crate::work::{Handler, Lease, Queue, Queued, Shard};
 const PART: &str = "heal";
 /// So many of the newest runs are looked through for one whose brief has not reached its incident yet.
 const NEWEST: usize = 50;
+/// So many of the newest open incidents are asked whether they suffer from one that is over.
+const SUFFERERS: usize = 1000;
 
 pub(super) struct Signals {
     deps: Deps,
@@ -75,8 +77,15 @@ impl Signals {
         if incident.phase != Phase::Resolved {
             return Ok(());
         }
-        for other in &incident.known.relations.sufferers {
-            if let Some(other) = self.deps.incidents.incident(other.incident).await? {
+        // Those that say so themselves: its own list is bounded, and begins anew when it comes back.
+        let open = self.deps.incidents.open(SUFFERERS).await?;
+        let says =
+            |other: &OpenIncident| other.relations.suffers_from.as_ref().is_some_and(|cause| cause.incident == id);
+        let mut sufferers: BTreeSet<_> =
+            open.iter().filter(|other| says(other)).map(|other| other.own.incident).collect();
+        sufferers.extend(incident.known.relations.sufferers.iter().map(|other| other.incident));
+        for other in sufferers {
+            if let Some(other) = self.deps.incidents.incident(other).await? {
                 let due = self.deps.clock.now() + fold::AFTERMATH;
                 let look = Investigate { incident: other.id, again: false, relations: false };
                 self.investigations.push_at(batch, Shard::of(&other.group_key), due, &look)?;
