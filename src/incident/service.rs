@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::apply::Change;
 use super::loaded::{Loaded, Moved, Outlets};
 use super::{AlertSeen, Input, Options, Signal, keys};
+use crate::alert::AlertId;
 use crate::catalog::Catalog;
 use crate::chat::Post;
 use crate::core::stop::Stop;
@@ -148,7 +149,12 @@ impl Applier {
         for item in items {
             self.inbox.done(&mut batch, item);
             match item.record.clone() {
-                Input::Alerts { group_key, alerts: seen } => alerts.add(group_key, seen),
+                Input::Alerts { group_key, alerts: seen } => {
+                    if alerts.has_elsewhere(&group_key, &seen) {
+                        self.alerts(&mut batch, &mut loaded, &mut alerts).await?;
+                    }
+                    alerts.add(group_key, seen);
+                }
                 other => {
                     // What came before it is applied before it.
                     self.alerts(&mut batch, &mut loaded, &mut alerts).await?;
@@ -173,13 +179,12 @@ impl Applier {
         loaded: &mut Loaded<'_>,
         alerts: &mut ByGroup,
     ) -> Result<(), store::Error> {
-        for (group_key, seen) in alerts.groups.drain(..) {
+        for (group_key, seen) in std::mem::take(alerts).groups {
             for (group_key, alerts) in loaded.alerts(&group_key, seen).await? {
                 let shard = Shard::of(&group_key);
                 self.inbox.push(batch, shard, &Input::Alerts { group_key, alerts })?;
             }
         }
-        alerts.places.clear();
         Ok(())
     }
 
@@ -210,10 +215,20 @@ struct ByGroup {
     /// In the order in which the groups came, and each one's alerts as well.
     groups: Vec<(String, Vec<AlertSeen>)>,
     places: HashMap<String, usize>,
+    /// Under which of them each alert came.
+    under: HashMap<AlertId, usize>,
 }
 
 impl ByGroup {
+    /// Whether one of these alerts waits under another key: what came first has to be folded in first then.
+    fn has_elsewhere(&self, group_key: &str, alerts: &[AlertSeen]) -> bool {
+        let place = self.places.get(group_key);
+        alerts.iter().any(|seen| self.under.get(&seen.alert_id).is_some_and(|under| Some(under) != place))
+    }
+
     fn add(&mut self, group_key: String, mut alerts: Vec<AlertSeen>) {
+        let place = self.places.get(&group_key).copied().unwrap_or(self.groups.len());
+        self.under.extend(alerts.iter().map(|seen| (seen.alert_id.clone(), place)));
         if let Some(place) = self.places.get(&group_key) {
             self.groups[*place].1.append(&mut alerts);
         } else {
@@ -227,4 +242,31 @@ fn tell(moved: Moved) {
     metrics::counter!("mayday_incidents_opened_total").increment(u64::from(moved.opened));
     metrics::counter!("mayday_incidents_resolved_total").increment(u64::from(moved.closed));
     metrics::gauge!("mayday_incidents_open").increment(f64::from(moved.opened) - f64::from(moved.closed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Severity, Status};
+    use crate::core::Timestamp;
+
+    #[test]
+    fn an_alert_that_came_under_two_keys_keeps_the_order_of_its_words() {
+        let seen = |id: &str| AlertSeen {
+            alert_id: AlertId(id.to_owned()),
+            status: Status::Firing,
+            severity: Severity::Critical,
+            start: Timestamp::UNIX_EPOCH,
+            name: "A".into(),
+            ended_at: None,
+            repeated_at: None,
+        };
+        let mut alerts = ByGroup::default();
+        alerts.add("service=a".to_owned(), vec![seen("x"), seen("y")]);
+        assert!(!alerts.has_elsewhere("service=a", &[seen("x")]), "the same key goes on in order");
+        assert!(!alerts.has_elsewhere("service=b", &[seen("z")]), "other alerts stand for themselves");
+        assert!(alerts.has_elsewhere("service=b", &[seen("z"), seen("x")]), "x has to be folded in first");
+        alerts.add("service=b".to_owned(), vec![seen("z")]);
+        assert!(alerts.has_elsewhere("service=a", &[seen("z")]));
+    }
 }

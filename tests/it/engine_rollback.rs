@@ -1,8 +1,9 @@
 //! Taking back what was done: in which order, by what right, when it is not done, and what a failed undo leaves.
 
 use mayday::access::Role;
+use mayday::core::RunId;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
-use mayday::playbook::{Faults, NoticeKind, RunState, Runs as _, TaskState};
+use mayday::playbook::{Engine, Faults, NoticeKind, RunState, Runs as _, TaskState};
 use serde_json::json;
 
 use super::engine_world::{Act, World, notices, person};
@@ -211,25 +212,31 @@ async fn nothing_is_undone_while_it_is_not_known_what_happened_and_a_doubtful_un
     assert_eq!(world.target().keys["undo:first"].len(), 1);
 }
 
-#[tokio::test]
-async fn a_paused_run_undoes_nothing_until_it_goes_on() {
-    let world = World::of(&[SHIFT]);
+/// A run that made its changes, was paused while `check` hung, and has failed at that.
+async fn paused_before_its_undo(world: &World, engine: &Engine) -> RunId {
     world.target().script.insert("check".to_owned(), [Act::Hang].into());
-    let engine = world.engine(Faults::none()).await;
-    let run = world.propose(&engine, "PB-Shift").await;
-    let ana = person("ana", Role::Approver);
+    let run = world.propose(engine, "PB-Shift").await;
     loop {
         let view = engine.get(run).await.unwrap().unwrap();
         if World::states(&view)["check"] == TaskState::Running {
             break;
         }
         if view.approval.is_some() {
-            world.approve(&engine, run, "ana").await;
+            world.approve(engine, run, "ana").await;
         }
         tokio::task::yield_now().await;
     }
-    engine.order(run, Order::Pause, &ana).await.unwrap();
-    world.until(&engine, run, "failed", |view| World::states(view)["check"] == TaskState::Failed).await;
+    engine.order(run, Order::Pause, &person("ana", Role::Approver)).await.unwrap();
+    world.until(engine, run, "failed", |view| World::states(view)["check"] == TaskState::Failed).await;
+    run
+}
+
+#[tokio::test]
+async fn a_paused_run_undoes_nothing_until_it_goes_on() {
+    let world = World::of(&[SHIFT]);
+    let engine = world.engine(Faults::none()).await;
+    let run = paused_before_its_undo(&world, &engine).await;
+    let ana = person("ana", Role::Approver);
     for _ in 0..300 {
         tokio::task::yield_now().await;
     }
@@ -272,22 +279,9 @@ async fn a_doubtful_undo_that_nobody_answers_for_ends_with_the_runs_time() {
 #[tokio::test]
 async fn a_pause_that_outlasts_the_runs_time_ends_as_stuck_and_a_retry_undoes_the_rest() {
     let world = World::of(&[SHIFT]);
-    world.target().script.insert("check".to_owned(), [Act::Hang].into());
     let engine = world.engine(Faults::none()).await;
-    let run = world.propose(&engine, "PB-Shift").await;
+    let run = paused_before_its_undo(&world, &engine).await;
     let ana = person("ana", Role::Approver);
-    loop {
-        let view = engine.get(run).await.unwrap().unwrap();
-        if World::states(&view)["check"] == TaskState::Running {
-            break;
-        }
-        if view.approval.is_some() {
-            world.approve(&engine, run, "ana").await;
-        }
-        tokio::task::yield_now().await;
-    }
-    engine.order(run, Order::Pause, &ana).await.unwrap();
-    world.until(&engine, run, "failed", |view| World::states(view)["check"] == TaskState::Failed).await;
     world.clock.advance(LONG);
     let view = world.until_ended(&engine, run).await;
     assert_eq!(view.outcome, Some(RunOutcome::Stuck), "{view:#?}");

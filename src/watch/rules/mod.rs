@@ -3,6 +3,7 @@
 //!
 //! [`state`] decides (pure), [`run`] measures, stores and delivers.
 
+mod alert;
 pub mod run;
 pub mod state;
 #[cfg(test)]
@@ -222,7 +223,7 @@ impl RuleOptions {
             problems.push(("threshold", "must be a finite number".to_owned()));
         }
         if let Some(text) = &self.description
-            && let Err(why) = run::described(text, &BTreeMap::new(), 0.0, 0.0, "").map_err(|error| error.to_string())
+            && let Err(why) = alert::described(text, &BTreeMap::new(), 0.0, 0.0, "").map_err(|error| error.to_string())
         {
             // A label that only some series have is no mistake of the template.
             if !why.contains("undefined") {

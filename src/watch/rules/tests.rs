@@ -327,7 +327,7 @@ async fn a_movement_can_be_the_measure_and_series_beyond_the_bound_are_said() {
 #[test]
 fn values_in_sentences_are_rounded_to_what_a_person_reads() {
     let labels = Default::default();
-    let filled = |text: &str, value: f64| super::run::described(text, &labels, value, 500.0, "order").unwrap();
+    let filled = |text: &str, value: f64| super::alert::described(text, &labels, value, 500.0, "order").unwrap();
     let text = "answers take {{ value | amount('ms') }}, more than {{ threshold | amount('ms') }}";
     assert_eq!(filled(text, 1315.02), "answers take 1.3 s, more than 500 ms");
     assert_eq!(filled("{{ value | round }} ms", 1315.02), "1315 ms");
