@@ -55,7 +55,8 @@ pub struct Command {
     #[serde(default)]
     pub idempotent: bool,
     /// The name of the program on this list that takes back what this one did: with `rollback: inverse` it runs with the
-    /// same arguments from the playbook, which its own `allow_args` must allow.
+    /// same arguments from the playbook, which its own `allow_args` must allow. That of an idempotent program must be idempotent
+    /// itself: where nobody knows whether the program ran, it is run all the same.
     #[serde(default)]
     pub undo: Option<String>,
 }
@@ -84,12 +85,18 @@ struct Parameters {
     program: String,
     #[serde(default)]
     args: Vec<Value>,
+    /// It takes back what another did, so nothing takes it back. Only [`Action::inverse`] says so.
+    #[serde(default)]
+    undoes: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Target {
     program: String,
     args: Vec<String>,
+    /// What takes it back, as it was when people approved it.
+    #[serde(default)]
+    undo: Option<String>,
 }
 
 /// Checks the allow-list.
@@ -124,8 +131,12 @@ pub fn check(commands: &[Command]) -> Result<Allowed, Vec<String>> {
     }
     for (command, _) in allowed.values() {
         let Some(undo) = &command.undo else { continue };
-        if *undo == command.name || !allowed.contains_key(undo) {
-            wrong.push(say::command_undo_unknown(&command.name, undo));
+        match allowed.get(undo).filter(|_| *undo != command.name) {
+            None => wrong.push(say::command_undo_unknown(&command.name, undo)),
+            Some((undoes, _)) if command.idempotent && !undoes.idempotent => {
+                wrong.push(say::command_undo_once(&command.name, undo));
+            }
+            Some(_) => {}
         }
     }
     if wrong.is_empty() { Ok(Allowed(allowed)) } else { Err(wrong) }
@@ -138,8 +149,7 @@ impl RunCommand {
         Self { allowed }
     }
 
-    fn resolve(&self, target: &Target) -> Result<(&Command, Program), Error> {
-        let Target { program: name, args } = target;
+    fn resolve(&self, name: &str, args: &[String]) -> Result<(&Command, Program), Error> {
         let refuse = |why: String| Error::Permanent(format!("{KIND} `{}`: {why}", text::capped(name, 80)));
         let Some((command, patterns)) = self.allowed.0.get(name) else {
             let mut known: Vec<&str> = self.allowed.0.keys().map(String::as_str).collect();
@@ -237,17 +247,14 @@ impl Action for RunCommand {
 
     fn plan<'a>(&'a self, _: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
-            let Parameters { program, args } = parameters(KIND, value)?;
-            let target = Target { program, args: args.iter().map(argument).collect::<Result<_, _>>()? };
-            let (command, program) = self.resolve(&target)?;
+            let Parameters { program: name, args, undoes } = parameters(KIND, value)?;
+            let args: Vec<String> = args.iter().map(argument).collect::<Result<_, _>>()?;
+            let (command, program) = self.resolve(&name, &args)?;
+            let undo = command.undo.clone().filter(|_| !undoes);
             // What the undoing program would refuse is known before anyone approves.
-            let undo = match &command.undo {
-                Some(undo) => {
-                    self.resolve(&Target { program: undo.clone(), args: target.args.clone() })?;
-                    Some(say::command_undo(undo))
-                }
-                None => None,
-            };
+            if let Some(undo) = &undo {
+                self.resolve(undo, &args)?;
+            }
             let line = format!("{} {}", program.path.display(), program.args.join(" "));
             Ok(Planned {
                 object: format!("program {}", command.name),
@@ -257,9 +264,9 @@ impl Action for RunCommand {
                     after: redact(&line).into_owned(),
                 }],
                 radius: say::command_radius(&command.name),
-                undo,
+                undo: undo.as_deref().map(say::command_undo),
                 details: vec![text::capped(&redact(&line), 400)],
-                target: to_json(&target),
+                target: to_json(&Target { program: name, args, undo }),
             })
         })
     }
@@ -267,15 +274,15 @@ impl Action for RunCommand {
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             // Looked up again: the list may have become shorter since the plan.
-            let (_, program) = self.resolve(&target(KIND, &intent.target)?)?;
+            let Target { program, args, .. } = target(KIND, &intent.target)?;
+            let (_, program) = self.resolve(&program, &args)?;
             outcome(program::run(&program).await).map(Perform::Done)
         })
     }
 
     fn inverse(&self, value: &Value, _: &Value) -> Option<Value> {
-        let Target { program, args } = target(KIND, value).ok()?;
-        let undo = self.allowed.0.get(&program)?.0.undo.as_ref()?;
-        Some(json!({"program": undo, "args": args}))
+        let Target { args, undo, .. } = target(KIND, value).ok()?;
+        Some(json!({"program": undo?, "args": args, "undoes": true}))
     }
 }
 
@@ -366,6 +373,22 @@ mod tests {
         let refused = action.plan(&context(), &json!({"program": "raise", "args": ["xyz"]})).await;
         assert!(matches!(&refused, Err(Error::Permanent(why)) if why.contains("`lower`")), "{refused:?}");
         assert_eq!(action.inverse(&json!({"program": "once", "args": []}), &Value::Null), None);
+        // What people approved counts, not what the list says by then; and an undo is not itself undone.
+        let other = Command { undo: Some("once".into()), ..raise.clone() };
+        let lower = |undo: &str| Command {
+            allow_args: vec!["[a-c]+".into()],
+            undo: Some(undo.into()),
+            ..command("lower", "/bin/echo")
+        };
+        let later = RunCommand::new(check(&[other, lower("once"), command("once", "/bin/true")]).unwrap());
+        let parameters = later.inverse(&planned.target, &Value::Null).unwrap();
+        assert_eq!(parameters["program"], "lower");
+        assert_eq!(later.plan(&context(), &parameters).await.unwrap().undo, None);
+        // An undo that may follow what never happened must be one that does no harm then.
+        let repeated = Command { idempotent: true, ..raise.clone() };
+        let wrong = check(&[repeated.clone(), lower("once"), command("once", "/bin/true")]).err().unwrap();
+        assert!(wrong.len() == 1 && wrong[0].contains("`lower` is not"), "{wrong:?}");
+        assert!(check(&[repeated, Command { idempotent: true, ..command("lower", "/bin/true") }]).is_ok());
         let itself = Command { undo: Some("raise".into()), ..raise.clone() };
         assert!(check(&[itself]).err().unwrap()[0].contains("not another program of the list"));
         assert_eq!(check(&[raise]).err().unwrap().len(), 1);
