@@ -13,6 +13,7 @@
 //! Architecture Invariant: no room above knows which adapter it talks to.
 
 pub mod blobs;
+pub mod clock;
 pub mod key;
 pub mod memory;
 mod options;

@@ -1,8 +1,13 @@
 //! The PostgreSQL adapter beyond the conformance suite: several processes on one database, a server that goes away and
 //! comes back, plain SQL, layouts of other versions, and what `mayday check` says of a server.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mayday::core::clock::ManualClock;
+use mayday::core::stop::Stopper;
+use mayday::core::{Clock as _, SharedClock, Timestamp};
+use mayday::store::clock::StoreClock;
 use mayday::store::postgres::{Options, probe};
 use mayday::store::{Batch, Error, Key, Range, Revision, SharedStore, Write};
 
@@ -88,7 +93,7 @@ async fn others_commits_wake_by_looking_alone_and_at_once_by_notification() {
 async fn commits_and_reads_wait_for_a_server_that_restarts() {
     let mut server = tokio::task::block_in_place(|| Server::start(true));
     let store = open(&server.database());
-    let (stopper, stop) = mayday::core::stop::Stopper::new();
+    let (stopper, stop) = Stopper::new();
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let (store, stop) = (store.clone(), stop.clone());
@@ -247,4 +252,38 @@ async fn a_caller_that_is_not_polled_holds_nobody_up() {
         let answer = tokio::time::timeout(Duration::from_secs(2), store.read(&at)).await;
         assert!(answer.expect("an answer in time").unwrap().is_some());
     }
+}
+
+/// A machine whose clock stands years back goes by the server's, between its answers by its own steady count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_is_the_servers_whatever_the_machines_clock_says() {
+    let url = database();
+    let store = open(&url);
+    let machine = ManualClock::at("2001-02-03T04:05:06Z".parse().unwrap());
+    let shared: SharedClock = Arc::new(machine.clone());
+    let clock = StoreClock::of(&store, &shared).await.unwrap().unwrap();
+    let millis = |at: Timestamp| at.as_millisecond();
+    let server = || {
+        let said = sql(&url, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint");
+        said[0].parse::<i64>().unwrap()
+    };
+    let off = server() - millis(clock.now());
+    assert!((0..5_000).contains(&off), "{off} ms");
+    let before = clock.now();
+    machine.advance(Duration::from_secs(3));
+    assert_eq!(clock.now().duration_since(before).as_secs(), 3);
+    // The machine has slept through an hour, and has counted none of it; the server is asked again.
+    let (stopper, stop) = Stopper::new();
+    let keeping = tokio::spawn(clock.clone().keep(store.clone(), stop));
+    machine.advance(Duration::from_secs(3_600));
+    let begun = Instant::now();
+    while (millis(clock.now()) - server()).abs() > 5_000 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} against {}", clock.now(), server());
+        machine.advance(Duration::from_secs(11));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stopper.stop();
+    keeping.await.unwrap();
+    let embedded: SharedStore = Arc::new(mayday::store::memory::Memory::default());
+    assert!(StoreClock::of(&embedded, &shared).await.unwrap().is_none());
 }

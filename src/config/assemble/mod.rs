@@ -38,6 +38,7 @@ use crate::ops::schedule::{self, Scheduler};
 use crate::ops::telemetry::Telemetry;
 use crate::playbook::{Engine, Library, Parts, Registry, Runs, Versions};
 use crate::store::SharedStore;
+use crate::store::clock::StoreClock;
 use crate::store::series::Series;
 use crate::work::{Leases, serve};
 use crate::{action, command, heal, http, playbook, source, store, watch};
@@ -119,8 +120,7 @@ impl Bot {
     pub async fn start(config: Config, demo: Option<Arc<dyn DemoPanel>>) -> Result<Self, Error> {
         let began = Instant::now();
         let telemetry = Telemetry::install()?;
-        let clock = SystemClock::shared();
-        let Opened { store, series } = open(&config, &clock).await?;
+        let Opened { store, series, clock, store_clock } = open(&config).await?;
         let leases = match config.store.postgres {
             Some(_) => Leases::share(&store, &clock).await?,
             None => Leases::take_all(&store, &clock, "local").await?,
@@ -273,6 +273,9 @@ impl Bot {
         let incident = incident::Service::new(store.clone(), clock.clone(), leases.clone(), catalog, config.incidents);
         let delivery = Delivery::new(vec![Arc::new(web)], clock.clone(), config.delivery);
         let outbox = Outbox::new(delivery, store.clone(), clock.clone());
+        if let Some(store_clock) = store_clock {
+            run(&mut tasks, "the store's clock", store_clock.keep(store.clone(), stop.clone()));
+        }
         run(&mut tasks, "the incident loop", incident.run(stop.clone()));
         run(&mut tasks, "the scheduler", scheduler.run(leases.clone(), stop.clone()));
         run(&mut tasks, "the delivery of posts", serve(outbox.queue(), leases, clock, outbox, stop.clone()));
@@ -382,26 +385,36 @@ async fn store_fails(store: &SharedStore) -> String {
 struct Opened {
     store: SharedStore,
     series: Arc<Series>,
+    clock: SharedClock,
+    /// Where the store has a clock of its own, that is the one to go by.
+    store_clock: Option<Arc<StoreClock>>,
 }
 
-/// Opens what is on disk; both read a lot, so they do it side by side, and off the loops' threads.
-async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, Error> {
+/// Opens what is on disk; both read a lot, so they do it off the loops' threads, and side by side where they share no clock.
+async fn open(config: &Config) -> Result<Opened, Error> {
     let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
-    let (path, options) = (config.data.join("store"), config.store.clone());
-    let store = async {
-        match &config.store.postgres {
-            Some(postgres) => store::postgres::open(postgres, &config.store).await,
-            None => tokio::task::spawn_blocking(move || store::open(&path, &options))
-                .await
-                .unwrap_or_else(|error| Err(store::Error::Unavailable(error.to_string()))),
+    let machine = SystemClock::shared();
+    let series = |clock: &SharedClock| {
+        let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
+        tokio::task::spawn_blocking(move || Series::open(&path, options, clock))
+    };
+    let (store, series, clock, store_clock) = match &config.store.postgres {
+        Some(postgres) => {
+            let store = store::postgres::open(postgres, &config.store).await?;
+            let store_clock = StoreClock::of(&store, &machine).await?;
+            let clock = store_clock.clone().map_or(machine, |clock| clock as SharedClock);
+            (store, series(&clock), clock, store_clock)
+        }
+        None => {
+            let (path, options) = (config.data.join("store"), config.store.clone());
+            let series = series(&machine);
+            let store = tokio::task::spawn_blocking(move || store::open(&path, &options)).await;
+            (store.map_err(|error| store::Error::Unavailable(error.to_string()))??, series, machine, None)
         }
     };
-    let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
-    let series = tokio::task::spawn_blocking(move || Series::open(&path, options, clock));
-    let store = store.await?;
     let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
-    Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))? })
+    Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))?, clock, store_clock })
 }
 
 /// How many playbooks a configuration has: those that Mayday ships and the team's own.

@@ -1,5 +1,9 @@
 //! What the store says about a database server: what is wrong, and what to do.
 
+use jiff::SignedDuration;
+
+use crate::core::duration::human;
+
 /// Where a server is, for sentences: never with a password.
 pub fn server(host: &str, port: u16, database: &str) -> String {
     format!("PostgreSQL at {host}:{port}/{database}")
@@ -91,4 +95,23 @@ pub fn harm(name: &str) -> &'static str {
 /// The connection is gone and with it the answer.
 pub fn closed() -> String {
     "the store is closed".to_owned()
+}
+
+/// The machine's clock is not the server's.
+pub fn clock_off(off: SignedDuration) -> String {
+    format!(
+        "this machine's clock is {} {} the database's; Mayday goes by the database's, so that all replicas agree; set one of them right",
+        human(off.unsigned_abs()),
+        if off.is_negative() { "behind" } else { "ahead of" },
+    )
+}
+
+/// The server's clock was set, or another server with another clock answers.
+pub fn clock_moved(by: SignedDuration) -> String {
+    format!(
+        "the database's clock was set {} by {}; Mayday goes by it: what is due comes so much {}",
+        if by.is_negative() { "back" } else { "forward" },
+        human(by.unsigned_abs()),
+        if by.is_negative() { "later" } else { "earlier" },
+    )
 }
