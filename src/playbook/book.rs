@@ -2,7 +2,7 @@
 
 use super::check::{self, Graph};
 use super::condition::Condition;
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::{Code, Diagnostic, Report};
 use super::model::Playbook;
 use super::read;
 use crate::core::digest;
@@ -42,12 +42,27 @@ impl Book {
     /// # Errors
     /// Every mistake, in the order of the file.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
+        Self::compile(file, bytes, |_| true)
+    }
+
+    /// Reads the text of a run that was accepted when it was proposed. What a stricter check would now advise against does
+    /// not hold it up: only what this Mayday can't carry out does.
+    ///
+    /// # Errors
+    /// Each thing that can't be carried out, in the order of the file.
+    pub fn stored(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
+        Self::compile(file, bytes, |code| !is_advice(code))
+    }
+
+    fn compile(file: &str, bytes: &[u8], counts: impl Fn(Code) -> bool) -> Result<Self, Vec<Diagnostic>> {
         let mut report = Report::about(file);
         let Some((playbook, places)) = read::playbook(bytes, &mut report) else { return Err(report.finish()) };
         let text = String::from_utf8_lossy(bytes).into_owned();
         let compiled = check::check(&playbook, &places, &text, &mut report);
-        if !report.is_clean() {
-            return Err(report.finish());
+        let mut mistakes = report.finish();
+        mistakes.retain(|mistake| counts(mistake.code));
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         Ok(Self {
             digest: digest::hex(text.as_bytes()),
@@ -80,4 +95,10 @@ impl Book {
     pub fn reader(&self, variable: &str) -> Option<usize> {
         check::reader(&self.playbook, variable)
     }
+}
+
+/// Whether a mistake is one of sense and not of language: everything it speaks of is read and compiled all the same, and a run
+/// that meets it fails at that task as any other.
+const fn is_advice(code: Code) -> bool {
+    matches!(code, Code::PB033 | Code::PB035 | Code::PB036 | Code::PB037)
 }

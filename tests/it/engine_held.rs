@@ -110,7 +110,9 @@ async fn a_run_that_waits_for_an_action_can_be_cancelled_and_what_it_did_is_undo
         if also {
             // How the shift is undone nobody here knows: that waits too, and is not given up.
             let view = world.until(&second, run, "undoing", |view| view.state == RunState::RollingBack).await;
-            assert!(view.why.unwrap().contains("version 1 of Traffic_Shift"));
+            let why = view.why.unwrap();
+            assert!(why.contains("version 1 of Traffic_Shift") && why.contains("it is taken back"), "{why}");
+            assert!(!why.contains("cancel the run"), "{why}");
             second.stop().await;
             world.gone = vec!["Notification"];
             let third = world.engine(Faults::none()).await;
@@ -163,14 +165,14 @@ async fn a_reading_that_was_under_way_waits_and_a_change_asks_a_person() {
     assert!(view.tasks[0].note.as_ref().unwrap().contains("nothing that carries out"), "{view:#?}");
 }
 
-/// As if a newer Mayday had written the run: its playbook has a task type that this one does not declare.
-async fn of_a_newer_mayday(world: &World, run: RunId) {
+/// As if another Mayday had written the run, whose playbook has other words.
+async fn with_other_words(world: &World, run: RunId, words: &str, other: &str) {
     let mut batch = Batch::new();
     for under in [Key::of(["playbook"]), Key::of(["run"]), Key::of(["run-event", &run.key()])] {
         for entry in world.store.scan(&Range::under(&under, 10)).await.unwrap() {
             let text = String::from_utf8(entry.value.to_vec()).unwrap();
             let old = mayday::core::digest::hex(SHIFT.as_bytes());
-            let newer = SHIFT.replace("Metric_Query", "Tea_Leaves");
+            let newer = SHIFT.replace(words, other);
             let (old_text, new_text) = (serde_json::to_string(SHIFT).unwrap(), serde_json::to_string(&newer).unwrap());
             let text = text.replace(&old_text, &new_text).replace(&old, &mayday::core::digest::hex(newer.as_bytes()));
             let key = if under == Key::of(["playbook"]) {
@@ -185,11 +187,57 @@ async fn of_a_newer_mayday(world: &World, run: RunId) {
     world.store.commit(batch).await.unwrap();
 }
 
+/// What was changed only a Mayday that can read the playbook can take back, so nobody is told to cancel.
+#[tokio::test]
+async fn a_run_that_has_changed_something_and_can_t_be_read_here_waits_for_who_can() {
+    let world = World::of(&[SHIFT]);
+    let run = begun(&world).await;
+    let engine = world.engine(Faults::none()).await;
+    engine.resume().await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(2 * 3600));
+    world.until_asked(&engine, run).await;
+    world.target().script.insert("tell".to_owned(), [Act::Hang].into());
+    world.approve(&engine, run, "ana").await;
+    world.until(&engine, run, "telling", |view| view.tasks[3].state == TaskState::Running).await;
+    engine.stop().await;
+    with_other_words(&world, run, "Metric_Query", "Tea_Leaves").await;
+    let older = world.engine(Faults::none()).await;
+    assert_eq!(older.resume().await.unwrap(), 0);
+    let why = older.get(run).await.unwrap().unwrap().why.unwrap();
+    assert!(why.contains("the run goes on by itself") && !why.contains("cancel"), "{why}");
+    let refused = older.order(run, Order::Cancel, &person("ana", Role::Approver)).await.unwrap();
+    assert!(matches!(&refused, Decided::Nothing(says) if says.contains("it has changed something")), "{refused:?}");
+}
+
+/// What a check of today advises against was perhaps fine for the Mayday that started the run: it goes on.
+#[tokio::test]
+async fn a_stricter_check_holds_up_no_run_that_was_started_before_it() {
+    for (words, other, code) in [
+        ("tasks:", "parameters: {unused: {type: string, default: x}}\ntasks:", "PB036"),
+        ("for: 1h}", "for: 1h}, timeout: 200h", "PB035"),
+        ("depends_on: [read],", "depends_on: [read], conditions: ['up.value == \"x\" || true'],", "PB033"),
+    ] {
+        let now = SHIFT.replace(words, other);
+        let refused = mayday::playbook::Book::read("t.yaml", now.as_bytes()).unwrap_err();
+        assert_eq!(refused.iter().map(|found| found.code.to_string()).collect::<Vec<_>>(), [code], "{refused:?}");
+        let world = World::of(&[SHIFT]);
+        let run = begun(&world).await;
+        with_other_words(&world, run, words, other).await;
+        let engine = world.engine(Faults::none()).await;
+        assert_eq!(engine.resume().await.unwrap(), 1, "{code}");
+        world.clock.advance(std::time::Duration::from_secs(2 * 3600));
+        let view = world.until(&engine, run, "asking", |view| view.approval.is_some() || view.outcome.is_some()).await;
+        assert!(view.approval.is_some(), "{code}: {view:?}");
+        assert_eq!(loud(&world).await, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_run_with_a_task_type_that_this_binary_does_not_know_waits_and_may_be_cancelled() {
     let world = World::of(&[SHIFT]);
     let run = begun(&world).await;
-    of_a_newer_mayday(&world, run).await;
+    // A newer one, with a task type that this one does not declare.
+    with_other_words(&world, run, "Metric_Query", "Tea_Leaves").await;
     let older = world.engine(Faults::none()).await;
     for _ in 0..3 {
         assert_eq!(older.resume().await.unwrap(), 0);

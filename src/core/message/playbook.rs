@@ -462,10 +462,30 @@ pub fn action_missing(kind: &str, version: u32, here: Option<u32>) -> String {
 pub fn playbook_unknown(mistake: &str) -> String {
     format!("this Mayday can't read the run's playbook ({mistake})")
 }
+/// What is left to a run that waits for what is missing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It goes forward, or has changed nothing: a person may end it.
+    MayBeCancelled,
+    /// What it did can't be taken back without what is missing.
+    Changed,
+    /// It is taking back what it did, until its time is over.
+    Unwinding,
+    /// Its time is over.
+    TooLate,
+}
 /// A run that waits for what is missing.
 #[must_use]
-pub fn held(missing: &[String]) -> String {
-    format!("{}; start a Mayday that knows it, and the run goes on by itself, or cancel the run", missing.join("; "))
+pub fn held(missing: &[String], left: Held) -> String {
+    let tail = match left {
+        Held::MayBeCancelled => "start a Mayday that knows it, and the run goes on by itself, or cancel the run",
+        Held::Changed => "start a Mayday that knows it, and the run goes on by itself",
+        Held::Unwinding => {
+            "start a Mayday that knows it, and it is taken back; when the run's time is over before that, it is stuck"
+        }
+        Held::TooLate => "no Mayday that knows it was there before the run's time was over",
+    };
+    format!("{}; {tail}", missing.join("; "))
 }
 /// The same, told.
 #[must_use]

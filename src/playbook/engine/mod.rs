@@ -226,11 +226,12 @@ impl Engine {
                 return Err(store::Error::Corrupt { key, why: "the playbook of a run is missing".to_owned() }.into());
             }
         };
-        let book = Book::read(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
+        let book = Book::stored(&head.playbook, text.text.as_bytes()).map_err(|mistakes| {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
             let why = say::playbook_unknown(&first);
             if crate::core::digest::hex(text.text.as_bytes()) == head.digest {
-                return Error::NotHere(say::held(&[why]));
+                let left = if status.touched { say::Held::Changed } else { say::Held::MayBeCancelled };
+                return Error::NotHere(say::held(&[why], left));
             }
             store::Error::Corrupt { key, why }.into()
         })?;

@@ -10,7 +10,7 @@ use super::values::values;
 use crate::access::{Actor, Hashed as _, Policy, Request, Risk};
 use crate::core::Timestamp;
 use crate::core::duration::Span;
-use crate::core::message::playbook as say;
+use crate::core::message::playbook::{self as say, Held};
 use crate::playbook::book::Book;
 use crate::playbook::model::{Otherwise, Task, Undo};
 use crate::playbook::options::Approvals;
@@ -112,7 +112,7 @@ impl Decision<'_> {
             return;
         }
         if !self.limits.missing.is_empty() && self.forward().any(|index| !self.status.tasks[index].stage.is_final()) {
-            self.hold();
+            self.hold(Held::MayBeCancelled);
             return;
         }
         if self.status.paused.is_none() {
@@ -134,19 +134,19 @@ impl Decision<'_> {
     }
 
     /// Nothing starts here: what the run was started with is missing. Said once.
-    pub(super) fn hold(&mut self) {
-        let why = self.lacking();
+    pub(super) fn hold(&mut self, left: Held) {
+        let why = self.lacking(left);
         if self.status.held.as_ref() != Some(&why) {
             self.next.push(Next::Record(Event::Held { why }));
         }
     }
 
     /// What is missing, in words.
-    pub(super) fn lacking(&self) -> String {
+    pub(super) fn lacking(&self, left: Held) -> String {
         let missing = self.limits.missing.iter();
         let said: Vec<String> =
             missing.map(|missing| say::action_missing(&missing.kind, missing.version, missing.here)).collect();
-        say::held(&said)
+        say::held(&said, left)
     }
 
     /// Whether the action of a step is missing.

@@ -10,7 +10,7 @@ use super::each::item_id;
 use super::ending;
 use super::event::{Event, FailureKind, Part, TaskHead};
 use super::status::{Stage, Status, TaskStatus};
-use crate::core::message::playbook as say;
+use crate::core::message::playbook::{self as say, Held};
 use crate::playbook::book::Book;
 use crate::playbook::model::Retry;
 use crate::playbook::view::RunOutcome;
@@ -177,11 +177,11 @@ impl Decision<'_> {
         if doubt || held && matches!(stage, Stage::Pending | Stage::Approved | Stage::Again { .. }) {
             if !overdue {
                 if lacks && !doubt {
-                    self.hold();
+                    self.hold(Held::Unwinding);
                 }
                 return self.wake_at(self.status.head.deadline);
             }
-            let why = if lacks { self.lacking() } else { say::held_too_long() };
+            let why = if lacks { self.lacking(Held::TooLate) } else { say::held_too_long() };
             let head = &self.status.head.tasks[step];
             self.next.push(Next::Record(if doubt {
                 Event::Ended { outcome: RunOutcome::Stuck, why: say::end_stuck(&head.name) }
