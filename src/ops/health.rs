@@ -150,7 +150,8 @@ pub struct QueuesCheck {
 }
 
 /// The queues of this Mayday.
-pub const QUEUES: &[&str] = &["incident", "signal", "investigate", "run-changed", "notice", "schedule", "post"];
+pub const QUEUES: &[&str] =
+    &["incident", "signal", "investigate", "run-changed", "notice", "schedule", "order", "post"];
 
 /// An item that is due this long ago is late.
 const LATE: Duration = Duration::from_secs(15);

@@ -454,13 +454,16 @@ async fn a_run_without_an_incident_has_a_card_where_its_service_is_spoken_of_and
         parameters: [("service".to_owned(), json!("order-service"))].into(),
         incident: None,
         alert: None,
-        by: mayday::access::Actor::Mayday("schedule".to_owned()),
+        by: mayday::access::Actor::Mayday("schedule nightly".to_owned()),
         key: "schedule/nightly/2026-11-21T01:30:00Z".to_owned(),
     };
     playbook::Runs::propose(&bot.engine, scheduled).await.unwrap();
     let card = bot.card_of("RUN-1", "asking", |card| approve_button(card).is_some()).await;
     assert!(card.title.ends_with(": order-service"), "{}", card.title);
-    assert_eq!((card.over, card.subtitle.as_deref()), (false, Some("Proposed by the schedule, for no incident.")));
+    assert_eq!(
+        (card.over, card.subtitle.as_deref()),
+        (false, Some("Proposed by the schedule nightly, for no incident."))
+    );
     let plan = card.plan.as_ref().unwrap();
     assert!(plan.notes.iter().any(|note| note == "verified by: See that it answers again"), "{:?}", plan.notes);
     let approved = bot.say(Role::Approver, &approve_button(&card).unwrap()).await;

@@ -14,9 +14,9 @@ pub fn run_title(playbook: &str, service: Option<&str>) -> String {
 /// Who asked for a run without an incident: a part of Mayday.
 #[must_use]
 pub fn asked_for_by_mayday(part: &str) -> String {
-    match part {
-        "schedule" => "Proposed by the schedule, for no incident.".to_owned(),
-        part => format!("Proposed by Mayday ({part}), for no incident."),
+    match part.split_once(' ') {
+        Some(("schedule", name)) => format!("Proposed by the schedule {name}, for no incident."),
+        _ => format!("Proposed by Mayday ({part}), for no incident."),
     }
 }
 

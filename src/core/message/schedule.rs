@@ -1,7 +1,4 @@
 //! What the scheduler says.
-
-use crate::core::RunId;
-
 /// Not a pattern of five fields.
 #[must_use]
 pub fn not_five_fields(fields: usize) -> String {
@@ -68,12 +65,6 @@ pub fn no_job(name: &str, hint: &str, jobs: &[&str]) -> String {
 #[must_use]
 pub fn job_takes_none() -> String {
     "are for playbooks; a job takes none".to_owned()
-}
-
-/// A run was proposed.
-#[must_use]
-pub fn proposed(schedule: &str, playbook: &str, run: RunId) -> String {
-    format!("{run} of {playbook} was proposed by the schedule {schedule}. `runs {run}` shows it.")
 }
 
 /// A run was not proposed.

@@ -51,12 +51,13 @@ impl Auditor {
             tracing::error!(findings = findings.len(), "the auditor finds more than it tells");
         }
         let mut still = BTreeSet::new();
+        let mut again = Vec::new();
         for finding in findings {
             let fingerprint = fingerprint(finding);
             let key = prefix().child(&fingerprint.0);
             still.insert(fingerprint.0.clone());
             match open.get(&fingerprint.0) {
-                Some((_, told)) if told.accepted => {}
+                Some((_, told)) if told.accepted => again.push(told.alert.clone()),
                 Some((entry, told)) => self.hand_in(&key, Some(entry.revision), told.alert.clone()).await?,
                 None if open.len() + still.len() > FINDINGS * 2 || still.len() > FINDINGS => {}
                 None => {
@@ -80,6 +81,10 @@ impl Auditor {
                     }
                 }
             }
+        }
+        // Whoever resolved its incident by hand must hear that it goes on.
+        if !again.is_empty() {
+            self.sink.accept(again).await.map_err(store::Error::Unavailable)?;
         }
         for (entry, told) in open.into_values().filter(|(entry, _)| !still.contains(entry.key.last())) {
             let over = Alert {

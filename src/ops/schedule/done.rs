@@ -67,11 +67,12 @@ impl Scheduler {
             parameters: tick.parameters.clone(),
             incident: None,
             alert: None,
-            by: Actor::Mayday("schedule".to_owned()),
+            by: Actor::Mayday(format!("schedule {}", tick.schedule)),
             key: format!("schedule/{}/{}", tick.schedule, tick.at),
         };
         match self.deps.runs.propose(request).await {
-            Ok(Proposed::New(run) | Proposed::Already(run)) => Ok(Some(say::proposed(&tick.schedule, &playbook, run))),
+            // Its card says what waits, and that the schedule asked for it.
+            Ok(Proposed::New(_) | Proposed::Already(_)) => Ok(None),
             Err(playbook::Error::Store(error)) => Err(error),
             Err(why) => Ok(Some(say::not_proposed(&tick.schedule, &playbook, &why.to_string()))),
         }
