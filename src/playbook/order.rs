@@ -29,11 +29,19 @@ impl Answer {
     }
 }
 
+/// A task whose effect happened, or may have, is started again so often at most: all that was done is kept to be undone.
+const MAX_EARLIER: usize = 20;
+
 /// Decides what an order does to a run.
 #[must_use]
 pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -> Answer {
     let run = status.head.run;
-    if let Some(end) = status.ended.as_ref().filter(|_| *order != Order::Retry || status.failed_undo().is_none()) {
+    let opens = match order {
+        Order::Retry => status.failed_undo().is_some(),
+        Order::Answer { task, .. } => status.waits_for_a_word(task),
+        _ => false,
+    };
+    if let Some(end) = status.ended.as_ref().filter(|_| !opens) {
         let outcome = serde_json::to_value(end.outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
         return Answer::nothing(say::has_ended(run, &outcome.unwrap_or_default(), &end.why));
     }
@@ -89,7 +97,7 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
                 return match status.failed_undo() {
                     Some(undo) => {
                         let says = say::undo_again(run, &status.head.tasks[undo].name);
-                        let mut events = vec![Event::Retried { by: by.clone() }];
+                        let mut events = vec![Event::Retried { by: by.clone(), measure: Vec::new() }];
                         // Who says that it is to be tried again ends the pause as well.
                         events.extend(status.paused.is_some().then(|| Event::Resumed { by: by.clone() }));
                         done("retry", events, playbook, says)
@@ -97,9 +105,16 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
                     None => Answer::nothing(say::not_now(run, "it undoes what it did")),
                 };
             }
-            match status.tasks.iter().filter(|task| task.stage == Stage::Failed).count() {
+            let failed = || status.tasks.iter().filter(|task| task.stage == Stage::Failed);
+            match failed().count() {
                 0 => Answer::nothing(say::not_now(run, "no task has failed")),
-                failed => done("retry", vec![Event::Retried { by: by.clone() }], playbook, say::retried(run, failed)),
+                _ if failed().any(|task| task.earlier.len() >= MAX_EARLIER) => {
+                    Answer::nothing(say::not_now(run, &say::retried_enough(MAX_EARLIER)))
+                }
+                failed => {
+                    let events = vec![Event::Retried { by: by.clone(), measure: Vec::new() }];
+                    done("retry", events, playbook, say::retried(run, failed))
+                }
             }
         }),
         Order::Answer { task, answer } => {

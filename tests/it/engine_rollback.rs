@@ -3,7 +3,7 @@
 use mayday::access::Role;
 use mayday::core::RunId;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
-use mayday::playbook::{Engine, Faults, NoticeKind, RunState, Runs as _, TaskState};
+use mayday::playbook::{Engine, Faults, NoticeKind, Proposed, RunState, Runs as _, TaskState};
 use serde_json::json;
 
 use super::engine_world::{Act, World, notices, person};
@@ -272,8 +272,27 @@ async fn a_doubtful_undo_that_nobody_answers_for_ends_with_the_runs_time() {
     world.clock.advance(LONG);
     let view = world.until_ended(&engine, run).await;
     assert_eq!(view.outcome, Some(RunOutcome::Stuck), "{view:#?}");
-    assert!(view.why.unwrap().contains("nobody said whether"));
-    assert!(engine.propose(world.request("PB-Shift", "again")).await.is_ok(), "its lock is free again");
+    let why = view.why.unwrap();
+    assert!(why.contains("nobody said whether") && why.contains("for refill"), "{why}");
+    // Its lock is free again: another run of it keeps this one from going on.
+    let other = match engine.propose(world.request("PB-Shift", "again")).await.unwrap() {
+        Proposed::New(run) | Proposed::Already(run) => run,
+    };
+    let ana = person("ana", Role::Approver);
+    let word = |answer: &str| Order::Answer { task: "refill".to_owned(), answer: answer.to_owned() };
+    let blocked = engine.order(run, word("done"), &ana).await.unwrap();
+    assert!(matches!(&blocked, Decided::Nothing(says) if says.contains(&other.to_string())), "{blocked:?}");
+    engine.order(other, Order::Cancel, &ana).await.unwrap();
+    world.until_ended(&engine, other).await;
+    // A word about another task opens nothing; a viewer's word neither; that of who knows does, and the rest is undone.
+    let wrong = Order::Answer { task: "drain".to_owned(), answer: "done".to_owned() };
+    assert!(matches!(engine.order(run, wrong, &ana).await.unwrap(), Decided::Nothing(_)));
+    let viewer = person("vera", Role::Viewer);
+    assert!(matches!(engine.order(run, word("done"), &viewer).await.unwrap(), Decided::Refused(_)));
+    assert!(matches!(engine.order(run, word("not_done"), &ana).await.unwrap(), Decided::Done(_)));
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(undos(&world), ["undo:last", "refill", "refill", "undo:first"], "{view:#?}");
+    assert_eq!(World::states(&view)["first"], TaskState::RolledBack);
 }
 
 #[tokio::test]

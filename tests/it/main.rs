@@ -13,6 +13,7 @@ mod demo;
 mod deploy;
 mod diagnose;
 mod engine;
+mod engine_again;
 mod engine_approval;
 mod engine_child;
 mod engine_crash;

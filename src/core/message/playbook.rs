@@ -266,6 +266,16 @@ pub fn undo_without_right() -> String {
 pub fn undo_again(run: RunId, step: &str) -> String {
     format!("{run}: {step} is tried again.")
 }
+/// A task that was started again too often.
+#[must_use]
+pub fn retried_enough(times: usize) -> String {
+    format!("a task of it was done {times} times and did not succeed; cancel the run, and what was done is undone")
+}
+/// A try that nobody waited for, and what it was needed for is over.
+#[must_use]
+pub fn done_unheard(condition: &str) -> String {
+    format!("nobody heard its answer, and `{condition}` no longer holds: it counts as done")
+}
 /// A run begins to take back what it did.
 #[must_use]
 pub fn notice_unwinding(run: RunId, tasks: &[&str], why: &str) -> String {
@@ -329,8 +339,10 @@ pub fn end_too_long(limit: Duration) -> String {
 }
 /// It took too long, and it is not known what happened.
 #[must_use]
-pub fn end_stuck(task: &str) -> String {
-    format!("nobody said whether {task} happened; look at the system, Mayday does not know")
+pub fn end_stuck(task: &str, id: &str) -> String {
+    format!(
+        "nobody said whether {task} happened; look at the system and answer `done` or `not_done` for {id}, then what is left to undo is undone"
+    )
 }
 /// It was paused while it took back what it did, until its time was over.
 #[must_use]

@@ -1,4 +1,5 @@
 //! What the scheduler says.
+
 /// Not a pattern of five fields.
 #[must_use]
 pub fn not_five_fields(fields: usize) -> String {

@@ -23,7 +23,7 @@ use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stops};
+use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -308,7 +308,7 @@ impl Driver {
             self.pending.taken.extend(letter.taken.map(|taken| (taken, answer.says.clone())));
         }
         for event in answer.events {
-            let event = self.with_verification(event, now);
+            let event = self.filled_in(event, now);
             self.record(event, now)?;
         }
         self.pending.audit.extend(answer.audit);
@@ -324,13 +324,15 @@ impl Driver {
         }
     }
 
-    /// A person's "it happened" is followed by the task's verification like the action's own word.
-    fn with_verification(&self, event: Event, now: Timestamp) -> Event {
+    /// What only the playbook knows about what a person said: their "it happened" is followed by the task's verification like
+    /// the action's own word, and what they start again is measured again.
+    fn filled_in(&self, event: Event, now: Timestamp) -> Event {
         match event {
             Event::Succeeded { task, output, note, .. } => {
                 let verify_until = self.status.index(&task).and_then(|index| self.verify_until(index, now));
                 Event::Succeeded { task, output, note, verify_until }
             }
+            Event::Retried { by, .. } => Event::Retried { by, measure: stale(&self.book, &self.status) },
             other => other,
         }
     }
@@ -384,10 +386,11 @@ impl Driver {
 
     /// The parameters of a step, filled in: its task's, or what its action says undoes what was done.
     fn parameters(&self, index: usize) -> Result<Value, String> {
-        let Part::Undo { of, inverse: true } = self.status.part(index) else {
+        let undoes = matches!(self.status.part(index), Part::Undo { inverse: true, .. });
+        let Some((of, task)) = self.status.undoes(index).filter(|_| undoes) else {
             return render::parameters(&self.book, &self.status, index);
         };
-        let (task, kind) = (&self.status.tasks[of], &self.status.head.tasks[of].kind);
+        let kind = &self.status.head.tasks[of].kind;
         let action = self.shared.tools.registry.get(kind).ok_or_else(|| say::no_executor(kind))?;
         if !action.knows(task.version) {
             return Err(say::other_version(kind, task.version, action.version()));

@@ -9,9 +9,7 @@ use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::run::{
-    Event, FailureKind, Part, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops,
-};
+use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops};
 use crate::playbook::view::RunOutcome;
 
 impl Driver {
@@ -57,6 +55,12 @@ impl Driver {
                 self.busy.remove(&index);
                 if self.holds(index, now) {
                     return Ok(());
+                }
+                if self.status.tasks[index].done.is_some() {
+                    // It may have been what ended it: what must hold afterwards says whether it helped.
+                    let (task, verify_until) = (self.id(index), self.verify_until(index, now));
+                    let note = Some(say::done_unheard(&condition));
+                    return self.record(Event::Succeeded { task, output: Value::Null, note, verify_until }, now);
                 }
                 self.record(Event::Skipped { task: self.id(index), why: say::no_longer_needed(&condition) }, now)
             }
@@ -202,12 +206,13 @@ impl Driver {
 
     /// The right to make a planned change, worked out again from the votes. To undo one: the right it was made by.
     fn right(&self, index: usize) -> Option<Right> {
-        let index = match self.status.part(index) {
-            Part::Undo { of, .. } => of,
-            Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => index,
+        let own = || (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant);
+        let (of, plan, grant) = match self.status.undoes(index) {
+            Some((of, done)) => (of, done.plan, done.grant),
+            None => (index, own().0, own().1),
         };
-        let (task, approved) = (&self.status.head.tasks[index].id, self.status.tasks[index].plan.as_ref()?);
-        let grant = self.status.grants.get(self.status.tasks[index].grant?)?;
+        let (task, approved) = (&self.status.head.tasks[of].id, plan?);
+        let grant = self.status.grants.get(grant?)?;
         let frontier = if grant.broken {
             let vote = grant.votes.first().filter(|vote| vote.plan_hash == grant.frontier.plan_hash())?;
             let (id, name) = (vote.by.clone(), vote.name.clone());
@@ -216,7 +221,7 @@ impl Driver {
         } else {
             Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?
         };
-        frontier.plan().covers(task, approved).then(|| frontier.right().clone())
+        frontier.plan().covers(task, &approved).then(|| frontier.right().clone())
     }
 
     /// What is about to be performed goes into the audit in the commit that holds its intent.

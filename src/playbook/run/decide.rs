@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::ending;
 use super::event::{Ask, CHILD, Event, FailureKind, Missing, Part};
 use super::plan::Frontier;
-use super::status::{Stage, Status};
+use super::status::Status;
+use super::task::Stage;
 use super::values::values;
 use crate::access::{Actor, Hashed as _, Policy, Request, Risk};
 use crate::core::Timestamp;
@@ -381,7 +382,7 @@ impl Decision<'_> {
             request: Request::new(frontier.plan_hash(), proposer, policy, self.now),
             tasks: indexes.iter().map(|index| self.status.head.tasks[*index].id.clone()).collect(),
             frontier,
-            difference: self.status.moved.clone(),
+            difference: indexes.iter().flat_map(|index| self.status.tasks[*index].moved.iter().cloned()).collect(),
         }
     }
 }

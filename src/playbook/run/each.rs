@@ -9,8 +9,9 @@
 use serde_json::Value;
 
 use super::decide::{Decision, Next};
-use super::event::{Event, FailureKind, Part, TaskHead};
-use super::status::{Stage, Status, TaskStatus};
+use super::event::{CHILD, Event, FailureKind, Part, TaskHead};
+use super::status::Status;
+use super::task::{Stage, TaskStatus};
 use super::values::values;
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
@@ -63,9 +64,14 @@ impl Status {
     /// People start a failed task again: of one with items, those that failed.
     pub(super) fn again(&mut self, index: usize) {
         let spread = self.items(index).next().is_some();
+        let changes = self.head.tasks[index].changes || self.head.tasks[index].kind == CHILD;
         let task = &mut self.tasks[index];
         // What may have happened before may still have to be undone.
-        *task = TaskStatus { done: task.done, item: task.item.take(), ..TaskStatus::new() };
+        if changes && !spread {
+            task.keep();
+        }
+        let earlier = std::mem::take(&mut task.earlier);
+        *task = TaskStatus { earlier, item: task.item.take(), ..TaskStatus::new() };
         if spread {
             task.stage = Stage::Spread;
         }

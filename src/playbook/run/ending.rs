@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::decide::aborts;
 use super::event::{CHILD, FailureKind, Part};
-use super::status::{Stage, Status};
+use super::status::Status;
+use super::task::Stage;
 use crate::access::Actor;
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
@@ -44,7 +45,7 @@ fn changed(status: &Status, index: usize) -> bool {
         return true;
     }
     let works = !status.part(index).is_undo() && status.part(index) != Part::Each;
-    status.head.tasks[index].changes && works && status.tasks[index].output.is_some()
+    status.head.tasks[index].changes && works && status.tasks[index].did()
 }
 
 fn child_fixed(status: &Status, index: usize) -> bool {
@@ -91,12 +92,14 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     if changes.is_empty() {
         return (RunOutcome::NoEffect, say::end_nothing_changed());
     }
-    // Each change must be covered: verified itself, or by a verification that came after it.
+    // Each change must be covered: verified itself, or by a verification that comes after it and began after it.
     let covered = |change: &usize| {
         child_fixed(status, *change)
             || all().any(|index| {
                 let after = book.graph.ancestors[status.declared(index)][status.declared(*change)];
-                status.tasks[index].verified == Some(true) && (index == *change || after)
+                let began = status.tasks[index].started.or(status.tasks[index].done);
+                let younger = began > status.tasks[*change].last_done();
+                status.tasks[index].verified == Some(true) && (index == *change || after && younger)
             })
     };
     if changes.iter().all(covered) {
@@ -104,4 +107,17 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     } else {
         (RunOutcome::NoEffect, say::end_not_verified())
     }
+}
+
+/// The measurements that are done and come after a task that failed: once it is started again they tell of the time before.
+#[must_use]
+pub fn stale(book: &Book, status: &Status) -> Vec<String> {
+    let failed = |index: &usize| status.tasks[*index].stage == Stage::Failed && !status.part(*index).is_undo();
+    let again: Vec<usize> = (0..status.tasks.len()).filter(failed).map(|index| status.declared(index)).collect();
+    let after = |index: usize| again.iter().any(|before| book.graph.ancestors[status.declared(index)][*before]);
+    let measured = |index: &usize| {
+        let (head, task) = (&status.head.tasks[*index], &status.tasks[*index]);
+        head.kind == "Verify" && task.stage == Stage::Succeeded && !head.part.is_undo() && after(*index)
+    };
+    (0..status.tasks.len()).filter(measured).map(|index| status.head.tasks[index].id.clone()).collect()
 }

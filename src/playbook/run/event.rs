@@ -122,6 +122,9 @@ pub enum Part {
         of: usize,
         /// By the action's own inverse; otherwise it is a task of the playbook.
         inverse: bool,
+        /// Which of the times it was done, by its place among the earlier ones; none is the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        earlier: Option<usize>,
     },
 }
 
@@ -146,7 +149,7 @@ impl TaskHead {
             let of = playbook.tasks.iter().position(|other| other.undone_by() == Some(Undo::Task(&task.id)));
             match of {
                 Some(of) if playbook.tasks[of].for_each.is_some() => Part::Template { of },
-                Some(of) => Part::Undo { of, inverse: false },
+                Some(of) => Part::Undo { of, inverse: false, earlier: None },
                 None if task.for_each.is_some() => Part::Each,
                 None => Part::Forward,
             }
@@ -384,6 +387,9 @@ pub enum Event {
     Retried {
         /// Who.
         by: Actor,
+        /// Measurements after them that are done: they would tell of the time before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        measure: Vec<String>,
     },
     /// The run is over.
     Ended {

@@ -1,13 +1,12 @@
 //! The status: what follows from a run's events, folded by one total transition function.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::event::{Ask, CHILD, Event, FailureKind, Head, Part};
-use super::plan::{Frontier, TaskPlan};
+use super::plan::Frontier;
+use super::task::{Stage, TaskStatus};
 use crate::access::{Actor, Request, Standing, Vote};
 use crate::core::Timestamp;
-use crate::playbook::action::Intent;
 use crate::playbook::view::{RunOutcome, RunState};
 
 /// A run, folded from its events.
@@ -27,8 +26,6 @@ pub struct Status {
     pub votes: Vec<Vote>,
     /// Approvals given so far.
     pub grants: Vec<Grant>,
-    /// What is different since the last approval, until it is asked.
-    pub moved: Vec<String>,
     /// Who paused it.
     pub paused: Option<Actor>,
     /// Why the Mayday that drives it can't carry it on.
@@ -81,94 +78,6 @@ pub struct Grant {
     pub broken: bool,
 }
 
-/// One task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskStatus {
-    /// Where it stands.
-    pub stage: Stage,
-    /// Tries so far in this round.
-    pub attempt: u32,
-    /// The plan, for a change.
-    pub plan: Option<TaskPlan>,
-    /// Which grant covers the plan.
-    pub grant: Option<usize>,
-    /// What was started last.
-    pub intent: Option<Intent>,
-    /// The action's version at that start.
-    pub version: u32,
-    /// What it gave.
-    pub output: Option<Value>,
-    /// In a few words: outcome, error, or what it waits for.
-    pub note: Option<String>,
-    /// How it failed.
-    pub failure: Option<FailureKind>,
-    /// Whether something that must hold afterwards does.
-    pub verified: Option<bool>,
-    /// When it gave its output, or failed: how old that reading is.
-    #[serde(default)]
-    pub came_at: Option<Timestamp>,
-    /// The number of the event by which it has happened, or may have: what is undone first was done last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub done: Option<u64>,
-    /// The item it is for, in a step of a `for_each`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item: Option<Value>,
-}
-
-/// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
-pub enum Stage {
-    /// Not started.
-    Pending,
-    /// Planned; needs approval.
-    Planned,
-    /// Approved; not started.
-    Approved,
-    /// An intent without an outcome.
-    Running,
-    /// Waits for something that comes later, under the same intent.
-    Waits {
-        /// Looked at again then.
-        until: Timestamp,
-    },
-    /// Failed; tried again.
-    Again {
-        /// Then.
-        at: Timestamp,
-    },
-    /// Done; what must hold afterwards is being looked at.
-    Verifying {
-        /// Until then.
-        until: Timestamp,
-    },
-    /// Not known whether it happened; a person must say.
-    InDoubt,
-    /// Its items are known; their steps do the work.
-    Spread,
-    /// Done.
-    Succeeded,
-    /// Failed for good.
-    Failed,
-    /// Its condition said no.
-    Skipped,
-    /// Done, and undone since.
-    RolledBack,
-}
-
-impl Stage {
-    /// Whether nothing more happens to it by itself.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::RolledBack)
-    }
-    /// Whether an effect may be under way.
-    #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Running | Self::InDoubt | Self::Verifying { .. })
-    }
-}
-
 /// An event that can't happen to a run in this state: a damaged journal, or a mistake in Mayday.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{run}: `{event}` can't follow here ({state}); the journal is damaged or was written by another version")]
@@ -194,7 +103,6 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
             ask: None,
             votes: Vec::new(),
             grants: Vec::new(),
-            moved: Vec::new(),
             paused: None,
             held: None,
             paused_before: Vec::new(),
@@ -213,26 +121,6 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
         (Some(mut status), event) => {
             status.step(event, at)?;
             Ok(status)
-        }
-    }
-}
-
-impl TaskStatus {
-    pub(super) const fn new() -> Self {
-        Self {
-            stage: Stage::Pending,
-            attempt: 0,
-            plan: None,
-            grant: None,
-            intent: None,
-            version: 0,
-            output: None,
-            note: None,
-            failure: None,
-            verified: None,
-            came_at: None,
-            done: None,
-            item: None,
         }
     }
 }
@@ -320,18 +208,29 @@ impl Status {
     }
 
     fn fold(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        if self.ended.is_some() && !(matches!(event, Event::Retried { .. }) && self.failed_undo().is_some()) {
+        let reopens = match event {
+            Event::Retried { .. } => self.failed_undo().is_some(),
+            Event::Succeeded { task, .. } | Event::NotDone { task, .. } => self.waits_for_a_word(task),
+            _ => false,
+        };
+        if self.ended.is_some() && !reopens {
             return Err(self.illegal(event));
         }
         if let Some(task) = event.task() {
             let Some(index) = self.index(task) else { return Err(self.illegal(event)) };
-            return self.fold_task(index, event);
+            self.fold_task(index, event)?;
+            self.ended = None;
+            return Ok(());
         }
         match event {
             Event::Asked { ask } if self.ask.is_none() && self.covers_planned(ask) => {
                 self.ask = Some((**ask).clone());
                 self.votes.clear();
-                self.moved.clear();
+                for task in &ask.tasks {
+                    if let Some(index) = self.index(task) {
+                        self.tasks[index].moved.clear();
+                    }
+                }
             }
             Event::Voted { vote } => {
                 let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
@@ -370,7 +269,9 @@ impl Status {
                 self.paused = None;
             }
             Event::Unwinding { undo, .. } if self.unwinding.is_none() => {
-                self.unwind(undo).ok_or(self.illegal(event))?
+                self.unwind(undo).ok_or(self.illegal(event))?;
+                // The playbook pauses before a task of its order: none comes any more.
+                self.paused.take_if(|by| matches!(by, Actor::Mayday(_)));
             }
             Event::Retried { .. } if self.unwinding.is_some() => {
                 let Some(failed) = self.failed_undo() else { return Err(self.illegal(event)) };
@@ -378,8 +279,13 @@ impl Status {
                 self.ended = None;
                 self.tasks[failed] = TaskStatus::new();
             }
-            Event::Retried { .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
+            Event::Retried { measure, .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
                 self.round += 1;
+                for index in measure.iter().filter_map(|task| self.index(task)).collect::<Vec<_>>() {
+                    if self.tasks[index].stage == Stage::Succeeded {
+                        self.again(index);
+                    }
+                }
                 for index in 0..self.tasks.len() {
                     if self.tasks[index].stage == Stage::Failed {
                         self.again(index);
@@ -443,11 +349,11 @@ impl Status {
     fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {
         let changes = self.head.tasks[index].changes;
         let stage = self.tasks[index].stage;
-        let undo = match self.part(index) {
-            Part::Undo { of, .. } => Some(of),
-            Part::Template { .. } => return Err(self.illegal(event)),
-            Part::Forward | Part::Each | Part::Item { .. } => None,
-        };
+        if matches!(self.part(index), Part::Template { .. }) {
+            return Err(self.illegal(event));
+        }
+        let undoes = self.undoes(index);
+        let undo = undoes.as_ref().map(|(of, _)| *of);
         // What only undoes something moves while the run unwinds, and nothing else but what has begun before.
         let starts = matches!(
             event,
@@ -458,7 +364,7 @@ impl Status {
         }
         // A task with items does nothing itself.
         let each = self.part(index) == Part::Each;
-        let (seq, grant) = (self.seq, undo.and_then(|of| self.tasks[of].grant));
+        let (seq, grant) = (self.seq, undoes.and_then(|(_, done)| done.grant));
         let task = &mut self.tasks[index];
         match (stage, event) {
             (Stage::Pending, Event::Spread { items, .. }) if each => self.spread(index, items),
@@ -482,16 +388,20 @@ impl Status {
                 task.stage = Stage::Planned;
             }
             (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. }) => {
+                // A try before it may have done what was planned then.
+                task.keep();
                 task.plan = Some((**plan).clone());
                 task.grant = None;
                 task.stage = Stage::Planned;
-                self.moved.extend(difference.iter().map(|line| format!("{}: {line}", self.head.tasks[index].name)));
+                let name = &self.head.tasks[index].name;
+                task.moved.extend(difference.iter().map(|line| format!("{name}: {line}")));
             }
             (Stage::Pending, Event::Started { .. }) if changes => return Err(self.illegal(event)),
             (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Started { intent, version, .. }) => {
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
                 task.version = *version;
+                task.started = Some(seq);
                 task.stage = Stage::Running;
                 task.note = None;
                 // What a child run does is not known here.
@@ -503,6 +413,7 @@ impl Status {
             {
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
+                task.started = Some(seq);
                 task.done = task.done.or(Some(seq));
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {
@@ -562,8 +473,21 @@ impl Status {
                     None => Stage::Failed,
                 };
             }
+            // A try that nobody waited for has done it: what it was needed for is over.
+            (Stage::Approved | Stage::Again { .. }, Event::Succeeded { note, verify_until, .. })
+                if task.done.is_some() =>
+            {
+                task.note.clone_from(note);
+                task.failure = None;
+                task.stage = verify_until.map_or(Stage::Succeeded, |until| Stage::Verifying { until });
+                if let Some(of) = undo {
+                    self.undone(of);
+                }
+            }
             // An approved one too: what it was needed for may be over before it starts.
-            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Skipped { why, .. }) => {
+            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Skipped { why, .. })
+                if task.done.is_none() =>
+            {
                 task.note = Some(why.clone());
                 task.stage = Stage::Skipped;
             }

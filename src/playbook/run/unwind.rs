@@ -9,7 +9,8 @@ use super::decide::{Decision, Next};
 use super::each::item_id;
 use super::ending;
 use super::event::{Event, FailureKind, Part, TaskHead};
-use super::status::{Stage, Status, TaskStatus};
+use super::status::Status;
+use super::task::{Stage, TaskStatus};
 use crate::core::message::playbook::{self as say, Held};
 use crate::playbook::book::Book;
 use crate::playbook::model::Retry;
@@ -22,13 +23,13 @@ pub fn undo_id(task: &str) -> String {
 }
 
 /// The steps that would be undone if the run stopped now: done or perhaps done, not undone yet, and with a way to undo
-/// them. What was done last comes first.
+/// them. What was done last comes first; what was done several times stands there as often.
 #[must_use]
 pub fn undoable(book: &Book, status: &Status) -> Vec<usize> {
     let mut found: Vec<(u64, usize)> = (0..status.tasks.len())
         .filter(|index| !status.part(*index).is_undo() && status.tasks[*index].stage != Stage::RolledBack)
         .filter(|index| book.playbook.tasks[status.declared(*index)].undone_by().is_some())
-        .filter_map(|index| Some((status.tasks[index].done?, index)))
+        .flat_map(|index| status.tasks[index].times().map(move |(seq, _)| (seq, index)))
         .collect();
     found.sort_unstable_by(|one, other| other.cmp(one));
     found.into_iter().map(|(_, index)| index).collect()
@@ -46,45 +47,16 @@ pub fn retry(book: &Book, status: &Status, index: usize) -> Option<Retry> {
 }
 
 impl Status {
-    /// Begins to unwind: finds, or adds, the step that undoes each of these tasks. None if one is not there.
+    /// Begins to unwind: finds, or adds, the step that undoes each of these tasks. A task that was done several times is
+    /// named as often, and undone as often: the last time first. None if one is not there.
     pub(super) fn unwind(&mut self, undo: &[String]) -> Option<()> {
         let mut steps = Vec::new();
-        for task in undo {
+        for (at, task) in undo.iter().enumerate() {
             let of = self.index(task)?;
-            if let Part::Item { of: group, number } = self.part(of)
-                && let Some(template) = self.template(group)
-            {
-                let head = self.head.tasks[template].clone();
-                let item = self.head.tasks[of].name.clone();
-                steps.push(self.head.tasks.len());
-                self.head.tasks.push(TaskHead {
-                    id: item_id(&head.id, number),
-                    name: say::undo_item(&head.name, &item),
-                    part: Part::Undo { of, inverse: false },
-                    declared: Some(template),
-                    ..head
-                });
-                self.tasks.push(TaskStatus::new());
-                continue;
-            }
-            let by =
-                |(_, head): &(usize, &TaskHead)| matches!(head.part, Part::Undo { of: undoes, .. } if undoes == of);
-            if let Some((step, _)) = self.head.tasks.iter().enumerate().find(by) {
-                steps.push(step);
-                continue;
-            }
-            let head = &self.head.tasks[of];
-            let added = TaskHead {
-                id: undo_id(&head.id),
-                name: say::undo_of(&head.name),
-                kind: head.kind.clone(),
-                changes: head.changes,
-                part: Part::Undo { of, inverse: true },
-                declared: Some(self.declared(of)),
-            };
-            steps.push(self.head.tasks.len());
-            self.head.tasks.push(added);
-            self.tasks.push(TaskStatus::new());
+            let before = undo[..at].iter().filter(|other| *other == task).count();
+            let (_, earlier) = self.tasks[of].times().nth(before)?;
+            let step = self.undo_step(of, earlier, before, &steps);
+            steps.push(step);
         }
         self.unwinding = Some(steps);
         self.ask = None;
@@ -92,15 +64,62 @@ impl Status {
         Some(())
     }
 
-    /// A step was undone.
+    /// The step that undoes a task, for the time that it was done; `before` of its times have one already.
+    fn undo_step(&mut self, of: usize, earlier: Option<usize>, before: usize, taken: &[usize]) -> usize {
+        let again = |id: String| if before == 0 { id } else { format!("{id}#{}", before + 1) };
+        let own = Part::Undo { of, inverse: false, earlier };
+        let template = match self.part(of) {
+            Part::Item { of: group, number } => self.template(group).map(|template| (template, number)),
+            _ => None,
+        };
+        let by = |head: &TaskHead| matches!(head.part, Part::Undo { of: undoes, inverse: false, .. } if undoes == of);
+        let added = if let Some((template, number)) = template {
+            let head = self.head.tasks[template].clone();
+            TaskHead {
+                id: again(item_id(&head.id, number)),
+                name: say::undo_item(&head.name, &self.head.tasks[of].name),
+                part: own,
+                declared: Some(template),
+                ..head
+            }
+        } else if let Some(step) = self.head.tasks.iter().position(by) {
+            if !taken.contains(&step) {
+                self.head.tasks[step].part = own;
+                return step;
+            }
+            let head = self.head.tasks[step].clone();
+            TaskHead { id: again(head.id.clone()), part: own, declared: Some(self.declared(step)), ..head }
+        } else {
+            let head = &self.head.tasks[of];
+            TaskHead {
+                id: again(undo_id(&head.id)),
+                name: say::undo_of(&head.name),
+                kind: head.kind.clone(),
+                changes: head.changes,
+                part: Part::Undo { of, inverse: true, earlier },
+                declared: Some(self.declared(of)),
+            }
+        };
+        self.head.tasks.push(added);
+        self.tasks.push(TaskStatus::new());
+        self.tasks.len() - 1
+    }
+
+    /// A step was undone, once for one of the times it was done.
     pub(super) fn undone(&mut self, of: usize) {
+        let left = |step: &usize| {
+            let undoes = matches!(self.part(*step), Part::Undo { of: undoes, .. } if undoes == of);
+            undoes && !matches!(self.tasks[*step].stage, Stage::Succeeded | Stage::Verifying { .. })
+        };
+        if self.unwinding.iter().flatten().any(left) {
+            return;
+        }
         self.tasks[of].stage = Stage::RolledBack;
         let undone = &mut self.tasks[of];
         undone.note = Some(say::undone(undone.note.as_deref().filter(|_| undone.failure.is_some())));
         if let Part::Item { of: group, .. } = self.part(of) {
-            let left = self
-                .items(group)
-                .any(|item| self.tasks[item].done.is_some() && self.tasks[item].stage != Stage::RolledBack);
+            let left =
+                self.items(group).any(|item| self.tasks[item].did() && self.tasks[item].stage != Stage::RolledBack);
             if !left {
                 self.tasks[group].stage = Stage::RolledBack;
                 self.tasks[group].note = Some(say::undone(None));
@@ -137,7 +156,8 @@ impl Decision<'_> {
             && overdue
             && only_doubt
         {
-            let why = say::end_stuck(&self.status.head.tasks[doubt].name);
+            let head = &self.status.head.tasks[doubt];
+            let why = say::end_stuck(&head.name, &head.id);
             self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
         } else if all().any(|index| self.status.is_open(index)) {
             if doubt.is_some() {
@@ -184,7 +204,7 @@ impl Decision<'_> {
             let why = if lacks { self.lacking(Held::TooLate) } else { say::held_too_long() };
             let head = &self.status.head.tasks[step];
             self.next.push(Next::Record(if doubt {
-                Event::Ended { outcome: RunOutcome::Stuck, why: say::end_stuck(&head.name) }
+                Event::Ended { outcome: RunOutcome::Stuck, why: say::end_stuck(&head.name, &head.id) }
             } else {
                 // A failed undo ends the run as stuck, and a person may let it be tried again.
                 Event::Failed { task: head.id.clone(), kind: FailureKind::Permanent, why, retry_at: None, output: None }

@@ -2,24 +2,27 @@
 
 use serde_json::{Map, Value, json};
 
-use super::event::Part;
 use super::status::Status;
 use crate::playbook::book::Book;
 
-/// The same as one step sees them: with its `item`, and with that item's own output where others see the whole list.
+/// The same as one step sees them: with its `item`, and with that item's own output where others see the whole list. What
+/// undoes something sees what that gave, the time that it undoes.
 #[must_use]
 pub fn values_for(book: &Book, status: &Status, index: usize) -> Value {
     let mut values = values(book, status);
-    let of = match status.part(index) {
-        Part::Undo { of, .. } => of,
-        Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => index,
+    let undoes = status.undoes(index);
+    let own = undoes.is_some() || status.tasks[index].item.is_some();
+    let (of, output) = match undoes {
+        Some((of, done)) => (of, done.output),
+        None => (index, status.tasks[index].output.clone()),
     };
-    let task = &status.tasks[of];
-    if let (Some(item), Value::Object(map)) = (&task.item, &mut values) {
-        map.insert("item".to_owned(), item.clone());
+    if let (true, Value::Object(map)) = (own, &mut values) {
+        if let Some(item) = &status.tasks[of].item {
+            map.insert("item".to_owned(), item.clone());
+        }
         if let Some(variable) = &book.playbook.tasks[status.declared(of)].output_variable {
-            match &task.output {
-                Some(output) => map.insert(variable.clone(), output.clone()),
+            match output {
+                Some(output) => map.insert(variable.clone(), output),
                 None => map.remove(variable),
             };
         }

@@ -1,6 +1,7 @@
 //! How others see a run.
 
-use super::status::{Stage, Status};
+use super::status::Status;
+use super::task::Stage;
 use super::unwind::undoable;
 use crate::core::Tainted;
 use crate::core::message::playbook::condition_words;
@@ -66,16 +67,19 @@ impl Status {
             approval: self.approval(book),
             approved_by: self.approved_by(),
             journal: self.seq,
-            undoes: book.map(|book| self.undoes(book)).unwrap_or_default(),
+            undoes: book.map(|book| self.would_undo(book)).unwrap_or_default(),
         }
     }
 
     /// What would be undone if the run ended now, by name.
-    fn undoes(&self, book: &Book) -> Vec<String> {
+    fn would_undo(&self, book: &Book) -> Vec<String> {
         if self.ended.is_some() || self.unwinding.is_some() {
             return Vec::new();
         }
-        undoable(book, self).into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
+        let mut undoes = undoable(book, self);
+        let mut named = std::collections::BTreeSet::new();
+        undoes.retain(|index| named.insert(*index));
+        undoes.into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
     }
 
     fn approved_by(&self) -> Vec<crate::access::PersonId> {
