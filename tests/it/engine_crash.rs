@@ -157,10 +157,14 @@ async fn a_task_that_fails_on_purpose_ends_the_run_and_one_performed_twice_is_re
 }
 
 /// A small generator, so that a seed reproduces a failure anywhere.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn of(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -253,7 +257,7 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
 
 /// A world in which a seed's playbook runs against its target.
 fn of_seed(seed: u64) -> (World, String, Dice) {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::of(seed);
     let (text, scripts) = random(&mut dice);
     let world = World::of(&[&text, PART]);
     for (task, acts) in scripts {
@@ -296,12 +300,12 @@ async fn a_crash_at_each_record_of_a_random_playbook_loses_nothing_and_repeats_n
 }
 
 /// A number from the environment.
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())
 }
 
 /// Actions that break off say so on stderr otherwise.
-fn quiet() {
+pub fn quiet() {
     std::panic::set_hook(Box::new(|info| {
         if !info.to_string().contains("on purpose") {
             eprintln!("{info}");

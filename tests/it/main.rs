@@ -19,6 +19,7 @@ mod engine_child;
 mod engine_crash;
 mod engine_each;
 mod engine_held;
+mod engine_people;
 mod engine_priority;
 mod engine_replicas;
 mod engine_rollback;
