@@ -1,4 +1,5 @@
-//! `GET /events?channel=…&after=…`: the live feed of a page (server-sent events).
+//! `GET /events?channel=…&after=…`: the live feed of a page (server-sent events); with `slot=…` that of a page that shows this
+//! one message of the channel, however far back it stands.
 //!
 //! A page says after which revision it wants news, so that nothing is lost between drawing it and listening, or while the
 //! connection was away. A page that fell too far behind is told to load its state again; it is never silently stale.
@@ -29,7 +30,7 @@ use super::page::message;
 use super::problem::Problem;
 use super::session::session_of;
 use super::{App, assets};
-use crate::chat::web::{CATCH_UP, Change, Elsewhere, Head, Look, Message, Page};
+use crate::chat::web::{CATCH_UP, Change, Elsewhere, Head, Look, Message, Page, Stored};
 use crate::store::Revision;
 
 /// The page takes a longer silence as a lost connection.
@@ -38,6 +39,7 @@ const BEAT: Duration = Duration::from_secs(15);
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     channel: String,
+    slot: Option<String>,
     after: Option<u64>,
 }
 
@@ -69,26 +71,49 @@ pub(super) async fn events(
     // Listen first, then look back: what falls between comes twice, which does no harm.
     let feed = app.doors.chat.subscribe();
     let mut queue = VecDeque::from([Event::default().event("hello").data(assets::build())]);
-    let elsewhere =
-        app.doors.chat.elsewhere(&wanted.channel).await.map_err(|error| Problem::failed(error.to_string()))?;
+    let elsewhere = app.doors.chat.elsewhere(&wanted.channel, wanted.slot.as_deref()).await;
+    let elsewhere = elsewhere.map_err(|error| Problem::failed(error.to_string()))?;
     let mut after = wanted.after.map(Revision);
     if let Some(known) = after {
-        after = Some(catch_up(&app, &wanted.channel, known, &mut queue).await.map_err(Problem::failed)?);
+        after = Some(catch_up(&app, &wanted, known, &mut queue).await.map_err(Problem::failed)?);
     }
     let elsewhere = elsewhere.map(|looks| Others { looks, after: after.unwrap_or_default(), numbers: Arc::default() });
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live =
-        Live { app, channel: wanted.channel, secret: viewer.secret, feed, elsewhere, queue, beat, _place: place };
+    let live = Live {
+        app,
+        channel: wanted.channel,
+        slot: wanted.slot,
+        secret: viewer.secret,
+        feed,
+        elsewhere,
+        queue,
+        beat,
+        _place: place,
+    };
     let response = Sse::new(stream(live)).into_response();
     // Proxies must pass each event on at once.
     Ok(([("x-accel-buffering", "no")], response).into_response())
 }
 
 /// Adds what changed after a commit; gives the one after which it has to be looked for next.
-async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDeque<Event>) -> Result<Revision, String> {
-    let page = app.doors.chat.page(channel, None, CATCH_UP).await.map_err(|error| error.to_string())?;
-    let after = news(channel, &page, after, queue)?;
+async fn catch_up(
+    app: &App,
+    wanted: &Wanted,
+    after: Revision,
+    queue: &mut VecDeque<Event>,
+) -> Result<Revision, String> {
+    let (chat, channel) = (&app.doors.chat, wanted.channel.as_str());
+    let after = match &wanted.slot {
+        Some(slot) => {
+            let found = chat.stored(channel, slot).await.map_err(|error| error.to_string())?;
+            news_of_one(channel, found.as_ref(), after, queue)?
+        }
+        None => {
+            let page = chat.page(channel, None, CATCH_UP).await.map_err(|error| error.to_string())?;
+            news(channel, &page, after, queue)?
+        }
+    };
     for head in app.doors.chat.channels().await.map_err(|error| error.to_string())? {
         queue.push_back(numbers(&head)?);
     }
@@ -99,7 +124,7 @@ async fn catch_up(app: &App, channel: &str, after: Revision, queue: &mut VecDequ
 fn news(channel: &str, page: &Page, after: Revision, queue: &mut VecDeque<Event>) -> Result<Revision, String> {
     // A look that was begun before the page was read says less than the page knows.
     let upto = page.revision.max(after);
-    let is_new = |stored: &&crate::chat::web::Stored| stored.revision > after;
+    let is_new = |stored: &&Stored| stored.revision > after;
     let all_new = !page.threads.is_empty() && page.threads.iter().all(|thread| is_new(&&thread.root));
     let cut = page.threads.iter().any(|thread| thread.earlier && thread.replies.iter().all(|reply| is_new(&reply)));
     if (page.older && all_new) || cut {
@@ -113,6 +138,18 @@ fn news(channel: &str, page: &Page, after: Revision, queue: &mut VecDeque<Event>
         queue.push_back(drawn(channel, &stored.message, (left == 0).then_some(upto))?);
     }
     Ok(upto)
+}
+
+/// The same of one message.
+fn news_of_one(
+    channel: &str,
+    found: Option<&Stored>,
+    after: Revision,
+    queue: &mut VecDeque<Event>,
+) -> Result<Revision, String> {
+    let Some(stored) = found.filter(|stored| stored.revision > after) else { return Ok(after) };
+    queue.push_back(drawn(channel, &stored.message, Some(stored.revision))?);
+    Ok(stored.revision)
 }
 
 /// How what other processes write is followed.
@@ -134,6 +171,8 @@ async fn look(elsewhere: &mut Option<Others>) -> Option<Look> {
 struct Live {
     app: Arc<App>,
     channel: String,
+    /// The only message that it shows.
+    slot: Option<String>,
     secret: String,
     /// What this process writes, at once.
     feed: Receiver<Arc<Change>>,
@@ -186,6 +225,8 @@ impl Live {
             Look::Messages(page) => {
                 news(&self.channel, &page, others.after, &mut self.queue).map(|after| others.after = after)
             }
+            Look::One(found) => news_of_one(&self.channel, Option::as_ref(&found), others.after, &mut self.queue)
+                .map(|after| others.after = after),
             Look::Numbers(heads) => {
                 let before = std::mem::replace(&mut others.numbers, heads);
                 let changed = others.numbers.iter().filter(|head| !before.contains(head));
@@ -199,9 +240,10 @@ impl Live {
     }
 
     fn take(&mut self, change: &Change) {
-        if change.head.name == self.channel {
-            // Others may have written something before it that has not been looked at.
-            let upto = self.elsewhere.is_none().then_some(change.revision);
+        let shown = self.slot.as_ref().is_none_or(|slot| *slot == change.message.slot);
+        if change.head.name == self.channel && shown {
+            // Others may have written other messages before it that have not been looked at.
+            let upto = (self.elsewhere.is_none() || self.slot.is_some()).then_some(change.revision);
             match drawn(&self.channel, &change.message, upto) {
                 Ok(event) => self.queue.push_back(event),
                 Err(why) => {

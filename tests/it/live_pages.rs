@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mayday::chat::Content;
 use mayday::chat::web::{Options, WebChat};
+use mayday::chat::{Chat as _, Content};
 use mayday::core::clock::SystemClock;
 use mayday::core::{BoxFuture, Clock as _, Timestamp};
 use mayday::store::memory::Memory;
 use mayday::store::{Batch, Entry, Error, Key, Range, Revision, SharedStore, Store, Watch};
 use reqwest::Response;
 
-use crate::web_world::World;
+use crate::web_world::{World, post};
 
 /// One replica's door to the store that it shares with others.
 struct Door {
@@ -72,8 +72,12 @@ impl Two {
     }
 
     async fn page(&self, after: u64) -> Page {
+        self.page_of("", after).await
+    }
+
+    async fn page_of(&self, slot: &str, after: u64) -> Page {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let asked = client.get(self.world.url(&format!("/events?channel=orders&after={after}")));
+        let asked = client.get(self.world.url(&format!("/events?channel=orders&after={after}{slot}")));
         let feed = asked.header("cookie", &self.cookie).send().await.unwrap();
         assert!(feed.status().is_success(), "{}", feed.status());
         let mut page = Page { feed, text: String::new() };
@@ -199,4 +203,38 @@ async fn a_page_hears_the_numbers_of_channels_that_only_others_write_to() {
     let mut page = two.page(two.newest().await).await;
     two.other.say("payments", None, "ana", Content::Text("hello".into())).await.unwrap();
     page.until("\"name\":\"payments\"").await;
+}
+
+#[tokio::test]
+async fn an_incidents_own_page_hears_of_its_card_however_far_back_it_stands() {
+    let two = Two::start().await;
+    let card = async |chat: &WebChat, version: u64, text: &str| {
+        chat.show(&post("INC-7", version, Content::Text(text.into()))).await.unwrap();
+    };
+    card(&two.other, 1, "it began").await;
+    let many = async |chat: &WebChat| {
+        for number in 0..70 {
+            say(chat, &format!("line {number}")).await;
+        }
+    };
+    many(&two.other).await;
+    let after = two.newest().await;
+    let mut page = two.page_of("&slot=INC-7", after).await;
+    card(&two.other, 2, "another replica saw more").await;
+    page.until("another replica saw more").await;
+    card(&two.world.chat, 3, "this replica saw more").await;
+    page.until("this replica saw more").await;
+    many(&two.other).await;
+    many(&two.world.chat).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    card(&two.other, 4, "it goes on").await;
+    page.until("it goes on").await;
+    assert!(!page.text.contains("event: reload") && !page.text.contains("line "), "{}", page.text);
+    let heard = page.last_id().unwrap();
+    drop(page);
+    card(&two.other, 5, "it is over").await;
+    let again = two.page_of("&slot=INC-7", heard).await;
+    assert!(again.text.contains("it is over"), "{}", again.text);
+    let third = two.page_of("&slot=INC-7", again.last_id().unwrap()).await;
+    assert!(!third.text.contains("event: message"), "{}", third.text);
 }

@@ -1,6 +1,6 @@
 //! What other processes write is looked for once for all pages of this process that show it.
 //!
-//! A follower reads the newest piece of a channel, or the numbers of all channels, when the store says that something was
+//! A follower reads the newest piece of a channel, or one message, or the numbers of all channels, when the store says that something was
 //! written there, and gives each page that listens the same look. It begins with the first page and ends with the last one.
 //! A look is the whole piece and not what changed in it: a page that missed some needs only the newest, and what of it is
 //! news to the page is told by the revisions.
@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::{CATCH_UP, Head, Page, WebChat};
-use crate::store::{self, Key, Watch};
+use super::{CATCH_UP, Head, Page, Stored, WebChat, slot_key};
+use crate::store::{self, Key, SharedStore, Watch};
 
 /// What was written is looked for this long after the wake-up, so that a burst is one look.
 const GATHER: Duration = Duration::from_millis(500);
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_secs(8);
 pub enum Look {
     /// The newest piece of the channel.
     Messages(Arc<Page>),
+    /// The one message, if the channel still has it.
+    One(Arc<Option<Stored>>),
     /// All channels.
     Numbers(Arc<Vec<Head>>),
 }
@@ -32,55 +34,77 @@ pub enum Look {
 /// What one page hears of other processes.
 #[derive(Debug)]
 pub struct Elsewhere {
-    messages: Looks<Page>,
+    messages: Messages,
     numbers: Looks<Vec<Head>>,
+}
+
+#[derive(Debug)]
+enum Messages {
+    Newest(Looks<Page>),
+    One(Looks<Option<Stored>>),
 }
 
 impl Elsewhere {
     /// The next look; none when nobody can look any more and the page has to load again.
     pub async fn next(&mut self) -> Option<Look> {
+        let messages = async {
+            match &mut self.messages {
+                Messages::Newest(looks) => looks.next().await.map(Look::Messages),
+                Messages::One(looks) => looks.next().await.map(Look::One),
+            }
+        };
         tokio::select! {
-            page = self.messages.next() => page.map(Look::Messages),
+            look = messages => look,
             heads = self.numbers.next() => heads.map(Look::Numbers),
         }
     }
 }
 
 impl WebChat {
-    /// Follows what other processes on the same store say or edit in a channel, and the numbers of all channels; none where
-    /// no other process can be. A page that reads the channel after this call misses nothing that follows.
+    /// Follows what other processes on the same store say or edit in a channel (or only the message of one slot there), and the
+    /// numbers of all channels; none where no other process can be. A page that reads after this call misses nothing that
+    /// follows.
     ///
     /// # Errors
     /// The store's.
-    pub async fn elsewhere(&self, channel: &str) -> Result<Option<Elsewhere>, store::Error> {
+    pub async fn elsewhere(&self, channel: &str, slot: Option<&str>) -> Result<Option<Elsewhere>, store::Error> {
         let inner = &self.inner;
         let shared = async || Ok::<_, store::Error>(inner.store.now().await?.is_some());
         if !*inner.shared.get_or_try_init(shared).await? {
             return Ok(None);
         }
+        // Each message that is written writes its slot.
         let (chat, name) = (self.clone(), channel.to_owned());
-        let page = move || {
-            let (chat, name) = (chat.clone(), name.clone());
-            async move { chat.page(&name, None, CATCH_UP).await }
+        let messages = match slot {
+            None => {
+                let read = move || {
+                    let (chat, name) = (chat.clone(), name.clone());
+                    async move { chat.page(&name, None, CATCH_UP).await }
+                };
+                Messages::Newest(inner.pages.join(&inner.store, &Key::of(["web-slot", channel]), read))
+            }
+            Some(slot) => {
+                let key = slot_key(channel, slot);
+                let slot = slot.to_owned();
+                let read = move || {
+                    let (chat, name, slot) = (chat.clone(), name.clone(), slot.clone());
+                    async move { chat.stored(&name, &slot).await }
+                };
+                Messages::One(inner.cards.join(&inner.store, &key, read))
+            }
         };
         let chat = self.clone();
         let heads = move || {
             let chat = chat.clone();
             async move { chat.channels().await }
         };
-        // Each message that is written writes its slot.
-        let slots = inner.store.watch(&Key::of(["web-slot", channel]));
-        let numbers = inner.store.watch(&Key::of(["web-channel"]));
-        Ok(Some(Elsewhere {
-            messages: inner.pages.join(channel, slots, page),
-            numbers: inner.numbers.join("", numbers, heads),
-        }))
+        Ok(Some(Elsewhere { messages, numbers: inner.numbers.join(&inner.store, &Key::of(["web-channel"]), heads) }))
     }
 }
 
 /// Who follows what, for as long as a page listens.
 #[derive(Debug)]
-pub(super) struct Followers<T>(Mutex<HashMap<String, Weak<Follower<T>>>>);
+pub(super) struct Followers<T>(Mutex<HashMap<Key, Weak<Follower<T>>>>);
 
 impl<T> Default for Followers<T> {
     fn default() -> Self {
@@ -116,21 +140,21 @@ impl<T> Looks<T> {
 }
 
 impl<T: Send + Sync + 'static> Followers<T> {
-    /// Listens to whoever follows it already, or begins to follow.
-    fn join<R>(&self, name: &str, changes: Watch, read: impl Fn() -> R + Send + Sync + 'static) -> Looks<T>
+    /// Listens to whoever follows what is under a key already, or begins to.
+    fn join<R>(&self, store: &SharedStore, key: &Key, read: impl Fn() -> R + Send + Sync + 'static) -> Looks<T>
     where
         R: Future<Output = Result<T, store::Error>> + Send + 'static,
     {
         let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // One whose task has ended gives no looks.
         let alive = |follower: &Arc<Follower<T>>| follower.looks.has_changed().is_ok();
-        let found = followers.get(name).and_then(Weak::upgrade).filter(alive);
+        let found = followers.get(key).and_then(Weak::upgrade).filter(alive);
         let follower = found.unwrap_or_else(|| {
             followers.retain(|_, follower| follower.strong_count() > 0);
             let (tell, looks) = watch::channel(None);
-            let task = tokio::spawn(follow(changes, tell, read)).abort_handle();
+            let task = tokio::spawn(follow(store.watch(key), tell, read)).abort_handle();
             let follower = Arc::new(Follower { looks, task });
-            followers.insert(name.to_owned(), Arc::downgrade(&follower));
+            followers.insert(key.clone(), Arc::downgrade(&follower));
             follower
         });
         let mut looks = follower.looks.clone();

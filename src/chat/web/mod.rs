@@ -131,6 +131,7 @@ struct Inner {
     /// Whether other processes may write to the store; asked once.
     shared: OnceCell<bool>,
     pages: Followers<Page>,
+    cards: Followers<Option<Stored>>,
     numbers: Followers<Vec<Head>>,
     /// Held over a commit, so tokio's.
     writers: [Mutex<()>; LOCKS],
@@ -147,6 +148,7 @@ impl WebChat {
             feed: broadcast::channel(FEED).0,
             shared: OnceCell::new(),
             pages: Followers::default(),
+            cards: Followers::default(),
             numbers: Followers::default(),
             writers: std::array::from_fn(|_| Mutex::new(())),
         };
