@@ -31,6 +31,7 @@ mod incident;
 mod incident_cost;
 mod intake;
 mod layering;
+mod live_pages;
 mod playbook;
 mod playbook_mistakes;
 mod playbook_reference;

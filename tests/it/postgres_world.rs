@@ -169,6 +169,31 @@ pub fn sql(url: &str, statement: &str) -> Vec<String> {
     String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// A database as SQL that any supported server takes: without owners, rights, settings of the session and remarks.
+pub fn dump(url: &str) -> String {
+    let said = Command::new(programs().join("pg_dump"))
+        .args(["--no-owner", "--no-privileges", "--no-comments", "--inserts", "--rows-per-insert=50", "-d", url])
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "pg_dump: {}", String::from_utf8_lossy(&said.stderr));
+    let text = String::from_utf8(said.stdout).unwrap();
+    let kept = text.lines().filter(|line| {
+        let session = ["--", "SET ", "SELECT pg_catalog.set_config(", "\\restrict", "\\unrestrict"];
+        !line.is_empty() && session.iter().all(|one| !line.starts_with(one))
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Runs the SQL of a file in an empty database.
+pub fn restore(url: &str, file: &Path) {
+    let said = Command::new(programs().join("psql"))
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-o", "/dev/null", "-d", url, "-f"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&said.stderr));
+}
+
 /// The newest installed server's programs.
 fn programs() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();

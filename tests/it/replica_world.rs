@@ -38,11 +38,15 @@ pub struct Replica {
 impl Replica {
     /// Starts one in a folder of its own and waits until it listens.
     pub fn start(folder: &Path, database: &str) -> Self {
-        let config = configuration(folder, database);
+        Self::start_as(&configuration(folder, database), folder, database)
+    }
+
+    /// The same with a configuration that stands there.
+    pub fn start_as(config: &Path, folder: &Path, database: &str) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_mayday"))
             .args(["run", "-c"])
-            .arg(&config)
+            .arg(config)
             .current_dir(folder)
             .env("MAYDAY_TEST_DATABASE", database)
             .stdin(Stdio::null())

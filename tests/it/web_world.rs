@@ -26,6 +26,7 @@ use mayday::http::doors::{
 use mayday::http::{Options, Service};
 use mayday::incident::{Accepted, Incident, Moment, Phase, Refused};
 use mayday::ops::health::{Part, Report, State};
+use mayday::store::SharedStore;
 use mayday::store::memory::Memory;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -54,12 +55,16 @@ impl World {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Options), faults: Vec<Fault>) -> Self {
+        Self::start_on(Memory::shared(), change, faults).await
+    }
+
+    pub async fn start_on(store: SharedStore, change: impl FnOnce(&mut Options), faults: Vec<Fault>) -> Self {
         // A second installation in the same process is refused, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
         change(&mut options);
         let clock = SystemClock::shared();
-        let chat = WebChat::new(Memory::shared(), clock.clone(), mayday::chat::web::Options::default());
+        let chat = WebChat::new(store, clock.clone(), mayday::chat::web::Options::default());
         let said = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::new(Mutex::new(Vec::new()));
         let intake =

@@ -8,6 +8,7 @@
 //!
 //! Architecture Invariant: this room draws nothing; `http/` turns messages into pages.
 
+mod follow;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -16,17 +17,22 @@ mod write;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, OnceCell, broadcast};
 use uuid::Uuid;
 
+pub use follow::{Elsewhere, Look};
 pub use read::{Page, Stored, Thread};
+
+use follow::Followers;
 
 use super::{ChannelId, Chat, Content, Error, Post};
 use crate::core::{BoxFuture, SharedClock, Timestamp};
-use crate::store::{self, Key, Record, Revision, SharedStore, Watch};
+use crate::store::{self, Key, Record, Revision, SharedStore};
 
 /// At most so many channels exist.
 pub const MAX_CHANNELS: usize = 500;
+/// How many messages back a live page looks for what it missed.
+pub const CATCH_UP: usize = 60;
 /// Changes a browser may be behind before it is told to load the page's state again.
 const FEED: usize = 512;
 /// Writers of one channel take turns, so that its messages get their numbers without conflicts; channels share locks.
@@ -122,6 +128,11 @@ struct Inner {
     clock: SharedClock,
     options: Options,
     feed: broadcast::Sender<Arc<Change>>,
+    /// Whether other processes may write to the store; asked once.
+    shared: OnceCell<bool>,
+    pages: Followers<Page>,
+    cards: Followers<Option<Stored>>,
+    numbers: Followers<Vec<Head>>,
     /// Held over a commit, so tokio's.
     writers: [Mutex<()>; LOCKS],
 }
@@ -135,6 +146,10 @@ impl WebChat {
             clock,
             options,
             feed: broadcast::channel(FEED).0,
+            shared: OnceCell::new(),
+            pages: Followers::default(),
+            cards: Followers::default(),
+            numbers: Followers::default(),
             writers: std::array::from_fn(|_| Mutex::new(())),
         };
         Self { inner: Arc::new(inner) }
@@ -145,16 +160,6 @@ impl WebChat {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
         self.inner.feed.subscribe()
-    }
-
-    /// Wakes when something is said or edited in a channel, by this process or another one on the same store; none where no
-    /// other process can be.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn elsewhere(&self, channel: &str) -> Result<Option<Watch>, store::Error> {
-        let shared = self.inner.store.now().await?.is_some();
-        Ok(shared.then(|| self.inner.store.watch(&Key::of(["web-slot", channel]))))
     }
 
     /// Says something in a channel, or in a thread of it: a new message with a slot of its own, which is returned.

@@ -88,13 +88,18 @@ impl WebChat {
     /// # Errors
     /// The store's.
     pub async fn find(&self, channel: &str, slot: &str) -> Result<Option<Message>, store::Error> {
-        match self.inner.store.read(&slot_key(channel, slot)).await? {
-            Some(entry) => {
-                let slot: Slot = entry.decode()?;
-                self.message(channel, slot.root, slot.seq).await
-            }
-            None => Ok(None),
-        }
+        Ok(self.stored(channel, slot).await?.map(|stored| stored.message))
+    }
+
+    /// The same with the commit that last wrote it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn stored(&self, channel: &str, slot: &str) -> Result<Option<Stored>, store::Error> {
+        let Some(entry) = self.inner.store.read(&slot_key(channel, slot)).await? else { return Ok(None) };
+        let slot: Slot = entry.decode()?;
+        let entry = self.inner.store.read(&message_key(channel, slot.root, slot.seq)).await?;
+        entry.as_ref().map(stored).transpose()
     }
 
     pub(super) async fn message(

@@ -53,6 +53,11 @@ pub fn disk_full(server: &str) -> String {
     format!("{server} has no room on its disk; make room there")
 }
 
+/// What to do where the embedded store's files find no room.
+pub fn make_room() -> &'static str {
+    "make room on the disk of the data folder"
+}
+
 /// It goes down or comes up.
 pub fn not_ready(server: &str, why: &str) -> String {
     format!("{server} is not ready ({why}); wait for it, or look at its log")

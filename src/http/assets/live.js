@@ -43,7 +43,9 @@ function find(slot) {
 
 function connect() {
   clearTimeout(retry);
-  source = new EventSource(`/events?channel=${encodeURIComponent(listening())}&after=${after}`);
+  // An incident's own page shows its card alone, which may stand far back in the channel.
+  const alone = messages ? "" : `&slot=${encodeURIComponent(document.getElementById("incident").dataset.slot)}`;
+  source = new EventSource(`/events?channel=${encodeURIComponent(listening())}&after=${after}${alone}`);
   source.addEventListener("hello", ({ data }) => {
     pause = 1000;
     connected(data === body.dataset.build ? "" : "Mayday was updated.");

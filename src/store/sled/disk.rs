@@ -1,14 +1,20 @@
 //! The folder and its files: opening them, and bringing what sled wrote to the disk itself.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Error, Options, SEGMENT_BYTES, unavailable};
+use crate::core::message::store as message;
 
 /// sled's background threads let go of the file a moment after the store is dropped; so long it is tried again.
 const LOCK_TRIES: u32 = 15;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// sled writes a snapshot at each start, under such a name before it has its own. It reads one that stayed half-written, on a
+/// full disk or after a kill, as if it were whole, and then calls the whole store damaged.
+const HALF_SNAPSHOT: (&str, &str) = ("snap.", ".generating");
 
 /// Opens sled with the settings this adapter relies on.
 pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> {
@@ -21,6 +27,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> 
         .flush_every_ms(Some(u64::try_from(options.clean_every.0.as_millis()).unwrap_or(u64::MAX).max(100)));
     let mut tries = 0;
     loop {
+        forget_half_snapshots(path).map_err(|error| at(path, &error))?;
         match config.open() {
             Ok(db) => return Ok(db),
             Err(::sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
@@ -33,6 +40,24 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<::sled::Db, Error> 
             Err(error) => return Err(unavailable(&error)),
         }
     }
+}
+
+/// Removes half-written snapshots: those before them are still there, and sled's log says all that they would.
+fn forget_half_snapshots(path: &Path) -> std::io::Result<()> {
+    // Not those of another process that is about to open the folder; sled holds the same lock.
+    let Ok(db) = File::open(path.join("db")) else { return Ok(()) };
+    if db.try_lock().is_err() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let half = |name: &str| name.starts_with(HALF_SNAPSHOT.0) && name.ends_with(HALF_SNAPSHOT.1);
+        if name.to_str().is_some_and(half) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The segments' size: an older folder keeps what its `conf` says, since sled opens it with no other.
@@ -81,5 +106,15 @@ impl Disk {
 }
 
 pub(super) fn at(path: &Path, error: &std::io::Error) -> Error {
-    Error::Unavailable(format!("{}: {error}", path.display()))
+    Error::Unavailable(advised(format!("{}: {error}", path.display()), error.kind()))
+}
+
+/// The same error with what to do about it, if that is known.
+pub(super) fn advised(said: String, kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            format!("{said}; {}", message::make_room())
+        }
+        _ => said,
+    }
 }

@@ -21,6 +21,7 @@
 //!   measures hard ones. A folder that was made with smaller segments is opened with those, and says in the log what
 //!   that means.
 //! * What a part replaced is freed only if somebody asks sled's collector to run (`settle.rs`, `collect`).
+//! * A snapshot that stayed half-written would be taken for damage; it is removed before sled opens (`disk.rs`).
 //! * Old segments are cleaned by sled's flush timer alone. It stays on for that, slowly, and no promise rests on it.
 //!
 //! Reads and scans run where they are called: a page in the cache costs about two microseconds, one on disk a single
@@ -290,5 +291,9 @@ impl Drop for Embedded {
 }
 
 fn unavailable(error: &::sled::Error) -> Error {
-    Error::Unavailable(error.to_string())
+    let said = error.to_string();
+    Error::Unavailable(match error {
+        ::sled::Error::Io(error) => disk::advised(said, error.kind()),
+        _ => said,
+    })
 }

@@ -242,7 +242,11 @@ fn write_anew(path: &Path, whole: usize) -> Result<(), Error> {
         file.sync_all()?;
         std::fs::rename(&copy, path)
     };
-    write().map_err(|error| at(path, &error))?;
+    write().map_err(|error| {
+        // Where there is no room, half a copy must not take what little there is.
+        let _ = std::fs::remove_file(&copy);
+        at(path, &error)
+    })?;
     path.parent().map_or(Ok(()), sync_folder)
 }
 
