@@ -27,6 +27,25 @@ tasks:
 ";
 
 /// One `mayday run`.
+/// What makes a process see another wall clock; the steady one runs as it does.
+fn clock_off(seconds: i64) -> Vec<(&'static str, String)> {
+    if seconds == 0 {
+        return Vec::new();
+    }
+    let library = std::fs::read_dir("/usr/lib").unwrap().flatten().find_map(|folder| {
+        let library = folder.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then(|| library.display().to_string())
+    });
+    let library = library.expect("libfaketime; `tests/run` installs it, or `apt-get install faketime`");
+    let on = || "1".to_owned();
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME", format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", on()),
+        ("FAKETIME_NO_CACHE", on()),
+    ]
+}
+
 pub struct Replica {
     pub folder: PathBuf,
     pub process: Child,
@@ -41,14 +60,24 @@ impl Replica {
         Self::start_as(&configuration(folder, database), folder, database)
     }
 
+    /// The same on a machine whose clock is so many seconds off.
+    pub fn start_off(folder: &Path, database: &str, seconds: i64) -> Self {
+        Self::start_with(&configuration(folder, database), folder, database, seconds)
+    }
+
     /// The same with a configuration that stands there.
     pub fn start_as(config: &Path, folder: &Path, database: &str) -> Self {
+        Self::start_with(config, folder, database, 0)
+    }
+
+    fn start_with(config: &Path, folder: &Path, database: &str, off: i64) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_mayday"))
             .args(["run", "-c"])
             .arg(config)
             .current_dir(folder)
             .env("MAYDAY_TEST_DATABASE", database)
+            .envs(clock_off(off))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,5 +1,5 @@
 //! Three real processes on one database, killed (SIGKILL) and frozen (SIGSTOP, woken late) at random under load: nothing
-//! accepted is lost, nothing is done twice, nothing gets stuck.
+//! accepted is lost, nothing is done twice, nothing gets stuck. No two of their machines' clocks agree.
 //!
 //! `MAYDAY_TEST_CHAOS_SECONDS` says for how long (20), `MAYDAY_TEST_CHAOS_SEED` repeats a run's faults and choices.
 
@@ -95,14 +95,22 @@ struct House {
     replicas: Vec<Option<Replica>>,
     addresses: Addresses,
     http: reqwest::Client,
+    /// Processes started so far.
+    starts: i64,
 }
 
 impl House {
     fn new(count: usize, api: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(12)).build().unwrap();
-        let mut house =
-            Self { url: database(), folders: Vec::new(), replicas: Vec::new(), addresses: Addresses::default(), http };
+        let mut house = Self {
+            url: database(),
+            folders: Vec::new(),
+            replicas: Vec::new(),
+            addresses: Addresses::default(),
+            http,
+            starts: 0,
+        };
         for number in 0..count {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("api"), api).unwrap();
@@ -115,7 +123,9 @@ impl House {
 
     fn start(&mut self, number: usize) {
         let folder: PathBuf = self.folders[number].path().to_owned();
-        let replica = Replica::start(&folder, &self.url);
+        // No two machines' clocks agree, and one that comes back has another: up to twenty minutes off.
+        self.starts += 1;
+        let replica = Replica::start_off(&folder, &self.url, (self.starts * 17 % 41 - 20) * 60);
         let token = std::fs::read_to_string(folder.join("data/admin-token")).unwrap();
         let token = token.lines().next().unwrap().to_owned();
         self.addresses.0.lock().unwrap().insert(number, (replica.url.clone(), token));
