@@ -108,7 +108,8 @@ async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, od
         truth(world, engine, view.run, &task).await
     } else if view.state == RunState::Paused {
         match roll {
-            0 | 1 if strange => Order::Cancel,
+            0 if strange => Order::Cancel,
+            3..=6 if strange && failed => Order::Retry,
             2 if strange => return wait(50) == (),
             _ => Order::Resume,
         }
@@ -118,14 +119,16 @@ async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, od
             1 if strange => Order::Pause,
             2 if strange => Order::Cancel,
             3 if strange => return wait(40) == (),
+            4..=6 if strange && failed => Order::Retry,
             _ => Order::Approve { plan_hash: None, reason: None },
         }
     } else if strange {
-        match roll {
+        // Most of the time nobody interferes with what runs.
+        match dice.roll(60) {
             0 => Order::Pause,
             1 => Order::Cancel,
-            2 | 3 if failed => Order::Retry,
-            4 => return wait(130) == (),
+            2..=9 if failed => Order::Retry,
+            10 => return wait(130) == (),
             _ => return false,
         }
     } else {
