@@ -427,6 +427,33 @@ async fn a_replica_that_was_frozen_holds_nothing_writes_nothing_and_comes_back()
 }
 
 #[tokio::test]
+async fn one_living_replica_stands_for_each_machine_that_names_itself() {
+    let mut crowd = Crowd::of(1).await;
+    let clock: SharedClock = Arc::new(crowd.manual.clone());
+    for machine in ["web-1", "web-1", "web-2"] {
+        crowd.replicas.push(Leases::share_as(&crowd.store, &clock, Some(machine.to_owned())).await.unwrap());
+        // Their ids are by the millisecond.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    crowd.rounds(3, &[0, 1, 2, 3]).await;
+    let stands = |replica: usize| {
+        let machines = crowd.replicas[replica].machines()?;
+        Some(["web-1", "web-2"].map(|machine| machines.get(machine).copied()))
+    };
+    assert_eq!(stands(0), Some([Some(false), Some(false)]), "one of before has no name, and sees the others");
+    assert_eq!(stands(1), Some([Some(true), Some(false)]));
+    assert_eq!(stands(2), Some([Some(false), Some(false)]));
+    assert_eq!(stands(3), Some([Some(false), Some(true)]));
+    // The first of web-1 is gone: the other one stands for it. So is web-2, and nobody does.
+    let mut moved = crowd.replicas[2].watch();
+    moved.mark_unchanged();
+    crowd.rounds(6, &[0, 2]).await;
+    assert!(moved.has_changed().unwrap());
+    assert_eq!(stands(2), Some([Some(true), None]));
+    assert_eq!(stands(1), None, "a frozen one can't tell");
+}
+
+#[tokio::test]
 async fn what_is_under_way_in_a_shard_that_is_given_back_may_end() {
     let mut crowd = Crowd::of(1).await;
     let working: Vec<_> = Shard::all().filter_map(|shard| crowd.replicas[0].of(shard)).collect();

@@ -36,7 +36,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts one in a folder of its own and waits until it listens.
+    /// Starts one in a folder of its own and waits until it listens. What stands in the folder's `more.yaml` is configured
+    /// besides.
     pub fn start(folder: &Path, database: &str) -> Self {
         let config = configuration(folder, database);
         let log = std::fs::File::options().append(true).create(true).open(folder.join("log")).unwrap();
@@ -114,7 +115,8 @@ pub fn configuration(folder: &Path, database: &str) -> PathBuf {
         folder.join("data").display(),
         playbooks.display()
     );
-    std::fs::write(&file, text).unwrap();
+    let more = std::fs::read_to_string(folder.join("more.yaml")).unwrap_or_default();
+    std::fs::write(&file, text + &more).unwrap();
     file
 }
 
