@@ -245,8 +245,9 @@ impl Service {
         let own = self.charge.machine();
         let rule = self.rules.iter().position(|rule| rule.options.id == live.kept.rule);
         if rule.is_some_and(|rule| self.rules[rule].per_host) && live.kept.machine.is_none() {
-            // Written by a Mayday of before, which knew no machines.
-            live.kept.machine = live.kept.labels.get(HOST).filter(|host| Some(host.as_str()) == own).cloned();
+            // Written by a Mayday of before, which knew no machines and left the name out.
+            let lives = |host: &&String| self.machines.as_ref().is_some_and(|machines| machines.contains_key(*host));
+            live.kept.machine = live.kept.labels.get(HOST).filter(lives).cloned();
         }
         let machine = live.kept.machine.as_deref();
         if !self.in_charge(&live.kept.rule, machine) {

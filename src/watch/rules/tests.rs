@@ -265,6 +265,23 @@ async fn an_alert_that_goes_on_is_said_again_every_minute_while_its_comparison_h
 }
 
 #[tokio::test]
+async fn a_long_stop_is_no_missing_data_before_anything_was_looked_at() {
+    let house = House::new();
+    let wants_data = || vec![rule(r#","no_data":"alert","clear_for":"10m""#)];
+    let (mut service, _) = house.service(wants_data());
+    house.measure("order-service", 95.0);
+    service.round().await.unwrap();
+    drop(service);
+    house.later(3_600);
+    let (mut service, view) = house.service(wants_data());
+    service.round().await.unwrap();
+    assert_eq!((house.taken().len(), view.list()[0].blind), (1, 0));
+    house.later(60);
+    service.round().await.unwrap();
+    assert_eq!((house.taken().len(), view.list()[0].blind), (2, 1), "a minute later it is missing, and said again");
+}
+
+#[tokio::test]
 async fn taking_a_rule_away_ends_its_open_alert_and_says_why() {
     let house = House::new();
     let (mut service, _) = house.service(vec![rule("")]);

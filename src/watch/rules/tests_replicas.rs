@@ -411,6 +411,28 @@ async fn states_of_a_mayday_that_knew_no_machines_end_in_order() {
     assert_eq!(stored(&crowd.house.store).await.len(), 1);
 }
 
+#[tokio::test]
+async fn a_mayday_of_before_that_leaves_the_machines_name_out_takes_nothing_away() {
+    let mut crowd = Crowd::of(&["web-1", "web-2"], &[own(NoData::Ok)]).await;
+    crowd.see(1, "host_load1", 95.0);
+    crowd.round(&[0, 1]).await;
+    let entry = crowd.house.store.scan(&Range::under(&Key::of(["rule"]), 1)).await.unwrap().remove(0);
+    let written = String::from_utf8(entry.value).unwrap().replace(r#","machine":"web-2""#, "");
+    let old: super::kept::Kept =
+        serde_json::from_value(serde_json::from_str::<serde_json::Value>(&written).unwrap()["d"].clone()).unwrap();
+    assert_eq!(old.machine, None);
+    let mut batch = Batch::new();
+    batch.put(entry.key, &old).unwrap();
+    crowd.house.store.commit(batch).await.unwrap();
+    for _ in 0..4 {
+        crowd.house.later(30);
+        crowd.see(1, "host_load1", 95.0);
+        crowd.round(&[0, 1]).await;
+    }
+    assert_eq!(crowd.told(), [fires("web-2")], "the holder of the rule's lease does not take it for gone");
+    assert_eq!(crowd.replicas[1].view.list()[0].firing, 1);
+}
+
 #[test]
 fn whose_a_rule_is_follows_from_what_it_is_over() {
     let page = |service: &str, url: &str| -> ScrapeOptions {
