@@ -84,8 +84,9 @@ struct State {
     until: Option<Duration>,
     /// When the last round was.
     round: Option<Duration>,
-    /// The machines that a living replica stands for, and whether that is this one.
-    machines: BTreeMap<String, bool>,
+    /// As of that round: who lives, on which machine, and who holds what.
+    living: BTreeMap<String, Option<String>>,
+    holders: BTreeMap<Shard, String>,
 }
 
 #[derive(Debug)]
@@ -133,13 +134,9 @@ impl Picture {
         self.replicas.get(replica).is_some_and(|(until, _)| *until > self.now)
     }
 
-    /// Of several on one machine the oldest stands for it: ids grow with time.
-    fn stand_for(&self, own: &str) -> BTreeMap<String, bool> {
-        let mut machines = BTreeMap::new();
-        for (replica, machine) in self.machines.iter().filter(|(replica, _)| self.lives(replica)) {
-            machines.entry(machine.clone()).or_insert(replica == own);
-        }
-        machines
+    fn living(&self) -> BTreeMap<String, Option<String>> {
+        let living = self.replicas.keys().filter(|replica| self.lives(replica));
+        living.map(|replica| (replica.clone(), self.machines.get(replica).cloned())).collect()
     }
 
     fn fair_share(&self) -> usize {
@@ -195,12 +192,24 @@ impl Leases {
         Ok(Arc::new(leases))
     }
 
-    /// The machines that a living replica stands for, and whether that is this one. None while this process can't tell: it
-    /// was frozen, or the store does not answer.
+    /// What this process is called; later ones sort after it.
     #[must_use]
-    pub fn machines(&self) -> Option<BTreeMap<String, bool>> {
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// The replicas that live, and the machine that each says it stands for. None while this process can't tell: it was
+    /// frozen, or the store does not answer.
+    #[must_use]
+    pub fn living(&self) -> Option<BTreeMap<String, Option<String>>> {
         let state = self.state();
-        state.until.is_none_or(|until| self.clock.steady() < until).then(|| state.machines.clone())
+        state.until.is_none_or(|until| self.clock.steady() < until).then(|| state.living.clone())
+    }
+
+    /// Who held a shard when this process looked last; it may be dead.
+    #[must_use]
+    pub fn holder(&self, shard: Shard) -> Option<String> {
+        self.state().holders.get(&shard).filter(|holder| !holder.is_empty()).cloned()
     }
 
     /// The lease of a shard, if this process holds it now.
@@ -217,7 +226,7 @@ impl Leases {
         self.shares
     }
 
-    /// Wakes when shards were gained or lost, and when machines came or went.
+    /// Wakes when shards were gained or lost, and when replicas came or went.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -316,9 +325,10 @@ impl Leases {
             tracing::warn!(shards = before - state.held.len(), "other replicas have taken shards over");
         }
         state.leaving.retain(|(lease, _)| own(lease.shard, lease.revision));
-        let machines = picture.stand_for(&self.replica);
-        let mut gained = state.machines != machines;
-        state.machines = machines;
+        let living = picture.living();
+        let mut gained = state.living != living;
+        state.living = living;
+        state.holders = picture.leases.iter().map(|(shard, (holder, _))| (*shard, holder.replica.clone())).collect();
         for (shard, (holder, revision)) in &picture.leases {
             let leaving = state.leaving.iter().any(|(lease, _)| lease.shard == *shard);
             if holder.replica == self.replica && !leaving && !state.held.contains_key(shard) {

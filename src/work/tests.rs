@@ -1,5 +1,6 @@
 //! Queues and leases as their users see them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -427,30 +428,29 @@ async fn a_replica_that_was_frozen_holds_nothing_writes_nothing_and_comes_back()
 }
 
 #[tokio::test]
-async fn one_living_replica_stands_for_each_machine_that_names_itself() {
+async fn replicas_know_who_lives_on_which_machine_and_who_holds_what() {
     let mut crowd = Crowd::of(1).await;
     let clock: SharedClock = Arc::new(crowd.manual.clone());
-    for machine in ["web-1", "web-1", "web-2"] {
+    for machine in ["web-1", "web-2"] {
         crowd.replicas.push(Leases::share_as(&crowd.store, &clock, Some(machine.to_owned())).await.unwrap());
-        // Their ids are by the millisecond.
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    crowd.rounds(3, &[0, 1, 2, 3]).await;
-    let stands = |replica: usize| {
-        let machines = crowd.replicas[replica].machines()?;
-        Some(["web-1", "web-2"].map(|machine| machines.get(machine).copied()))
-    };
-    assert_eq!(stands(0), Some([Some(false), Some(false)]), "one of before has no name, and sees the others");
-    assert_eq!(stands(1), Some([Some(true), Some(false)]));
-    assert_eq!(stands(2), Some([Some(false), Some(false)]));
-    assert_eq!(stands(3), Some([Some(false), Some(true)]));
-    // The first of web-1 is gone: the other one stands for it. So is web-2, and nobody does.
+    crowd.rounds(4, &[0, 1, 2]).await;
+    let name = |replica: usize| crowd.replicas[replica].replica().to_owned();
+    let machine = |name: &str| Some(name.to_owned());
+    let all = BTreeMap::from([(name(0), None), (name(1), machine("web-1")), (name(2), machine("web-2"))]);
+    for replica in &crowd.replicas {
+        assert_eq!(replica.living().as_ref(), Some(&all), "one of before says no machine");
+        for shard in Shard::all() {
+            let holder = crowd.replicas.iter().find(|replica| replica.of(shard).is_some()).unwrap();
+            assert_eq!(replica.holder(shard).as_deref(), Some(holder.replica()));
+        }
+    }
     let mut moved = crowd.replicas[2].watch();
     moved.mark_unchanged();
     crowd.rounds(6, &[0, 2]).await;
     assert!(moved.has_changed().unwrap());
-    assert_eq!(stands(2), Some([Some(true), None]));
-    assert_eq!(stands(1), None, "a frozen one can't tell");
+    assert_eq!(crowd.replicas[2].living().unwrap().into_keys().collect::<Vec<_>>(), [name(0), name(2)]);
+    assert_eq!(crowd.replicas[1].living(), None, "a frozen one can't tell");
 }
 
 #[tokio::test]

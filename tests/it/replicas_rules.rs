@@ -139,3 +139,22 @@ async fn what_one_machine_sees_fires_for_it_alone_and_its_rule_decides_when_the_
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_stands_in_one_configuration_only_is_evaluated_whoever_holds_its_lease() {
+    let url = database();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // The first one holds everything when the second one comes, and keeps half.
+    let _first = start(folders[0].path(), &url, "  rules: []\n");
+    let rule = |number: usize| {
+        format!(
+            "    - {{id: only-{number}, alert_name: Only{number}, severity: Info, expr: host_cpu_count, threshold: 0, per_host: false}}\n"
+        )
+    };
+    let rules: String = (0..6).map(rule).collect();
+    let _second = start(folders[1].path(), &url, &format!("  host: {{interval: 1s}}\n  rules:\n{rules}"));
+    let all: Vec<String> = (0..6).map(|number| format!("Only{number}|firing|-")).collect();
+    until("every rule's alert", Duration::from_secs(20), || sql(&url, ALERTS) == all).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(sql(&url, ALERTS), all);
+}

@@ -53,8 +53,16 @@ impl Charge for Shared {
         self.leases.of(Shard::of(rule)).map(|lease| lease.guard(batch)).is_some()
     }
 
-    fn machines(&self) -> Option<BTreeMap<String, bool>> {
-        self.leases.machines()
+    fn me(&self) -> &str {
+        self.leases.replica()
+    }
+
+    fn holder(&self, rule: &str) -> Option<String> {
+        self.leases.holder(Shard::of(rule))
+    }
+
+    fn living(&self) -> Option<BTreeMap<String, Option<String>>> {
+        self.leases.living()
     }
 
     fn changed(&self) -> Receiver<u64> {

@@ -14,14 +14,14 @@ const TAKE_WITHIN: Duration = Duration::from_secs(10);
 impl Service {
     pub(super) async fn deliver(&mut self, now: Timestamp) -> Result<(), Error> {
         // Asked again: what another process took over meanwhile is its to tell.
-        self.machines = self.charge.machines();
+        self.peers.look();
         let mut alerts = Vec::new();
         // Which series, and how many of its waiting alerts go now.
         let mut of: Vec<(Key, usize)> = Vec::new();
         let mut again: Vec<Key> = Vec::new();
         for (key, live, _) in self.all().filter(|(_, live, _)| !live.kept.waiting.is_empty()) {
             let count = live.kept.waiting.len().min(AT_ONCE - alerts.len());
-            if count > 0 && self.in_charge(&live.kept.rule, live.kept.machine.as_deref()) {
+            if count > 0 && self.peers.in_charge(&live.kept.rule, live.kept.machine.as_deref()) {
                 alerts.extend(live.kept.waiting[..count].iter().cloned());
                 of.push((key, count));
             }
@@ -30,7 +30,7 @@ impl Service {
             if let (Some(rule), Some(open)) = (rule, &live.kept.open)
                 && alerts.len() < AT_ONCE
                 && live.repeats(rule, now)
-                && self.in_charge(&live.kept.rule, live.kept.machine.as_deref())
+                && self.peers.in_charge(&live.kept.rule, live.kept.machine.as_deref())
             {
                 alerts.push(open.clone());
                 again.push(key);
@@ -59,10 +59,9 @@ impl Service {
         let mut batch = Batch::new();
         let mut next = Vec::new();
         for (key, count) in of {
-            if let Some(live) = self.live(&key) {
-                let mut live = live.clone();
+            if let Some(mut live) = self.live(&key).cloned() {
                 live.kept.waiting.drain(..count);
-                self.guard(&mut batch, &live.kept.rule, live.kept.machine.as_deref(), &key)?;
+                self.guard(&mut batch, &live.kept, &key)?;
                 batch.require_as_read(key.clone(), live.revision);
                 batch.put(key.clone(), &live.kept)?;
                 next.push((key, live));

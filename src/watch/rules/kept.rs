@@ -54,12 +54,14 @@ pub(super) struct Live {
     pub told: Option<Timestamp>,
     /// Whether the last round measured it.
     pub measured: bool,
+    /// Since when this process looks after it.
+    pub taken_at: Timestamp,
 }
 
 impl Live {
     /// One that is not stored yet.
-    pub fn new(kept: Kept) -> Self {
-        Self { kept, revision: None, told: None, measured: false }
+    pub fn new(kept: Kept, now: Timestamp) -> Self {
+        Self { kept, revision: None, told: None, measured: false, taken_at: now }
     }
 
     /// One that was stored, perhaps by another process. Values that change nothing are not written, so that it was seen
@@ -68,7 +70,7 @@ impl Live {
         if !kept.state.blind {
             kept.state.seen_at = kept.state.seen_at.max(now);
         }
-        Self { revision: Some(revision), ..Self::new(kept) }
+        Self { revision: Some(revision), ..Self::new(kept, now) }
     }
 
     /// Whether its alert goes on and is to be said again. While the comparison does not hold, or nothing is measured, there

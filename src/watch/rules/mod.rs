@@ -15,6 +15,8 @@ pub mod status;
 mod tests;
 #[cfg(test)]
 mod tests_replicas;
+#[cfg(test)]
+mod tests_town;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -12,7 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::charge::{Charge, HOST, per_host};
+use tokio::sync::watch::Receiver;
+
+use super::charge::{Charge, HOST, Peers, per_host};
 use super::kept::{Kept, Live};
 use super::measure::measure;
 use super::state::Measured;
@@ -32,6 +34,8 @@ use crate::watch::{AlertSink, Error};
 const MOST_WAITING: usize = 16;
 /// Alerts given to the sink at once; series that nobody measures, written at once.
 pub(super) const AT_ONCE: usize = 100;
+/// Where replicas come and go, a rule counts as taken out of the configuration when no living one had it for so long.
+const PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// At most so many stored series states are read.
 const MOST_STORED: usize = 50_000;
 
@@ -58,26 +62,17 @@ pub struct Service {
     pub(super) store: SharedStore,
     pub(super) sink: Arc<dyn AlertSink>,
     clock: SharedClock,
-    pub(super) charge: Arc<dyn Charge>,
+    pub(super) peers: Peers,
     pub(super) status: Rules,
     /// Series that nobody measures any more, by their keys: of rules that are no longer configured, and of machines that no
     /// living replica stands for. They stay until their open alerts are ended and taken.
     pub(super) left: BTreeMap<String, Live>,
-    /// The machines that live, as of this round.
-    pub(super) machines: Option<BTreeMap<String, bool>>,
-    /// None: they are read again.
-    chosen: Option<Chosen>,
+    /// For which rules the states in memory were chosen: those that are evaluated here, and those whose series on machines
+    /// that are gone are tended here. None: they are read again.
+    chosen: Option<(Vec<bool>, Vec<bool>)>,
     written: Watch,
-}
-
-/// What the states in memory were chosen by.
-#[derive(PartialEq)]
-struct Chosen {
-    machines: Option<BTreeMap<String, bool>>,
-    /// Of which rules this process has the lease: for a rule that each machine evaluates, it says who tends those of
-    /// machines that are gone.
-    held: Vec<bool>,
-    mine: Vec<bool>,
+    /// Tells that leases or replicas have come or gone.
+    moved: Receiver<u64>,
 }
 
 impl Service {
@@ -94,6 +89,7 @@ impl Service {
         clock: SharedClock,
     ) -> Result<(Self, Rules), Error> {
         let status = Rules::default();
+        let own = options.rules.iter().map(|rule| rule.id.clone()).collect();
         let shares = charge.machine().is_some();
         let read = |rule: &RuleOptions| {
             let query = rule.expr.as_deref().map(Query::parse).transpose();
@@ -108,13 +104,13 @@ impl Service {
             metrics,
             tails,
             written: store.watch(&Key::of(["rule"])),
+            moved: charge.changed(),
+            peers: Peers::new(charge, store.clone(), own),
             store,
             sink,
             clock,
-            charge,
             status: status.clone(),
             left: BTreeMap::new(),
-            machines: None,
             chosen: None,
         };
         Ok((service, status))
@@ -122,14 +118,14 @@ impl Service {
 
     /// Evaluates until asked to stop.
     pub async fn run(mut self, stop: Stop) {
-        let mut charge = self.charge.changed();
+        let mut moved = self.moved.clone();
         loop {
             if let Err(error) = self.round().await {
                 // Nothing moved: the next round decides again from what is stored.
                 tracing::error!(%error, "the states of the alert rules can't be read or stored");
             }
             let changed = async {
-                if charge.changed().await.is_err() {
+                if moved.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
             };
@@ -175,43 +171,32 @@ impl Service {
         }
     }
 
-    /// Whether this process looks after a series of a rule, which may be one machine's.
-    pub(super) fn in_charge(&self, rule: &str, machine: Option<&str>) -> bool {
-        match (&self.machines, machine) {
-            (None, _) => false,
-            (Some(machines), Some(machine)) if machines.contains_key(machine) => machines[machine],
-            (Some(_), _) => self.charge.holds(rule),
-        }
-    }
-
-    /// Makes a commit about such a series fail once another process is in charge. A living machine has no lease: of two
-    /// processes that both stand for it, for a moment, the second one to write fails since the state has moved.
-    pub(super) fn guard(
-        &self,
-        batch: &mut Batch,
-        rule: &str,
-        machine: Option<&str>,
-        key: &Key,
-    ) -> Result<(), store::Error> {
-        let lives = machine.zip(self.machines.as_ref()).is_some_and(|(name, machines)| machines.contains_key(name));
-        let guarded = lives || self.charge.guard(rule, batch);
+    /// Makes a commit about such a series fail once another process is in charge.
+    pub(super) fn guard(&self, batch: &mut Batch, kept: &Kept, key: &Key) -> Result<(), store::Error> {
+        let guarded = self.peers.guard(batch, &kept.rule, kept.machine.as_deref());
         if guarded { Ok(()) } else { Err(store::Error::Conflict(key.clone())) }
     }
 
     /// Settles what this process is in charge of, and reads what is stored of that where it may have moved.
     async fn choose(&mut self, now: Timestamp) -> Result<(), store::Error> {
-        self.machines = self.charge.machines();
-        let own = self.charge.machine();
-        let mine: Vec<bool> =
-            self.rules.iter().map(|rule| self.in_charge(&rule.options.id, own.filter(|_| rule.per_host))).collect();
-        let held = self.rules.iter().map(|rule| self.charge.holds(&rule.options.id)).collect();
-        let chosen = Chosen { machines: self.machines.clone(), held, mine };
+        self.peers.look();
+        let said = self.peers.read(now).await;
+        self.unless_overtaken(said)?;
+        let own = self.peers.machine();
+        let of = |machine: fn(&Rule) -> bool| -> Vec<bool> {
+            let rules = self.rules.iter();
+            rules.map(|rule| self.peers.in_charge(&rule.options.id, own.filter(|_| machine(rule)))).collect()
+        };
+        let chosen = (of(|rule| rule.per_host), of(|_| false));
         // Alone, nobody else writes.
         let written = own.is_some() && self.written.0.has_changed().unwrap_or(false);
-        if written || self.chosen.as_ref() != Some(&chosen) {
-            // Before the read: what changes during it is read again.
+        let moved = self.moved.has_changed().unwrap_or(false) | self.peers.moved();
+        if written || moved || self.chosen.as_ref() != Some(&chosen) {
+            // Before the read: what changes during it is read again, and so is everything if it fails.
             self.written.0.mark_unchanged();
-            self.read(&chosen.mine, now).await?;
+            self.moved.mark_unchanged();
+            self.chosen = None;
+            self.read(&chosen.0, now).await?;
             self.chosen = Some(chosen);
         }
         Ok(())
@@ -242,15 +227,14 @@ impl Service {
 
     /// Puts a series where it is looked after; nowhere, if that is another process.
     fn place(&mut self, key: &Key, mut live: Live) {
-        let own = self.charge.machine();
         let rule = self.rules.iter().position(|rule| rule.options.id == live.kept.rule);
         if rule.is_some_and(|rule| self.rules[rule].per_host) && live.kept.machine.is_none() {
             // Written by a Mayday of before, which knew no machines and left the name out.
-            let lives = |host: &&String| self.machines.as_ref().is_some_and(|machines| machines.contains_key(*host));
+            let lives = |host: &&String| self.peers.lives(Some(host));
             live.kept.machine = live.kept.labels.get(HOST).filter(lives).cloned();
         }
-        let machine = live.kept.machine.as_deref();
-        if !self.in_charge(&live.kept.rule, machine) {
+        let (machine, own) = (live.kept.machine.as_deref(), self.peers.machine());
+        if !self.peers.in_charge(&live.kept.rule, machine) {
             return;
         }
         let measured = |rule: &usize| machine == own.filter(|_| self.rules[*rule].per_host);
@@ -262,7 +246,7 @@ impl Service {
 
     async fn evaluate(&mut self, index: usize, now: Timestamp) -> Result<(), store::Error> {
         let (limit, history) = (self.options.rule_defaults.max_series, self.options.rule_defaults.history);
-        let shares = self.charge.machine().is_some();
+        let shares = self.peers.machine().is_some();
         let rule = &mut self.rules[index];
         rule.not_followed = 0;
         if !rule.mine {
@@ -270,7 +254,7 @@ impl Service {
             return Ok(());
         }
         rule.at = Some(now);
-        let machine = self.charge.machine().filter(|_| rule.per_host).map(str::to_owned);
+        let machine = self.peers.machine().filter(|_| rule.per_host).map(str::to_owned);
         let measured = match measure(&rule.options, rule.query.as_ref(), &self.metrics, &self.tails, now) {
             Ok(measured) => {
                 rule.error = None;
@@ -312,7 +296,7 @@ impl Service {
                 continue;
             }
             let kept = Kept::new(&rule.options.id, Labels::unwrap_or_clone(labels), machine.clone(), now);
-            let mut live = Live::new(kept);
+            let mut live = Live::new(kept, now);
             // Who takes over must know of a series whose absence is to be told.
             let must_be_known = shares && rule.options.no_data == NoData::Alert;
             if live.advance(&rule.options, Measured::Value(value), now, history) || must_be_known {
@@ -337,6 +321,7 @@ impl Service {
         }
         let id = rule.options.id.clone();
         let mut batch = Batch::new();
+        let of = Key::of(["rule", &id]);
         for (digest, live) in &changed {
             let key = Key::of(["rule", &id, digest]);
             batch.require_as_read(key.clone(), live.revision);
@@ -350,7 +335,9 @@ impl Service {
         }
         let mut written = None;
         if !batch.is_empty() {
-            self.guard(&mut batch, &id, machine.as_deref(), &Key::of(["rule", &id]))?;
+            if !self.peers.guard(&mut batch, &id, machine.as_deref()) {
+                return Err(store::Error::Conflict(of));
+            }
             written = Some(self.store.commit(batch).await?);
         }
         let rule = &mut self.rules[index];
@@ -371,6 +358,8 @@ impl Service {
         let mut batch = Batch::new();
         let mut next = Vec::new();
         let mut guarded = BTreeSet::new();
+        // Who alone has a rule may only be starting again.
+        let patience = if self.peers.machine().is_some() { PATIENCE } else { jiff::SignedDuration::ZERO };
         for (key, live) in &self.left {
             let kept = &live.kept;
             let rule = self.rules.iter().find(|rule| rule.options.id == kept.rule);
@@ -381,6 +370,7 @@ impl Service {
                     after.advance(rule, Measured::Missing, now, self.options.rule_defaults.history)
                 }
                 Some(_) if !live.given_up(now) => false,
+                None if rule.is_none() && now.duration_since(live.taken_at) < patience => false,
                 _ if kept.open.is_some() => {
                     let says = match (rule, &kept.machine) {
                         (None, _) => say::rule_removed(&kept.rule),
@@ -412,7 +402,7 @@ impl Service {
             }
             let stored = Key::stored(key.clone());
             if guarded.insert((live.kept.rule.clone(), live.kept.machine.clone())) {
-                self.guard(&mut batch, &live.kept.rule, live.kept.machine.as_deref(), &stored)?;
+                self.guard(&mut batch, &live.kept, &stored)?;
             }
             batch.require_as_read(stored.clone(), live.revision);
             match &after {

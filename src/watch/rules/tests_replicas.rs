@@ -1,177 +1,15 @@
 //! How rules behave where several Maydays share a store.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::watch::{self, Receiver};
+use std::sync::Arc;
 
 use super::charge::per_host;
-use super::run::Service;
 use super::tests::{House, at, rule};
-use super::{By, Charge, NoData, RuleOptions, Rules};
-use crate::alert::{Alert, Status};
-use crate::store::series::{self, Sample, Series, SeriesKey};
-use crate::store::{Batch, Key, Range, Revision, SharedStore};
+use super::tests_town::{Crowd, stored};
+use super::{By, NoData, RuleOptions};
+use crate::alert::Status;
+use crate::store::{Batch, Key, Range};
 use crate::watch::expr::Query;
 use crate::watch::options::{Options, ScrapeOptions};
-
-/// What the replicas agree on; a test moves it.
-#[derive(Default)]
-struct Town {
-    /// Who holds every rule, and at which revision it took them.
-    holder: (usize, Revision),
-    /// Each living replica's machine.
-    alive: BTreeMap<usize, &'static str>,
-}
-
-/// One replica's view. A frozen one sees what it saw before.
-struct Member {
-    index: usize,
-    machine: &'static str,
-    town: Mutex<Arc<Mutex<Town>>>,
-    changed: watch::Sender<u64>,
-}
-
-impl Member {
-    fn town<T>(&self, look: impl FnOnce(&Town) -> T) -> T {
-        look(&self.town.lock().unwrap().lock().unwrap())
-    }
-
-    fn freeze(&self) {
-        let mut town = self.town.lock().unwrap();
-        let seen = town.lock().unwrap();
-        let copy = Town { holder: seen.holder, alive: seen.alive.clone() };
-        drop(seen);
-        *town = Arc::new(Mutex::new(copy));
-    }
-}
-
-impl Charge for Member {
-    fn machine(&self) -> Option<&str> {
-        Some(self.machine)
-    }
-
-    fn holds(&self, _: &str) -> bool {
-        self.town(|town| town.holder.0 == self.index)
-    }
-
-    fn guard(&self, _: &str, batch: &mut Batch) -> bool {
-        self.town(|town| {
-            batch.require_unchanged(Key::of(["lease"]), town.holder.1);
-            town.holder.0 == self.index
-        })
-    }
-
-    fn machines(&self) -> Option<BTreeMap<String, bool>> {
-        self.town(|town| {
-            let mut machines = BTreeMap::new();
-            for (index, machine) in &town.alive {
-                machines.entry((*machine).to_owned()).or_insert(*index == self.index);
-            }
-            Some(machines)
-        })
-    }
-
-    fn changed(&self) -> Receiver<u64> {
-        self.changed.subscribe()
-    }
-}
-
-/// A replica with eyes of its own.
-struct Replica {
-    member: Arc<Member>,
-    service: Service,
-    view: Rules,
-    series: Arc<Series>,
-    _folder: tempfile::TempDir,
-}
-
-struct Crowd {
-    house: House,
-    town: Arc<Mutex<Town>>,
-    replicas: Vec<Replica>,
-}
-
-impl Crowd {
-    async fn of(machines: &[&'static str], rules: &[RuleOptions]) -> Self {
-        let mut crowd = Self { house: House::new(), town: Arc::default(), replicas: Vec::new() };
-        for machine in machines {
-            crowd.join(machine, rules);
-        }
-        crowd.hold(0).await;
-        crowd
-    }
-
-    fn join(&mut self, machine: &'static str, rules: &[RuleOptions]) {
-        let index = self.replicas.len();
-        self.town.lock().unwrap().alive.insert(index, machine);
-        let member =
-            Arc::new(Member { index, machine, town: Mutex::new(self.town.clone()), changed: watch::Sender::default() });
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(self.house.clock.clone());
-        self.house.series = Series::open(folder.path(), series::Options::default(), clock).unwrap();
-        let options = Options { rules: rules.to_vec(), ..Options::default() };
-        let (service, view) = self.house.replica(options, member.clone());
-        let series = self.house.series.clone();
-        self.replicas.push(Replica { member, service, view, series, _folder: folder });
-    }
-
-    /// A replica takes the leases.
-    async fn hold(&self, index: usize) {
-        let mut batch = Batch::new();
-        batch.put(Key::of(["lease"]), &Held).unwrap();
-        let revision = self.house.store.commit(batch).await.unwrap();
-        self.town.lock().unwrap().holder = (index, revision);
-    }
-
-    /// A replica is no more, and another one takes its leases.
-    async fn dies(&self, index: usize, heir: usize) {
-        self.town.lock().unwrap().alive.remove(&index);
-        self.hold(heir).await;
-    }
-
-    fn see(&self, index: usize, name: &str, value: f64) {
-        let key = SeriesKey::new(name, [("service", "order-service")]);
-        let sample = Sample { key, at: crate::core::Clock::now(&self.house.clock), value };
-        self.replicas[index].series.append(&[sample]).unwrap();
-    }
-
-    async fn round(&mut self, who: &[usize]) {
-        for index in who {
-            self.replicas[*index].service.round().await.unwrap();
-        }
-    }
-
-    fn by(&self, index: usize) -> By {
-        self.replicas[index].view.list()[0].by
-    }
-
-    /// What was told, repeats left out: the status, and the label `host`.
-    fn told(&self) -> Vec<(Status, String)> {
-        let mut seen: Vec<Alert> = Vec::new();
-        for alert in self.house.sink.taken.lock().unwrap().iter() {
-            if !seen.iter().any(|known| (&known.alert_id, known.status) == (&alert.alert_id, alert.status)) {
-                seen.push(alert.clone());
-            }
-        }
-        let host = |alert: &Alert| alert.labels.get("host").map(|host| host.as_data().to_owned()).unwrap_or_default();
-        seen.iter().map(|alert| (alert.status, host(alert))).collect()
-    }
-
-    fn last_words(&self) -> String {
-        self.house.sink.taken.lock().unwrap().last().unwrap().description.as_data().to_owned()
-    }
-}
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Held;
-
-impl crate::store::Record for Held {}
-
-async fn stored(store: &SharedStore) -> Vec<String> {
-    let entries = store.scan(&Range::under(&Key::of(["rule"]), 10)).await.unwrap();
-    entries.into_iter().map(|entry| String::from_utf8(entry.value).unwrap()).collect()
-}
 
 fn fires(host: &str) -> (Status, String) {
     (Status::Firing, host.to_owned())
@@ -362,34 +200,74 @@ async fn a_machine_that_was_well_and_is_gone_is_told_by_a_rule_that_wants_data()
 }
 
 #[tokio::test]
-async fn a_rule_that_is_gone_from_the_configuration_ends_its_alerts_once() {
-    let mut crowd = Crowd::of(&["web-1", "web-2"], &[rule("")]).await;
-    crowd.see(0, "cpu_usage", 95.0);
-    crowd.round(&[0, 1]).await;
-    // One replica starts with the new configuration; the lease says who decides.
-    crowd.join("web-3", &[]);
+async fn a_rule_that_only_some_have_is_evaluated_by_one_of_them() {
+    // The oldest replica holds the lease, and does not know the rules.
+    let mut crowd = Crowd::of(&["web-1"], &[]).await;
+    crowd.join("web-2", &[rule("")]);
+    crowd.join("web-3", &[rule("")]);
+    // The second look knows what the others have.
+    crowd.round(&[0, 1, 2, 0, 1, 2]).await;
+    assert_eq!([crowd.by(1), crowd.by(2)], [By::This, By::Another]);
+    for index in [1, 2] {
+        crowd.see(index, "cpu_usage", 95.0);
+    }
+    crowd.house.later(1);
     crowd.round(&[0, 1, 2]).await;
     assert_eq!(crowd.told(), [fires("")]);
-    crowd.dies(0, 2).await;
-    for _ in 0..3 {
-        crowd.see(1, "cpu_usage", 95.0);
-        crowd.round(&[1, 2]).await;
-        crowd.house.later(60);
-    }
+    crowd.dies(1, 0).await;
+    crowd.house.later(5);
+    crowd.see(2, "cpu_usage", 12.0);
+    crowd.round(&[0, 2]).await;
     assert_eq!(crowd.told(), [fires(""), ends("")]);
-    assert!(crowd.last_words().contains("removed"));
-    assert_eq!(stored(&crowd.house.store).await, Vec::<String>::new());
-
-    // On each machine: it is its own replica that knows the rule or does not.
-    let mut crowd = Crowd::of(&["web-1", "web-2"], &[own(NoData::Keep)]).await;
-    crowd.join("web-3", &[]);
+    // Its holder is not the oldest, but knows it.
     crowd.hold(2).await;
-    crowd.see(0, "host_load1", 95.0);
-    crowd.round(&[0, 1, 2, 2]).await;
+    crowd.round(&[0, 2]).await;
+    assert_eq!(crowd.by(2), By::This);
+
+    // On a machine of two, the one that has the rule evaluates it.
+    let mut crowd = Crowd::of(&["web-1"], &[]).await;
+    crowd.join("web-1", &[own(NoData::Keep)]);
+    crowd.see(1, "host_load1", 95.0);
+    crowd.round(&[0, 1, 0, 1]).await;
     assert_eq!(crowd.told(), [fires("web-1")]);
-    crowd.dies(0, 2).await;
-    crowd.round(&[1, 2, 2]).await;
-    assert_eq!(crowd.told(), [fires("web-1"), ends("web-1")]);
+}
+
+#[tokio::test]
+async fn a_rule_that_nobody_has_any_more_ends_its_alerts_once() {
+    for (rule, name, host) in [(rule(""), "cpu_usage", ""), (own(NoData::Keep), "host_load1", "web-1")] {
+        let mut crowd = Crowd::of(&["web-1", "web-2"], std::slice::from_ref(&rule)).await;
+        crowd.see(0, name, 95.0);
+        crowd.round(&[0, 1]).await;
+        // Replicas start again with the new configuration, one after the other.
+        crowd.join("web-3", &[]);
+        crowd.dies(0, 2).await;
+        crowd.join("web-4", &[]);
+        for _ in 0..3 {
+            crowd.house.later(50);
+            crowd.round(&[1, 2, 3]).await;
+        }
+        assert_eq!(crowd.told(), [fires(host)], "one still has it");
+        crowd.dies(1, 2).await;
+        crowd.round(&[2, 3]).await;
+        crowd.house.later(30);
+        crowd.round(&[2, 3]).await;
+        assert_eq!(crowd.told(), [fires(host)], "it may only be starting again");
+        for _ in 0..3 {
+            crowd.house.later(40);
+            crowd.round(&[2, 3]).await;
+        }
+        assert_eq!(crowd.told(), [fires(host), ends(host)]);
+        assert!(crowd.last_words().contains("removed"), "{}", crowd.last_words());
+        assert_eq!(stored(&crowd.house.store).await, Vec::<String>::new());
+    }
+    // What the dead have said of their rules is removed as well.
+    let mut crowd = Crowd::of(&["web-1", "web-2"], &[]).await;
+    crowd.round(&[0, 1]).await;
+    crowd.dies(0, 1).await;
+    crowd.house.later(700);
+    crowd.round(&[1]).await;
+    let said = crowd.house.store.scan(&Range::under(&Key::of(["rule-set"]), 10)).await.unwrap();
+    assert_eq!(said.iter().map(|entry| entry.key.last()).collect::<Vec<_>>(), ["replica-1"]);
 }
 
 #[tokio::test]
