@@ -208,12 +208,14 @@ async fn a_rule_that_only_some_have_is_evaluated_by_one_of_them() {
     // The second look knows what the others have.
     crowd.round(&[0, 1, 2, 0, 1, 2]).await;
     assert_eq!([crowd.by(1), crowd.by(2)], [By::This, By::Another]);
-    for index in [1, 2] {
-        crowd.see(index, "cpu_usage", 95.0);
+    for _ in 0..5 {
+        crowd.house.later(40);
+        for index in [1, 2] {
+            crowd.see(index, "cpu_usage", 95.0);
+        }
+        crowd.round(&[0, 1, 2]).await;
+        assert_eq!(crowd.told(), [fires("")], "the holder does not take the rule for removed");
     }
-    crowd.house.later(1);
-    crowd.round(&[0, 1, 2]).await;
-    assert_eq!(crowd.told(), [fires("")]);
     crowd.dies(1, 0).await;
     crowd.house.later(5);
     crowd.see(2, "cpu_usage", 12.0);
