@@ -81,7 +81,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service and the handle to what it sees.
+    /// The service and the handle to what it sees; `charge` says what of the rules is this process's.
     ///
     /// # Errors
     /// [`Error`].
@@ -90,6 +90,7 @@ impl Service {
         store: SharedStore,
         series: Arc<Series>,
         sink: Arc<dyn AlertSink>,
+        charge: Arc<dyn rules::Charge>,
         clock: SharedClock,
     ) -> Result<(Self, Handle), Error> {
         let tails = Tails::new(&options.logs, clock.clone());
@@ -97,14 +98,7 @@ impl Service {
         let (scraper, targets) = scrape::Scraper::new(options.scrape.clone(), series.clone(), clock.clone())?;
         let (processes, supervisor) = Supervisor::new(options.processes.clone(), &tails, clock.clone());
         let reads = (own.clone(), tails.clone());
-        let (rules, rules_view) = rules::Service::new(
-            options.rules.clone(),
-            options.rule_defaults.clone(),
-            reads,
-            store,
-            sink,
-            clock.clone(),
-        )?;
+        let (rules, rules_view) = rules::Service::new(&options, reads, store, sink, charge, clock.clone())?;
         let handle = Handle { logs: tails, metrics: own, processes: supervisor, targets, rules: rules_view };
         Ok((Self { options, series, clock, handle: handle.clone(), scraper, processes, rules }, handle))
     }

@@ -33,15 +33,27 @@ pub struct Options {
 pub struct HostOptions {
     /// Whether they are read at all.
     pub enabled: bool,
+    /// What the machine is called where several replicas share a store; its host name when missing. Machines must differ in
+    /// it, and it should outlast a restart.
+    pub name: Option<String>,
     /// How often.
     pub interval: Span,
     /// Labels that all of them get, `{host: web-1}`.
     pub labels: BTreeMap<String, String>,
 }
 
+impl HostOptions {
+    /// What the machine is called.
+    #[must_use]
+    pub fn machine(&self) -> String {
+        let named = self.name.clone().or_else(|| sysinfo::System::host_name().ok());
+        named.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "localhost".to_owned())
+    }
+}
+
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { enabled: true, interval: Span::from_secs(10), labels: BTreeMap::new() }
+        Self { enabled: true, name: None, interval: Span::from_secs(10), labels: BTreeMap::new() }
     }
 }
 
@@ -205,6 +217,11 @@ impl Options {
         let mut wrong = |path: String, why: String| problems.push(Problem { path, why });
         if self.host.interval.0 < std::time::Duration::from_secs(1) {
             wrong("host.interval".into(), "is below one second; write 1s or more".into());
+        }
+        if let Some(name) = &self.host.name
+            && (name.trim().is_empty() || name.len() > 253 || name.contains(char::is_control))
+        {
+            wrong("host.name".into(), "must be a name of 1 to 253 bytes without control characters".into());
         }
         for (index, target) in self.scrape.iter().enumerate() {
             let path = |field: &str| format!("scrape[{index}].{field}");

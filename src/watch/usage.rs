@@ -14,6 +14,15 @@ use crate::core::SharedClock;
 use crate::core::stop::Stop;
 use crate::store::series::{Sample, Series, SeriesKey};
 
+/// What is measured of each.
+pub(super) const NAMES: [&str; 6] = [
+    "process_up",
+    "process_restarts_total",
+    "process_exits_total",
+    "process_cpu_percent",
+    "process_resident_bytes",
+    "process_stopped",
+];
 /// Short, since "the process has ended" is the quickest sign of a crash; a few small files of /proc per process.
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -39,8 +48,10 @@ pub async fn run(supervisor: Supervisor, series: Arc<Series>, clock: SharedClock
         let mut samples = Vec::new();
         for process in &processes {
             let labels = [("service", process.service.as_str()), ("process", process.name.as_str())];
-            let mut tell =
-                |name: &str, value: f64| samples.push(Sample { key: SeriesKey::new(name, labels), at, value });
+            let mut tell = |name: &str, value: f64| {
+                debug_assert!(NAMES.contains(&name), "{name} is missing in NAMES");
+                samples.push(Sample { key: SeriesKey::new(name, labels), at, value });
+            };
             tell("process_up", f64::from(u8::from(process.pid().is_some())));
             tell("process_restarts_total", process.restarts as f64);
             tell("process_exits_total", process.exits as f64);

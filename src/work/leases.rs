@@ -54,6 +54,9 @@ impl Record for Holder {}
 struct Alive {
     /// By the store's clock.
     until: Timestamp,
+    /// The machine it runs on, as it calls itself; none in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
 }
 
 impl Record for Alive {}
@@ -63,6 +66,8 @@ pub struct Leases {
     store: SharedStore,
     clock: SharedClock,
     replica: String,
+    /// The machine this process stands for.
+    machine: Option<String>,
     /// Whether other processes may hold shards.
     shares: bool,
     /// A plain lock: held for look-ups only.
@@ -79,6 +84,9 @@ struct State {
     until: Option<Duration>,
     /// When the last round was.
     round: Option<Duration>,
+    /// As of that round: who lives, on which machine, and who holds what.
+    living: BTreeMap<String, Option<String>>,
+    holders: BTreeMap<Shard, String>,
 }
 
 #[derive(Debug)]
@@ -116,12 +124,19 @@ struct Picture {
     leases: BTreeMap<Shard, (Holder, Revision)>,
     /// Each replica's record: until when it lives, and at which revision that was said.
     replicas: BTreeMap<String, (Timestamp, Revision)>,
+    /// The machine of each replica that says one.
+    machines: BTreeMap<String, String>,
     now: Timestamp,
 }
 
 impl Picture {
     fn lives(&self, replica: &str) -> bool {
         self.replicas.get(replica).is_some_and(|(until, _)| *until > self.now)
+    }
+
+    fn living(&self) -> BTreeMap<String, Option<String>> {
+        let living = self.replicas.keys().filter(|replica| self.lives(replica));
+        living.map(|replica| (replica.clone(), self.machines.get(replica).cloned())).collect()
     }
 
     fn fair_share(&self) -> usize {
@@ -136,6 +151,7 @@ impl Leases {
             store: store.clone(),
             clock: clock.clone(),
             replica: replica.to_owned(),
+            machine: None,
             shares,
             state: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -158,10 +174,42 @@ impl Leases {
     /// # Errors
     /// The store's.
     pub async fn share(store: &SharedStore, clock: &SharedClock) -> Result<Arc<Self>, store::Error> {
+        Self::share_as(store, clock, None).await
+    }
+
+    /// The same, standing for a machine: the others are told its name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn share_as(
+        store: &SharedStore,
+        clock: &SharedClock,
+        machine: Option<String>,
+    ) -> Result<Arc<Self>, store::Error> {
         let replica = uuid::Uuid::now_v7().simple().to_string();
-        let leases = Self::new(store, clock, &replica, true);
+        let leases = Self { machine, ..Self::new(store, clock, &replica, true) };
         leases.round().await?;
         Ok(Arc::new(leases))
+    }
+
+    /// What this process is called; later ones sort after it.
+    #[must_use]
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// The replicas that live, and the machine that each says it stands for. None while this process can't tell: it was
+    /// frozen, or the store does not answer.
+    #[must_use]
+    pub fn living(&self) -> Option<BTreeMap<String, Option<String>>> {
+        let state = self.state();
+        state.until.is_none_or(|until| self.clock.steady() < until).then(|| state.living.clone())
+    }
+
+    /// Who held a shard when this process looked last; it may be dead.
+    #[must_use]
+    pub fn holder(&self, shard: Shard) -> Option<String> {
+        self.state().holders.get(&shard).filter(|holder| !holder.is_empty()).cloned()
     }
 
     /// The lease of a shard, if this process holds it now.
@@ -178,7 +226,7 @@ impl Leases {
         self.shares
     }
 
-    /// Wakes when shards were gained or lost.
+    /// Wakes when shards were gained or lost, and when replicas came or went.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -214,7 +262,7 @@ impl Leases {
         let asked = self.clock.steady();
         let now = self.store_now().await?;
         let mut batch = Batch::new();
-        batch.put(replica_key(&self.replica), &Alive { until: now + ALIVE })?;
+        batch.put(replica_key(&self.replica), &Alive { until: now + ALIVE, machine: self.machine.clone() })?;
         self.store.commit(batch).await?;
         let mut picture = self.picture(now).await?;
         // What others took meanwhile is dropped before anything of it is trusted again.
@@ -256,11 +304,13 @@ impl Leases {
     }
 
     async fn picture(&self, now: Timestamp) -> Result<Picture, store::Error> {
-        let mut replicas = BTreeMap::new();
+        let (mut replicas, mut machines) = (BTreeMap::new(), BTreeMap::new());
         for entry in self.store.scan(&Range::under(&Key::of(["replica"]), REPLICAS)).await? {
-            replicas.insert(entry.key.last().to_owned(), (entry.decode::<Alive>()?.until, entry.revision));
+            let (replica, alive) = (entry.key.last().to_owned(), entry.decode::<Alive>()?);
+            machines.extend(alive.machine.map(|machine| (replica.clone(), machine)));
+            replicas.insert(replica, (alive.until, entry.revision));
         }
-        Ok(Picture { leases: self.stored().await?, replicas, now })
+        Ok(Picture { leases: self.stored().await?, replicas, machines, now })
     }
 
     /// Drops what is held no more, takes in what a commit wrote whose answer was lost, and trusts the rest until then.
@@ -275,7 +325,10 @@ impl Leases {
             tracing::warn!(shards = before - state.held.len(), "other replicas have taken shards over");
         }
         state.leaving.retain(|(lease, _)| own(lease.shard, lease.revision));
-        let mut gained = false;
+        let living = picture.living();
+        let mut gained = state.living != living;
+        state.living = living;
+        state.holders = picture.leases.iter().map(|(shard, (holder, _))| (*shard, holder.replica.clone())).collect();
         for (shard, (holder, revision)) in &picture.leases {
             let leaving = state.leaving.iter().any(|(lease, _)| lease.shard == *shard);
             if holder.replica == self.replica && !leaving && !state.held.contains_key(shard) {

@@ -1,5 +1,6 @@
 //! Queues and leases as their users see them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -424,6 +425,32 @@ async fn a_replica_that_was_frozen_holds_nothing_writes_nothing_and_comes_back()
     assert!(old.leaving.is_set(), "whoever works under it is told");
     crowd.rounds(4, &[0, 1]).await;
     assert_eq!(crowd.held(), [32, 32]);
+}
+
+#[tokio::test]
+async fn replicas_know_who_lives_on_which_machine_and_who_holds_what() {
+    let mut crowd = Crowd::of(1).await;
+    let clock: SharedClock = Arc::new(crowd.manual.clone());
+    for machine in ["web-1", "web-2"] {
+        crowd.replicas.push(Leases::share_as(&crowd.store, &clock, Some(machine.to_owned())).await.unwrap());
+    }
+    crowd.rounds(4, &[0, 1, 2]).await;
+    let name = |replica: usize| crowd.replicas[replica].replica().to_owned();
+    let machine = |name: &str| Some(name.to_owned());
+    let all = BTreeMap::from([(name(0), None), (name(1), machine("web-1")), (name(2), machine("web-2"))]);
+    for replica in &crowd.replicas {
+        assert_eq!(replica.living().as_ref(), Some(&all), "one of before says no machine");
+        for shard in Shard::all() {
+            let holder = crowd.replicas.iter().find(|replica| replica.of(shard).is_some()).unwrap();
+            assert_eq!(replica.holder(shard).as_deref(), Some(holder.replica()));
+        }
+    }
+    let mut moved = crowd.replicas[2].watch();
+    moved.mark_unchanged();
+    crowd.rounds(6, &[0, 2]).await;
+    assert!(moved.has_changed().unwrap());
+    assert_eq!(crowd.replicas[2].living().unwrap().into_keys().collect::<Vec<_>>(), [name(0), name(2)]);
+    assert_eq!(crowd.replicas[1].living(), None, "a frozen one can't tell");
 }
 
 #[tokio::test]

@@ -64,8 +64,15 @@ async fn a_silent_service_below_and_a_crashed_one_beside_are_told_apart_within_s
     let folder = tempfile::tempdir().unwrap();
     let clock = SystemClock::shared();
     let series = Series::open(folder.path(), series::Options::default(), clock.clone()).unwrap();
-    let (eyes, handle) =
-        watch::Service::new(options, Memory::shared(), series, Arc::new(Nobody), clock.clone()).unwrap();
+    let (eyes, handle) = watch::Service::new(
+        options,
+        Memory::shared(),
+        series,
+        Arc::new(Nobody),
+        Arc::new(mayday::watch::rules::Alone::default()),
+        clock.clone(),
+    )
+    .unwrap();
     let (stopper, stop) = Stopper::new();
     let running = tokio::spawn(eyes.run(stop));
 

@@ -42,6 +42,7 @@ mod power_cut;
 mod replica_world;
 mod replicas;
 mod replicas_chaos;
+mod replicas_rules;
 mod samples;
 mod schedule;
 mod shop;

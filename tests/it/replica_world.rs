@@ -55,7 +55,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts one in a folder of its own and waits until it listens.
+    /// Starts one in a folder of its own and waits until it listens. What stands in the folder's `more.yaml` is configured
+    /// besides.
     pub fn start(folder: &Path, database: &str) -> Self {
         Self::start_as(&configuration(folder, database), folder, database)
     }
@@ -147,7 +148,8 @@ pub fn configuration(folder: &Path, database: &str) -> PathBuf {
         folder.join("data").display(),
         playbooks.display()
     );
-    std::fs::write(&file, text).unwrap();
+    let more = std::fs::read_to_string(folder.join("more.yaml")).unwrap_or_default();
+    std::fs::write(&file, text + &more).unwrap();
     file
 }
 

@@ -41,7 +41,15 @@ impl Eyes {
         let folder = tempfile::tempdir().unwrap();
         let clock = SystemClock::shared();
         let series = Series::open(folder.path(), series::Options::default(), clock.clone()).unwrap();
-        let (service, handle) = Service::new(options, Memory::shared(), series, Arc::new(Nobody), clock).unwrap();
+        let (service, handle) = Service::new(
+            options,
+            Memory::shared(),
+            series,
+            Arc::new(Nobody),
+            Arc::new(mayday::watch::rules::Alone::default()),
+            clock,
+        )
+        .unwrap();
         let (stopper, stop) = Stopper::new();
         let running = tokio::spawn(service.run(stop));
         Self { handle, stopper, running, _folder: folder }

@@ -121,8 +121,9 @@ impl Bot {
         let began = Instant::now();
         let telemetry = Telemetry::install()?;
         let Opened { store, series, clock, store_clock } = open(&config).await?;
-        let leases = match config.store.postgres {
-            Some(_) => Leases::share(&store, &clock).await?,
+        let machine = config.store.postgres.is_some().then(|| config.watch.host.machine());
+        let leases = match machine {
+            Some(_) => Leases::share_as(&store, &clock, machine.clone()).await?,
             None => Leases::take_all(&store, &clock, "local").await?,
         };
 
@@ -145,7 +146,9 @@ impl Bot {
             sink.clone(),
             config.auditor.clone(),
         ));
-        let (watch, eyes) = watch::Service::new(config.watch.clone(), store.clone(), series, sink, clock.clone())?;
+        let charge = Arc::new(ports::Shared { leases: leases.clone(), machine });
+        let (watch, eyes) =
+            watch::Service::new(config.watch.clone(), store.clone(), series, sink, charge, clock.clone())?;
         let logs: Arc<dyn source::Logs> = Arc::new(eyes.logs.clone());
         let metrics: Arc<dyn source::Metrics> = Arc::new(eyes.metrics.clone());
 
@@ -483,28 +486,12 @@ fn checks(
     eyes: &watch::Handle,
 ) -> Vec<Arc<dyn Check>> {
     let library = library.clone();
-    let targets = eyes.targets.clone();
     vec![
         Arc::new(health::StoreCheck(store.clone())),
         Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
         Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
         Arc::new(Ask { name: "playbooks", ask: move || (State::Well, message::playbooks_loaded(library.all().len())) }),
-        Arc::new(Ask {
-            name: "own eyes",
-            // A target that is down is the shop's sickness, not Mayday's: said, but well.
-            ask: move || {
-                let all = targets.list();
-                (
-                    State::Well,
-                    message::targets(
-                        all.len(),
-                        all.iter()
-                            .filter(|target| target.answer.as_ref().is_some_and(watch::scrape::Answer::is_up))
-                            .count(),
-                    ),
-                )
-            },
-        }),
+        ports::own_eyes(eyes),
         Arc::new(health::ProcessCheck(telemetry.clone())),
     ]
 }

@@ -1,20 +1,27 @@
 //! Traits of lower rooms, carried out by rooms that stand beside or below each other and so can't know each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch::Receiver;
 
 use crate::access::audit::{self, checkpoint};
 use crate::alert::Alert;
 use crate::core::duration::Span;
+use crate::core::message::config as message;
 use crate::core::{BoxFuture, IncidentId};
 use crate::http::doors::{Collection, Listing, ReadError, Reads};
 use crate::http::wire::Stored;
 use crate::incident::{Incident, Intake, Moment};
 use crate::ops::auditor::Auditor;
+use crate::ops::health::{Ask, Check, State};
 use crate::ops::schedule::{self, Job, Jobs};
-use crate::store::SharedStore;
-use crate::watch::AlertSink;
+use crate::store::{Batch, SharedStore};
+use crate::watch::rules::{By, Charge};
+use crate::watch::scrape::Answer;
+use crate::watch::{self, AlertSink};
+use crate::work::{Leases, Shard};
 
 /// Alerts of own rules go to the same intake as any others.
 pub struct OwnAlerts(pub Intake);
@@ -23,6 +30,56 @@ impl AlertSink for OwnAlerts {
     fn accept<'a>(&'a self, alerts: Vec<Alert>) -> BoxFuture<'a, Result<(), String>> {
         self.0.hand_over(alerts)
     }
+}
+
+/// Which own rules are this process's: those whose lease it holds, and what is its machine's alone.
+pub struct Shared {
+    /// Who holds what.
+    pub leases: Arc<Leases>,
+    /// This machine's name; none where nobody else works on the store.
+    pub machine: Option<String>,
+}
+
+impl Charge for Shared {
+    fn machine(&self) -> Option<&str> {
+        self.machine.as_deref()
+    }
+
+    fn holds(&self, rule: &str) -> bool {
+        self.leases.of(Shard::of(rule)).is_some()
+    }
+
+    fn guard(&self, rule: &str, batch: &mut Batch) -> bool {
+        self.leases.of(Shard::of(rule)).map(|lease| lease.guard(batch)).is_some()
+    }
+
+    fn me(&self) -> &str {
+        self.leases.replica()
+    }
+
+    fn holder(&self, rule: &str) -> Option<String> {
+        self.leases.holder(Shard::of(rule))
+    }
+
+    fn living(&self) -> Option<BTreeMap<String, Option<String>>> {
+        self.leases.living()
+    }
+
+    fn changed(&self) -> Receiver<u64> {
+        self.leases.watch()
+    }
+}
+
+/// What `health` says of own eyes. A target that is down is the shop's sickness, not Mayday's: said, but well.
+pub fn own_eyes(eyes: &watch::Handle) -> Arc<dyn Check> {
+    let (targets, rules) = (eyes.targets.clone(), eyes.rules.clone());
+    let ask = move || {
+        let (pages, rules) = (targets.list(), rules.list());
+        let up = pages.iter().filter(|page| page.answer.as_ref().is_some_and(Answer::is_up)).count();
+        let here = rules.iter().filter(|rule| rule.by == By::This).count();
+        (State::Well, message::own_eyes((pages.len(), up), (rules.len(), here)))
+    };
+    Arc::new(Ask { name: "own eyes", ask })
 }
 
 /// Signed checkpoints in one answer.

@@ -175,9 +175,17 @@ pub fn playbooks_loaded(count: usize) -> String {
     format!("{count} loaded")
 }
 
-/// For `health`: what is scraped.
-pub fn targets(all: usize, up: usize) -> String {
-    if all == 0 { "no metrics pages are configured".to_owned() } else { format!("{up} of {all} metrics pages answer") }
+/// For `health`: what is scraped, and which own rules another replica evaluates.
+pub fn own_eyes((pages, up): (usize, usize), (rules, here): (usize, usize)) -> String {
+    let pages = if pages == 0 {
+        "no metrics pages are configured".to_owned()
+    } else {
+        format!("{up} of {pages} metrics pages answer")
+    };
+    if here == rules {
+        return pages;
+    }
+    format!("{pages}; {here} of {rules} own rules are evaluated by this replica, the others by another one")
 }
 
 /// Printed by `run` once it is ready; behind a proxy the address people open is not where it listens.

@@ -29,24 +29,34 @@ pub fn amount(value: f64, unit: &str) -> String {
     }
 }
 
+/// Whose alert it is: its service, and the machine where each machine has its own.
+#[must_use]
+pub fn whose(service: &str, machine: Option<&str>) -> String {
+    match (service, machine) {
+        (service, None) => service.to_owned(),
+        ("", Some(machine)) => machine.to_owned(),
+        (service, Some(machine)) => format!("{service} on {machine}"),
+    }
+}
+
 /// An own alert fires.
 #[must_use]
 pub fn alert_fires(
-    service: &str,
+    whose: &str,
     measures: &str,
     value: Option<f64>,
     (sign, threshold): (&str, f64),
     unit: &str,
 ) -> String {
-    let whose = if service.is_empty() { String::new() } else { format!("{service}: ") };
+    let whose = if whose.is_empty() { String::new() } else { format!("{whose}: ") };
     let value = value.map_or_else(|| "unknown".to_owned(), |value| amount(value, unit));
     format!("{whose}{measures} is {value}, the limit is {sign} {}", amount(threshold, unit))
 }
 
 /// An own alert fires because its series is gone.
 #[must_use]
-pub fn no_data(alert_name: &str, service: &str, measures: &str, since: Timestamp) -> String {
-    let whose = if service.is_empty() { String::new() } else { format!("{service}: ") };
+pub fn no_data(alert_name: &str, whose: &str, measures: &str, since: Timestamp) -> String {
+    let whose = if whose.is_empty() { String::new() } else { format!("{whose}: ") };
     format!("{whose}no data since {}, so {alert_name} can't be judged ({measures})", since.strftime("%H:%M:%S UTC"))
 }
 
@@ -63,6 +73,24 @@ pub fn alert_over(alert_name: &str, measures: &str, value: Option<f64>, unit: &s
 #[must_use]
 pub fn rule_removed(rule: &str) -> String {
     format!("The rule {rule} was removed from the configuration, so its alert ends here; it was not seen to recover")
+}
+
+/// An alert ends since nobody looks at its machine any more.
+#[must_use]
+pub fn machine_gone(rule: &str, machine: &str) -> String {
+    format!(
+        "No Mayday has run on {machine} for an hour, so the alert of the rule {rule} there ends here; it was not seen to \
+         recover"
+    )
+}
+
+/// An alert ends since its rule watches something else now.
+#[must_use]
+pub fn rule_changed(rule: &str) -> String {
+    format!(
+        "The rule {rule} is evaluated in another way now (for all machines, or on each), so its alert of before ends here; \
+         where it still holds, a new one says so"
+    )
 }
 
 #[cfg(test)]

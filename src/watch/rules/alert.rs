@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::RuleOptions;
-use super::state::SeriesState;
+use super::kept::Kept;
 use crate::alert::{Alert, AlertId, Fingerprint, Status};
 use crate::core::message::watch as say;
 use crate::core::{Tainted, Timestamp, digest};
@@ -16,13 +16,8 @@ pub(super) fn series_digest(labels: &BTreeMap<String, String>) -> String {
 }
 
 /// The alert of a rule for one of its series; `blind` where it fires because nothing is measured any more.
-pub(super) fn fired(
-    rule: &RuleOptions,
-    series: &BTreeMap<String, String>,
-    state: &SeriesState,
-    since: Timestamp,
-    blind: bool,
-) -> Alert {
+pub(super) fn fired(rule: &RuleOptions, kept: &Kept, since: Timestamp, blind: bool) -> Alert {
+    let (series, state) = (&kept.labels, &kept.state);
     let mut labels = series.clone();
     labels.remove("__name__");
     labels.extend(rule.labels.clone());
@@ -35,9 +30,10 @@ pub(super) fn fired(
         .unwrap_or_default();
     let value = state.value;
     let limit = (rule.comparison.sign(), rule.threshold);
-    let fires = || say::alert_fires(&service, &rule.measures(), value, limit, unit_of(rule));
+    let whose = say::whose(&service, kept.machine.as_deref());
+    let fires = || say::alert_fires(&whose, &rule.measures(), value, limit, unit_of(rule));
     let described = match (&rule.description, blind) {
-        (_, true) => say::no_data(&rule.alert_name, &service, &rule.measures(), state.seen_at),
+        (_, true) => say::no_data(&rule.alert_name, &whose, &rule.measures(), state.seen_at),
         (Some(text), false) => described(text, &labels, value.unwrap_or_default(), rule.threshold, &service)
             .unwrap_or_else(|error| {
                 tracing::warn!(rule = rule.id, %error, "a rule's description can't be filled in");

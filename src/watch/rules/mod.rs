@@ -1,13 +1,22 @@
 //! Own alert rules: a number from own series or own logs, compared with a limit, held for a while, becomes an alert of
 //! the source `mayday`.
 //!
-//! [`state`] decides (pure), [`run`] measures, stores and delivers.
+//! [`state`] decides (pure), [`charge`] says which replica evaluates what, [`run`] measures, stores and delivers.
 
 mod alert;
+pub mod charge;
+mod deliver;
+mod kept;
+mod measure;
 pub mod run;
 pub mod state;
+pub mod status;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_replicas;
+#[cfg(test)]
+mod tests_town;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +27,9 @@ use super::expr::Query;
 use crate::alert::Severity;
 use crate::core::duration::Span;
 
-pub use run::{RuleStatus, Rules, Service};
+pub use charge::{Alone, Charge};
+pub use run::Service;
+pub use status::{By, RuleStatus, Rules};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -56,6 +67,11 @@ pub struct RuleOptions {
     /// After a resolve, the series does not fire again for this long; if it still holds then, it fires.
     #[serde(default = "one_minute")]
     pub cooldown: Span,
+    /// With several replicas: whether each evaluates it for its own machine (`true`; its alerts then have the label
+    /// `host`), or one of them for all (`false`). When missing, `true` for log lines, the machine's own metrics and
+    /// processes, and pages that are scraped on the loopback; `false` for everything else.
+    #[serde(default)]
+    pub per_host: Option<bool>,
     /// The service its alerts are about; else the series' label `service`.
     #[serde(default)]
     pub service: Option<String>,

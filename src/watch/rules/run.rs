@@ -1,138 +1,78 @@
-//! Evaluates the rules on a beat, keeps their states in the store, and delivers their alerts until they are taken.
+//! Evaluates the rules on a beat, and keeps their states in the store.
 //!
 //! A change of phase and the alert it causes are one commit (`rule/<id>/<digest of the series>`); the alert waits there
 //! until the sink has taken it, so a crash at any point loses nothing and repeats at most the delivery, which the sink
 //! recognises by the alert's id. Values that change nothing are not written. An alert that goes on is given to the sink again
-//! every minute.
+//! every minute ([`super::deliver`]).
+//!
+//! Where several Maydays share the store, each looks after what it is in charge of ([`super::charge`]): it reads those states
+//! when it gains them or another process wrote them, and drops the others. A commit is conditional on each state as it was
+//! read, and guarded by the lease where there is one.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use tokio::sync::watch::Receiver;
 
-use super::alert::{ended, fired, series_digest, unit_of};
-use super::state::{Measured, Phase, SeriesState, Tell};
-use super::{ChangeUnit, NoData, RuleOptions};
-use crate::alert::Alert;
+use super::charge::{Charge, HOST, Peers, per_host};
+use super::kept::{Kept, Live};
+use super::measure::measure;
+use super::state::Measured;
+use super::status::Rules;
+use super::{NoData, RuleOptions, alert};
 use crate::core::message::watch as say;
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
-use crate::store::{Batch, Key, Range, Record, Revision, SharedStore};
+use crate::store::{self, Batch, Key, Range, Revision, SharedStore, Watch};
 use crate::watch::expr::{Labels, Query};
 use crate::watch::logs::Tails;
 use crate::watch::metrics::OwnMetrics;
-use crate::watch::options::RuleDefaults;
+use crate::watch::options::Options;
 use crate::watch::{AlertSink, Error};
 
 /// Alerts of one series that may wait for the sink; at the bound the series stands still until some are taken.
 const MOST_WAITING: usize = 16;
-/// Alerts given to the sink at once.
-const AT_ONCE: usize = 100;
-/// How long the sink may take.
-const TAKE_WITHIN: Duration = Duration::from_secs(10);
-/// An alert that goes on is said again this often: whoever resolved its incident by hand must hear that it does.
-const REPEAT: Duration = Duration::from_secs(60);
-/// At most so many stored series states are read when Mayday starts.
+/// Alerts given to the sink at once; series that nobody measures, written at once.
+pub(super) const AT_ONCE: usize = 100;
+/// Where replicas come and go, a rule counts as taken out of the configuration when no living one had it for so long.
+const PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+/// At most so many stored series states are read.
 const MOST_STORED: usize = 50_000;
 
-/// How a rule stands.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct RuleStatus {
-    /// The rule's id.
-    pub id: String,
-    /// What its alerts are called.
-    pub alert_name: String,
-    /// What it measures.
-    pub measures: String,
-    /// Series it follows.
-    pub series: usize,
-    /// Of these, firing.
-    pub firing: usize,
-    /// Of these, pending.
-    pub pending: usize,
-    /// Of these, without data for too long.
-    pub blind: usize,
-    /// Series beyond the bound, which are not followed.
-    pub not_followed: usize,
-    /// Alerts that wait to be taken.
-    pub waiting: usize,
-    /// Why it could not be evaluated last time.
-    pub error: Option<String>,
-    /// When it was evaluated last.
-    pub at: Option<Timestamp>,
-}
-
-/// How the rules stand. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    /// A plain lock, held for a copy.
-    status: Arc<Mutex<Vec<RuleStatus>>>,
-}
-
-impl Rules {
-    /// All rules, in the configuration's order.
-    #[must_use]
-    pub fn list(&self) -> Vec<RuleStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A series of a rule as it is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    rule: String,
-    labels: BTreeMap<String, String>,
-    state: SeriesState,
-    /// The alert that is open, as it was told.
-    open: Option<Alert>,
-    /// Alerts the sink has not taken yet, oldest first.
-    waiting: Vec<Alert>,
-}
-
-impl Record for Kept {}
-
-#[derive(Debug, Clone)]
-struct Live {
-    kept: Kept,
-    revision: Option<Revision>,
-    /// When its alert was given to the sink last, as far as this process knows.
-    told: Option<Timestamp>,
-}
-
-impl Live {
-    /// Whether its alert goes on and is to be said again. While the comparison does not hold, or nothing is measured, there
-    /// is nothing to repeat.
-    fn repeats(&self, rule: &RuleOptions, now: Timestamp) -> bool {
-        let state = &self.kept.state;
-        let holds = matches!(state.phase, Phase::Firing { clear_since: None, .. })
-            && (state.seen_at == now || state.blind && rule.no_data == NoData::Alert);
-        let said = self.told.and_then(|told| Duration::try_from(now.duration_since(told)).ok());
-        holds && self.kept.waiting.is_empty() && said.is_none_or(|since| since >= REPEAT)
-    }
-}
-
-struct Rule {
-    options: RuleOptions,
+pub(super) struct Rule {
+    pub options: RuleOptions,
     query: Option<Query>,
-    /// By the digest of the labels.
-    series: BTreeMap<String, Live>,
-    not_followed: usize,
-    error: Option<String>,
+    /// Whether each machine evaluates it for itself; never where there is only one.
+    pub per_host: bool,
+    /// Whether this process evaluates it now.
+    pub mine: bool,
+    /// What is measured here, by the digest of the labels.
+    pub series: BTreeMap<String, Live>,
+    pub not_followed: usize,
+    pub error: Option<String>,
+    pub at: Option<Timestamp>,
 }
 
 /// Runs the rules.
 pub struct Service {
-    rules: Vec<Rule>,
-    defaults: RuleDefaults,
+    pub(super) rules: Vec<Rule>,
+    options: Options,
     metrics: OwnMetrics,
     tails: Tails,
-    store: SharedStore,
-    sink: Arc<dyn AlertSink>,
+    pub(super) store: SharedStore,
+    pub(super) sink: Arc<dyn AlertSink>,
     clock: SharedClock,
-    status: Rules,
-    /// Series of rules that are no longer configured, until their open alerts are ended and taken.
-    orphans: BTreeMap<String, Live>,
+    pub(super) peers: Peers,
+    pub(super) status: Rules,
+    /// Series that nobody measures any more, by their keys: of rules that are no longer configured, and of machines that no
+    /// living replica stands for. They stay until their open alerts are ended and taken.
+    pub(super) left: BTreeMap<String, Live>,
+    /// For which rules the states in memory were chosen: those that are evaluated here, and those whose series on machines
+    /// that are gone are tended here. None: they are read again.
+    chosen: Option<(Vec<bool>, Vec<bool>)>,
+    written: Watch,
+    /// Tells that leases or replicas have come or gone.
+    moved: Receiver<u64>,
 }
 
 impl Service {
@@ -141,106 +81,181 @@ impl Service {
     /// # Errors
     /// An expression that can't be read.
     pub fn new(
-        rules: Vec<RuleOptions>,
-        defaults: RuleDefaults,
+        options: &Options,
         (metrics, tails): (OwnMetrics, Tails),
         store: SharedStore,
         sink: Arc<dyn AlertSink>,
+        charge: Arc<dyn Charge>,
         clock: SharedClock,
     ) -> Result<(Self, Rules), Error> {
         let status = Rules::default();
-        let rules: Result<Vec<Rule>, Error> = rules
-            .into_iter()
-            .map(|options| {
-                let query = options.expr.as_deref().map(Query::parse).transpose();
-                let query = query.map_err(|error| Error::Rule { id: options.id.clone(), why: error.to_string() })?;
-                Ok(Rule { options, query, series: BTreeMap::new(), not_followed: 0, error: None })
-            })
-            .collect();
+        let own = options.rules.iter().map(|rule| rule.id.clone()).collect();
+        let shares = charge.machine().is_some();
+        let read = |rule: &RuleOptions| {
+            let query = rule.expr.as_deref().map(Query::parse).transpose();
+            let query = query.map_err(|error| Error::Rule { id: rule.id.clone(), why: error.to_string() })?;
+            let per_host = shares && per_host(rule, query.as_ref(), &options.scrape);
+            let (options, series) = (rule.clone(), BTreeMap::new());
+            Ok(Rule { options, query, per_host, mine: false, series, not_followed: 0, error: None, at: None })
+        };
         let service = Self {
-            rules: rules?,
-            defaults,
+            rules: options.rules.iter().map(read).collect::<Result<_, Error>>()?,
+            options: options.clone(),
             metrics,
             tails,
+            written: store.watch(&Key::of(["rule"])),
+            moved: charge.changed(),
+            peers: Peers::new(charge, store.clone(), own),
             store,
             sink,
             clock,
             status: status.clone(),
-            orphans: BTreeMap::new(),
+            left: BTreeMap::new(),
+            chosen: None,
         };
         Ok((service, status))
     }
 
     /// Evaluates until asked to stop.
     pub async fn run(mut self, stop: Stop) {
-        while let Err(error) = self.load().await {
-            tracing::error!(%error, "the states of the alert rules can't be read; trying again");
-            tokio::select! {
-                () = stop.wait() => return,
-                () = self.clock.sleep(Duration::from_secs(1)) => {}
-            }
-        }
+        let mut moved = self.moved.clone();
         loop {
             if let Err(error) = self.round().await {
                 // Nothing moved: the next round decides again from what is stored.
-                tracing::error!(%error, "the states of the alert rules can't be stored");
-                if matches!(error, crate::store::Error::Conflict(_))
-                    && let Err(error) = self.load().await
-                {
-                    tracing::error!(%error, "the states of the alert rules can't be read");
-                }
+                tracing::error!(%error, "the states of the alert rules can't be read or stored");
             }
-            tokio::select! {
-                () = stop.wait() => return,
-                () = self.clock.sleep(self.defaults.every.0) => {}
-            }
-        }
-    }
-
-    pub(super) async fn load(&mut self) -> Result<(), crate::store::Error> {
-        for rule in &mut self.rules {
-            rule.series.clear();
-        }
-        self.orphans.clear();
-        for entry in self.store.scan(&Range::under(&Key::of(["rule"]), MOST_STORED)).await? {
-            let kept: Kept = match entry.decode() {
-                Ok(kept) => kept,
-                Err(error) => {
-                    tracing::error!(%error, "a rule's state can't be read and starts anew");
-                    continue;
+            let changed = async {
+                if moved.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             };
-            let (digest, live) =
-                (entry.key.last().to_owned(), |kept| Live { kept, revision: Some(entry.revision), told: None });
-            match self.rules.iter_mut().find(|rule| rule.options.id == kept.rule) {
-                Some(rule) => drop(rule.series.insert(digest, live(kept))),
-                None => drop(self.orphans.insert(entry.key.to_string(), live(kept))),
+            tokio::select! {
+                () = stop.wait() => return,
+                // What was gained goes on at once.
+                () = changed => {}
+                () = self.clock.sleep(self.options.rule_defaults.every.0) => {}
             }
         }
-        Ok(())
     }
 
-    /// One evaluation of everything, and one delivery of what waits.
+    /// One evaluation of everything this process is in charge of, and one delivery of what waits.
     ///
     /// # Errors
     /// The store's; then nothing moved that is not stored.
-    pub async fn round(&mut self) -> Result<(), crate::store::Error> {
+    pub async fn round(&mut self) -> Result<(), store::Error> {
         let began = std::time::Instant::now();
         let now = self.clock.now();
+        self.choose(now).await?;
         for index in 0..self.rules.len() {
-            self.evaluate(index, now).await?;
+            let evaluated = self.evaluate(index, now).await;
+            self.unless_overtaken(evaluated)?;
         }
-        self.end_orphans(now).await?;
-        self.deliver(now).await?;
-        self.show(now);
+        let tended = self.tend_left(now).await;
+        self.unless_overtaken(tended)?;
+        let delivered = self.deliver(now).await;
+        self.unless_overtaken(delivered)?;
+        self.show();
         metrics::histogram!("mayday_watch_rules_round_seconds").record(began.elapsed().as_secs_f64());
         Ok(())
     }
 
-    async fn evaluate(&mut self, index: usize, now: Timestamp) -> Result<(), crate::store::Error> {
-        let (limit, history) = (self.defaults.max_series, self.defaults.history);
+    /// Another process wrote a state, or took a lease: nothing moved here, and the next round reads what is stored.
+    fn unless_overtaken(&mut self, result: Result<(), store::Error>) -> Result<(), store::Error> {
+        match result {
+            Err(store::Error::Conflict(key)) => {
+                tracing::info!(%key, "the state of an alert rule was written elsewhere; it is read again");
+                self.chosen = None;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Makes a commit about such a series fail once another process is in charge.
+    pub(super) fn guard(&self, batch: &mut Batch, kept: &Kept, key: &Key) -> Result<(), store::Error> {
+        let guarded = self.peers.guard(batch, &kept.rule, kept.machine.as_deref());
+        if guarded { Ok(()) } else { Err(store::Error::Conflict(key.clone())) }
+    }
+
+    /// Settles what this process is in charge of, and reads what is stored of that where it may have moved.
+    async fn choose(&mut self, now: Timestamp) -> Result<(), store::Error> {
+        self.peers.look();
+        let said = self.peers.read(now).await;
+        self.unless_overtaken(said)?;
+        let own = self.peers.machine();
+        let of = |machine: fn(&Rule) -> bool| -> Vec<bool> {
+            let rules = self.rules.iter();
+            rules.map(|rule| self.peers.in_charge(&rule.options.id, own.filter(|_| machine(rule)))).collect()
+        };
+        let chosen = (of(|rule| rule.per_host), of(|_| false));
+        // Alone, nobody else writes.
+        let written = own.is_some() && self.written.0.has_changed().unwrap_or(false);
+        let moved = self.moved.has_changed().unwrap_or(false) | self.peers.moved();
+        if written || moved || self.chosen.as_ref() != Some(&chosen) {
+            // Before the read: what changes during it is read again, and so is everything if it fails.
+            self.written.0.mark_unchanged();
+            self.moved.mark_unchanged();
+            self.chosen = None;
+            self.read(&chosen.0, now).await?;
+            self.chosen = Some(chosen);
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, mine: &[bool], now: Timestamp) -> Result<(), store::Error> {
+        let stored = self.store.scan(&Range::under(&Key::of(["rule"]), MOST_STORED)).await?;
+        let mut before = std::mem::take(&mut self.left);
+        for (rule, mine) in self.rules.iter_mut().zip(mine) {
+            let series = std::mem::take(&mut rule.series).into_iter();
+            before
+                .extend(series.map(|(digest, live)| (Key::of(["rule", &rule.options.id, &digest]).to_string(), live)));
+            rule.mine = *mine;
+        }
+        for entry in stored {
+            let known = before.remove(entry.key.as_str()).filter(|live| live.revision == Some(entry.revision));
+            match known.map_or_else(|| entry.decode().map(|kept| Live::taken_over(kept, entry.revision, now)), Ok) {
+                Ok(live) => self.place(&entry.key, live),
+                Err(error) => tracing::error!(%error, "a rule's state can't be read and starts anew"),
+            }
+        }
+        // What was never stored is known here only.
+        for (key, live) in before.into_iter().filter(|(_, live)| live.revision.is_none()) {
+            self.place(&Key::stored(key), live);
+        }
+        Ok(())
+    }
+
+    /// Puts a series where it is looked after; nowhere, if that is another process.
+    fn place(&mut self, key: &Key, mut live: Live) {
+        let rule = self.rules.iter().position(|rule| rule.options.id == live.kept.rule);
+        if rule.is_some_and(|rule| self.rules[rule].per_host) && live.kept.machine.is_none() {
+            // Written by a Mayday of before, which knew no machines and left the name out.
+            let lives = |host: &&String| self.peers.lives(Some(host));
+            live.kept.machine = live.kept.labels.get(HOST).filter(lives).cloned();
+        }
+        let (machine, own) = (live.kept.machine.as_deref(), self.peers.machine());
+        if !self.peers.in_charge(&live.kept.rule, machine) {
+            return;
+        }
+        let measured = |rule: &usize| machine == own.filter(|_| self.rules[*rule].per_host);
+        match rule.filter(measured) {
+            Some(rule) => drop(self.rules[rule].series.insert(key.last().to_owned(), live)),
+            None => drop(self.left.insert(key.to_string(), live)),
+        }
+    }
+
+    async fn evaluate(&mut self, index: usize, now: Timestamp) -> Result<(), store::Error> {
+        let (limit, history) = (self.options.rule_defaults.max_series, self.options.rule_defaults.history);
+        let shares = self.peers.machine().is_some();
         let rule = &mut self.rules[index];
-        let measured = match measure(rule, &self.metrics, &self.tails, now) {
+        rule.not_followed = 0;
+        if !rule.mine {
+            rule.error = None;
+            return Ok(());
+        }
+        rule.at = Some(now);
+        let machine = self.peers.machine().filter(|_| rule.per_host).map(str::to_owned);
+        let measured = match measure(&rule.options, rule.query.as_ref(), &self.metrics, &self.tails, now) {
             Ok(measured) => {
                 rule.error = None;
                 measured
@@ -254,9 +269,12 @@ impl Service {
                 Vec::new()
             }
         };
-        let mut by_digest: BTreeMap<String, (Labels, f64)> =
-            measured.into_iter().map(|(labels, value)| (series_digest(&labels), (labels, value))).collect();
-        rule.not_followed = 0;
+        let named = |labels| machine.as_ref().map_or(Labels::clone(&labels), |machine| of_machine(&labels, machine));
+        let mut by_digest: BTreeMap<String, (Labels, f64)> = measured
+            .into_iter()
+            .map(|(labels, value)| (named(labels), value))
+            .map(|(labels, value)| (alert::series_digest(&labels), (labels, value)))
+            .collect();
         let mut changed: Vec<(String, Live)> = Vec::new();
         let known: Vec<String> = rule.series.keys().cloned().collect();
         for digest in known {
@@ -266,7 +284,7 @@ impl Service {
                 continue;
             }
             let mut next = live.clone();
-            if advance(&rule.options, &mut next.kept, measured, now, history) {
+            if next.advance(&rule.options, measured, now, history) {
                 changed.push((digest, next));
             } else {
                 *live = next;
@@ -277,15 +295,11 @@ impl Service {
                 rule.not_followed += 1;
                 continue;
             }
-            let kept = Kept {
-                rule: rule.options.id.clone(),
-                labels: (*labels).clone(),
-                state: SeriesState::new(now),
-                open: None,
-                waiting: Vec::new(),
-            };
-            let mut live = Live { kept, revision: None, told: None };
-            if advance(&rule.options, &mut live.kept, Measured::Value(value), now, history) {
+            let kept = Kept::new(&rule.options.id, Labels::unwrap_or_clone(labels), machine.clone(), now);
+            let mut live = Live::new(kept, now);
+            // Who takes over must know of a series whose absence is to be told.
+            let must_be_known = shares && rule.options.no_data == NoData::Alert;
+            if live.advance(&rule.options, Measured::Value(value), now, history) || must_be_known {
                 changed.push((digest, live));
             } else {
                 // Not stored before something happens: a healthy rule costs the store nothing.
@@ -307,6 +321,7 @@ impl Service {
         }
         let id = rule.options.id.clone();
         let mut batch = Batch::new();
+        let of = Key::of(["rule", &id]);
         for (digest, live) in &changed {
             let key = Key::of(["rule", &id, digest]);
             batch.require_as_read(key.clone(), live.revision);
@@ -318,7 +333,13 @@ impl Service {
                 batch.require_unchanged(key.clone(), *revision).delete(key);
             }
         }
-        let written = if batch.is_empty() { None } else { Some(self.store.commit(batch).await?) };
+        let mut written = None;
+        if !batch.is_empty() {
+            if !self.peers.guard(&mut batch, &id, machine.as_deref()) {
+                return Err(store::Error::Conflict(of));
+            }
+            written = Some(self.store.commit(batch).await?);
+        }
         let rule = &mut self.rules[index];
         for (digest, mut live) in changed {
             live.revision = written;
@@ -330,186 +351,83 @@ impl Service {
         Ok(())
     }
 
-    /// A rule that was taken out of the configuration can't say any more that its alert has ended: it ends now.
-    async fn end_orphans(&mut self, now: Timestamp) -> Result<(), crate::store::Error> {
+    /// Series that nobody measures. Those of a machine without a living replica are without data, and the rule says what
+    /// that means; until they are given up. Who was taken out of the configuration can't say any more that its alert has
+    /// ended: it ends now.
+    async fn tend_left(&mut self, now: Timestamp) -> Result<(), store::Error> {
         let mut batch = Batch::new();
         let mut next = Vec::new();
-        for (key, live) in &self.orphans {
+        let mut guarded = BTreeSet::new();
+        // Who alone has a rule may only be starting again.
+        let patience = if self.peers.machine().is_some() { PATIENCE } else { jiff::SignedDuration::ZERO };
+        for (key, live) in &self.left {
+            let kept = &live.kept;
+            let rule = self.rules.iter().find(|rule| rule.options.id == kept.rule);
+            let on_machine = rule.filter(|rule| rule.per_host).map(|rule| &rule.options);
+            let mut after = live.clone();
+            let changed = match on_machine {
+                Some(rule) if !live.given_up(now) && kept.waiting.len() < MOST_WAITING => {
+                    after.advance(rule, Measured::Missing, now, self.options.rule_defaults.history)
+                }
+                Some(_) if !live.given_up(now) => false,
+                None if rule.is_none() && now.duration_since(live.taken_at) < patience => false,
+                _ if kept.open.is_some() => {
+                    let says = match (rule, &kept.machine) {
+                        (None, _) => say::rule_removed(&kept.rule),
+                        (Some(rule), Some(machine)) if rule.per_host => say::machine_gone(&kept.rule, machine),
+                        (Some(_), _) => say::rule_changed(&kept.rule),
+                    };
+                    after.end(now, &says);
+                    true
+                }
+                _ if kept.waiting.is_empty() => {
+                    next.push((key.clone(), None));
+                    continue;
+                }
+                _ => false,
+            };
+            next.push((key.clone(), Some((changed, after))));
+        }
+        // What changes nothing need not be written; the rest in parts, so that one commit can hold it.
+        let mut written = Vec::new();
+        for (key, after) in next {
+            let Some(live) = self.left.get(&key) else { continue };
+            match &after {
+                Some((false, after)) => {
+                    self.left.insert(key, after.clone());
+                    continue;
+                }
+                _ if written.len() >= AT_ONCE => continue,
+                _ => {}
+            }
             let stored = Key::stored(key.clone());
-            if let Some(open) = &live.kept.open {
-                let mut live = live.clone();
-                live.kept.open = None;
-                live.kept.state.phase = Phase::Resolved { at: now };
-                live.kept.waiting.push(ended(open, now, &say::rule_removed(&live.kept.rule)));
-                batch.require_as_read(stored.clone(), live.revision);
-                batch.put(stored, &live.kept)?;
-                next.push((key.clone(), Some(live)));
-            } else if live.kept.waiting.is_empty() {
-                batch.require_as_read(stored.clone(), live.revision).delete(stored);
-                next.push((key.clone(), None));
+            if guarded.insert((live.kept.rule.clone(), live.kept.machine.clone())) {
+                self.guard(&mut batch, &live.kept, &stored)?;
             }
+            batch.require_as_read(stored.clone(), live.revision);
+            match &after {
+                Some((_, after)) => drop(batch.put(stored, &after.kept)?),
+                None => drop(batch.delete(stored)),
+            }
+            written.push((key, after));
         }
-        if next.is_empty() {
+        if written.is_empty() {
             return Ok(());
         }
         let revision = self.store.commit(batch).await?;
-        for (key, live) in next {
-            match live {
-                Some(live) => drop(self.orphans.insert(key, Live { revision: Some(revision), ..live })),
-                None => drop(self.orphans.remove(&key)),
+        for (key, after) in written {
+            match after {
+                Some((_, live)) => drop(self.left.insert(key, Live { revision: Some(revision), ..live })),
+                None => drop(self.left.remove(&key)),
             }
         }
         Ok(())
     }
-
-    async fn deliver(&mut self, now: Timestamp) -> Result<(), crate::store::Error> {
-        let mut alerts = Vec::new();
-        // Which series, and how many of its waiting alerts go now.
-        let mut of: Vec<(Key, usize)> = Vec::new();
-        let rules = self.rules.iter().flat_map(|rule| {
-            rule.series.iter().map(|(digest, live)| (Key::of(["rule", &rule.options.id, digest]), live))
-        });
-        let orphans = self.orphans.iter().map(|(key, live)| (Key::stored(key.clone()), live));
-        for (key, live) in rules.chain(orphans) {
-            let room = AT_ONCE - alerts.len();
-            let count = live.kept.waiting.len().min(room);
-            if count > 0 {
-                alerts.extend(live.kept.waiting[..count].iter().cloned());
-                of.push((key, count));
-            }
-        }
-        let mut again: Vec<Key> = Vec::new();
-        for rule in &self.rules {
-            let series = rule.series.iter().filter(|(_, live)| live.repeats(&rule.options, now));
-            for (digest, open) in series.filter_map(|(digest, live)| Some((digest, live.kept.open.as_ref()?))) {
-                if alerts.len() < AT_ONCE {
-                    alerts.push(open.clone());
-                    again.push(Key::of(["rule", &rule.options.id, digest]));
-                }
-            }
-        }
-        if alerts.is_empty() {
-            return Ok(());
-        }
-        let count = alerts.len() as u64;
-        // tokio's time on purpose: this bounds a call, it decides nothing.
-        let taken = tokio::time::timeout(TAKE_WITHIN, self.sink.accept(alerts)).await;
-        if let Err(why) = taken.unwrap_or_else(|_| Err(format!("no answer within {TAKE_WITHIN:?}"))) {
-            tracing::warn!(alerts = count, why, "own alerts were not taken; they wait");
-            metrics::counter!("mayday_watch_alerts_refused_total").increment(count);
-            return Ok(());
-        }
-        metrics::counter!("mayday_watch_alerts_told_total").increment(count);
-        for key in again.iter().chain(of.iter().map(|(key, _)| key)) {
-            if let Some(live) = self.live(key) {
-                live.told = Some(now);
-            }
-        }
-        if of.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        let mut next = Vec::new();
-        for (key, count) in of {
-            if let Some(live) = self.live(&key) {
-                let mut live = live.clone();
-                live.kept.waiting.drain(..count);
-                batch.require_as_read(key.clone(), live.revision);
-                batch.put(key.clone(), &live.kept)?;
-                next.push((key, live));
-            }
-        }
-        let revision = self.store.commit(batch).await?;
-        for (key, live) in next {
-            if let Some(place) = self.live(&key) {
-                *place = Live { revision: Some(revision), ..live };
-            }
-        }
-        Ok(())
-    }
-
-    fn live(&mut self, key: &Key) -> Option<&mut Live> {
-        let own = self.rules.iter_mut().find(|rule| key.is_under(&Key::of(["rule", &rule.options.id])));
-        match own {
-            Some(rule) => rule.series.get_mut(key.last()),
-            None => self.orphans.get_mut(key.as_str()),
-        }
-    }
-
-    fn show(&self, now: Timestamp) {
-        let status: Vec<RuleStatus> = self
-            .rules
-            .iter()
-            .map(|rule| {
-                let count =
-                    |wanted: &dyn Fn(&Kept) -> bool| rule.series.values().filter(|live| wanted(&live.kept)).count();
-                RuleStatus {
-                    id: rule.options.id.clone(),
-                    alert_name: rule.options.alert_name.clone(),
-                    measures: rule.options.measures(),
-                    series: rule.series.len(),
-                    firing: count(&|kept| matches!(kept.state.phase, Phase::Firing { .. })),
-                    pending: count(&|kept| matches!(kept.state.phase, Phase::Pending { .. })),
-                    blind: count(&|kept| kept.state.blind),
-                    not_followed: rule.not_followed,
-                    waiting: rule.series.values().map(|live| live.kept.waiting.len()).sum(),
-                    error: rule.error.clone(),
-                    at: Some(now),
-                }
-            })
-            .collect();
-        metrics::gauge!("mayday_watch_rules_firing").set(status.iter().map(|rule| rule.firing).sum::<usize>() as f64);
-        metrics::gauge!("mayday_watch_rules_without_data")
-            .set(status.iter().filter(|rule| rule.blind > 0).count() as f64);
-        *self.status.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
 }
 
-/// The rule's numbers now, by labels without the name.
-fn measure(rule: &Rule, metrics: &OwnMetrics, tails: &Tails, now: Timestamp) -> Result<Vec<(Labels, f64)>, String> {
-    if let Some(logs) = &rule.options.logs {
-        let from = now - logs.window.0;
-        // The bound is exclusive; a line of this very moment counts.
-        let to = now + Duration::from_millis(1);
-        let count = tails.count(&logs.service, from, to, &logs.words);
-        let labels = BTreeMap::from([("service".to_owned(), logs.service.clone())]);
-        return Ok(vec![(Arc::new(labels), count as f64)]);
-    }
-    let Some(query) = &rule.query else { return Ok(Vec::new()) };
-    let at = |moment| metrics.instant(query, moment).map_err(|error| error.to_string());
-    let current = at(now)?;
-    let Some(change) = rule.options.change else { return Ok(current) };
-    let before: BTreeMap<Labels, f64> = at(now - change.over.0)?.into_iter().collect();
-    let moved = current.into_iter().filter_map(|(labels, value)| {
-        let then = *before.get(&labels)?;
-        let moved = match change.unit {
-            ChangeUnit::Value => value - then,
-            ChangeUnit::Percent => (value - then) / then.abs() * 100.0,
-        };
-        moved.is_finite().then_some((labels, moved))
-    });
-    Ok(moved.collect())
-}
-
-/// Steps one series; true if it must be stored.
-fn advance(rule: &RuleOptions, kept: &mut Kept, measured: Measured, now: Timestamp, history: usize) -> bool {
-    let (tell, changed) = kept.state.step(rule, measured, now, history);
-    match tell {
-        Some(Tell::Fires { since, blind }) => {
-            let alert = fired(rule, &kept.labels, &kept.state, since, blind);
-            tracing::info!(rule = rule.id, alert = %alert.alert_id, value = kept.state.value, "own alert fires");
-            kept.open = Some(alert.clone());
-            kept.waiting.push(alert);
-        }
-        Some(Tell::Resolves { .. }) => {
-            if let Some(open) = kept.open.take() {
-                let says = say::alert_over(&rule.alert_name, &rule.measures(), kept.state.value, unit_of(rule));
-                let mut over = ended(&open, now, &says);
-                over.metric_value = kept.state.value.or(over.metric_value);
-                kept.waiting.push(over);
-            }
-        }
-        None => {}
-    }
-    changed || tell.is_some()
+/// The labels of a series that is one machine's: its name stands among them, whatever they said.
+fn of_machine(labels: &Labels, machine: &str) -> Labels {
+    let mut labels = BTreeMap::clone(labels);
+    labels.insert(HOST.to_owned(), machine.to_owned());
+    Labels::new(labels)
 }

@@ -17,17 +17,18 @@ use crate::store::memory::Memory;
 use crate::store::series::{self, Sample, Series, SeriesKey};
 use crate::watch::logs::Tails;
 use crate::watch::metrics::OwnMetrics;
-use crate::watch::options::{LogOptions, RuleDefaults};
+use crate::watch::options::{LogOptions, Options, RuleDefaults};
+use crate::watch::rules::{Alone, Charge};
 use crate::watch::{AlertSink, Rules};
 
-fn rule(more: &str) -> RuleOptions {
+pub(super) fn rule(more: &str) -> RuleOptions {
     let text = format!(
         r#"{{"id":"cpu","alert_name":"High_CPU_Usage","severity":"Critical","expr":"cpu_usage","threshold":90{more}}}"#
     );
     serde_json::from_str(&text).unwrap()
 }
 
-fn at(secs: i64) -> Timestamp {
+pub(super) fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + secs).unwrap()
 }
 
@@ -128,9 +129,9 @@ proptest! {
 }
 
 #[derive(Default)]
-struct Sink {
-    taken: Mutex<Vec<Alert>>,
-    refuses: AtomicBool,
+pub(super) struct Sink {
+    pub taken: Mutex<Vec<Alert>>,
+    pub refuses: AtomicBool,
 }
 
 impl AlertSink for Sink {
@@ -145,17 +146,17 @@ impl AlertSink for Sink {
     }
 }
 
-struct House {
-    clock: ManualClock,
-    store: SharedStore,
-    series: Arc<Series>,
-    tails: Tails,
-    sink: Arc<Sink>,
+pub(super) struct House {
+    pub clock: ManualClock,
+    pub store: SharedStore,
+    pub series: Arc<Series>,
+    pub tails: Tails,
+    pub sink: Arc<Sink>,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let clock = ManualClock::at(at(0));
         let folder = tempfile::tempdir().unwrap();
         let series = Series::open(folder.path(), series::Options::default(), Arc::new(clock.clone())).unwrap();
@@ -163,26 +164,27 @@ impl House {
         Self { clock, store: Memory::shared(), series, tails, sink: Arc::default(), _folder: folder }
     }
 
-    async fn service(&self, rules: Vec<RuleOptions>) -> (Service, Rules) {
-        let reads = (OwnMetrics::new(self.series.clone()), self.tails.clone());
-        let clock = Arc::new(self.clock.clone());
-        let (mut service, view) =
-            Service::new(rules, RuleDefaults::default(), reads, self.store.clone(), self.sink.clone(), clock).unwrap();
-        service.load().await.unwrap();
-        (service, view)
+    fn service(&self, rules: Vec<RuleOptions>) -> (Service, Rules) {
+        self.replica(Options { rules, ..Options::default() }, Arc::new(Alone::default()))
     }
 
-    fn measure(&self, service: &str, value: f64) {
+    pub fn replica(&self, options: Options, charge: Arc<dyn Charge>) -> (Service, Rules) {
+        let reads = (OwnMetrics::new(self.series.clone()), self.tails.clone());
+        let clock = Arc::new(self.clock.clone());
+        Service::new(&options, reads, self.store.clone(), self.sink.clone(), charge, clock).unwrap()
+    }
+
+    pub fn measure(&self, service: &str, value: f64) {
         let sample = Sample { key: SeriesKey::new("cpu_usage", [("service", service)]), at: self.clock.now(), value };
         self.series.append(&[sample]).unwrap();
     }
 
-    fn taken(&self) -> Vec<(Status, String)> {
+    pub fn taken(&self) -> Vec<(Status, String)> {
         let taken = self.sink.taken.lock().unwrap();
         taken.iter().map(|alert| (alert.status, alert.service_name.as_data().to_owned())).collect()
     }
 
-    fn later(&self, secs: u64) {
+    pub fn later(&self, secs: u64) {
         self.clock.advance(Duration::from_secs(secs));
     }
 }
@@ -192,7 +194,7 @@ async fn an_own_alert_has_all_fields_and_the_same_id_for_its_end() {
     let house = House::new();
     let described =
         rule(r#","description":"{{ service }} uses {{ value }} % (limit {{ threshold }})","labels":{"tier":"1"}"#);
-    let (mut service, view) = house.service(vec![described]).await;
+    let (mut service, view) = house.service(vec![described]);
     house.measure("order-service", 95.5);
     service.round().await.unwrap();
     assert_eq!(view.list()[0].firing, 1);
@@ -215,7 +217,7 @@ async fn an_own_alert_has_all_fields_and_the_same_id_for_its_end() {
 async fn an_alert_that_is_not_taken_waits_also_through_a_restart() {
     let house = House::new();
     house.sink.refuses.store(true, Ordering::SeqCst);
-    let (mut service, view) = house.service(vec![rule("")]).await;
+    let (mut service, view) = house.service(vec![rule("")]);
     house.measure("order-service", 95.0);
     service.round().await.unwrap();
     assert_eq!((house.taken().len(), view.list()[0].waiting), (0, 1));
@@ -223,7 +225,7 @@ async fn an_alert_that_is_not_taken_waits_also_through_a_restart() {
 
     house.sink.refuses.store(false, Ordering::SeqCst);
     house.later(5);
-    let (mut service, _) = house.service(vec![rule("")]).await;
+    let (mut service, _) = house.service(vec![rule("")]);
     service.round().await.unwrap();
     assert_eq!(house.taken(), [(Status::Firing, "order-service".to_owned())]);
     // The state came back too: it does not fire again, and resolves.
@@ -240,7 +242,7 @@ async fn an_alert_that_is_not_taken_waits_also_through_a_restart() {
 #[tokio::test]
 async fn an_alert_that_goes_on_is_said_again_every_minute_while_its_comparison_holds() {
     let house = House::new();
-    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]).await;
+    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]);
     let mut told = Vec::new();
     for second in (0..=150).step_by(5) {
         house.measure("order-service", if second < 125 { 95.0 } else { 12.0 });
@@ -256,19 +258,36 @@ async fn an_alert_that_goes_on_is_said_again_every_minute_while_its_comparison_h
 
     // It is clear, though not yet for long enough to be over: nothing is repeated, also not by the next process.
     house.later(60);
-    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]).await;
+    let (mut service, _) = house.service(vec![rule(r#","clear_for":"10m""#)]);
     house.measure("order-service", 12.0);
     service.round().await.unwrap();
     assert_eq!(house.taken().len(), 3);
 }
 
 #[tokio::test]
-async fn taking_a_rule_away_ends_its_open_alert_and_says_why() {
+async fn a_long_stop_is_no_missing_data_before_anything_was_looked_at() {
     let house = House::new();
-    let (mut service, _) = house.service(vec![rule("")]).await;
+    let wants_data = || vec![rule(r#","no_data":"alert","clear_for":"10m""#)];
+    let (mut service, _) = house.service(wants_data());
     house.measure("order-service", 95.0);
     service.round().await.unwrap();
-    let (mut service, _) = house.service(Vec::new()).await;
+    drop(service);
+    house.later(3_600);
+    let (mut service, view) = house.service(wants_data());
+    service.round().await.unwrap();
+    assert_eq!((house.taken().len(), view.list()[0].blind), (1, 0));
+    house.later(60);
+    service.round().await.unwrap();
+    assert_eq!((house.taken().len(), view.list()[0].blind), (2, 1), "a minute later it is missing, and said again");
+}
+
+#[tokio::test]
+async fn taking_a_rule_away_ends_its_open_alert_and_says_why() {
+    let house = House::new();
+    let (mut service, _) = house.service(vec![rule("")]);
+    house.measure("order-service", 95.0);
+    service.round().await.unwrap();
+    let (mut service, _) = house.service(Vec::new());
     for _ in 0..3 {
         service.round().await.unwrap();
     }
@@ -283,7 +302,7 @@ async fn lines_of_a_log_are_counted() {
     let house = House::new();
     let logs = r#"{"id":"db","alert_name":"DB_Connection_Error","severity":"Critical","threshold":5,
         "logs":{"service":"inventory-service","words":["connection refused"],"window":"1m"}}"#;
-    let (mut service, _) = house.service(vec![serde_json::from_str(logs).unwrap()]).await;
+    let (mut service, _) = house.service(vec![serde_json::from_str(logs).unwrap()]);
     for number in 0..6 {
         house.tails.take("inventory-service", format!("ERROR db: Connection refused, try {number}").as_bytes(), None);
     }
@@ -301,7 +320,7 @@ async fn lines_of_a_log_are_counted() {
 async fn a_movement_can_be_the_measure_and_series_beyond_the_bound_are_said() {
     let house = House::new();
     let moved = rule(r#","change":{"over":"30s","in":"percent"}"#);
-    let (mut service, view) = house.service(vec![moved]).await;
+    let (mut service, view) = house.service(vec![moved]);
     house.measure("order-service", 10.0);
     service.round().await.unwrap();
     house.later(30);
@@ -311,11 +330,9 @@ async fn a_movement_can_be_the_measure_and_series_beyond_the_bound_are_said() {
 
     let mut bounded = rule("");
     bounded.id = "bounded".to_owned();
-    let reads = (OwnMetrics::new(house.series.clone()), house.tails.clone());
-    let few = RuleDefaults { max_series: 3, ..RuleDefaults::default() };
-    let (mut service, bounded_view) =
-        Service::new(vec![bounded], few, reads, house.store.clone(), house.sink.clone(), Arc::new(house.clock.clone()))
-            .unwrap();
+    let rule_defaults = RuleDefaults { max_series: 3, ..RuleDefaults::default() };
+    let few = Options { rules: vec![bounded], rule_defaults, ..Options::default() };
+    let (mut service, bounded_view) = house.replica(few, Arc::new(Alone::default()));
     for number in 0..5 {
         house.measure(&format!("service-{number}"), 1.0);
     }
