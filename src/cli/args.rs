@@ -143,6 +143,9 @@ pub enum PlaybookCommand {
         /// Files or folders
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Print one JSON object a mistake, with the place where it begins and ends, for editors
+        #[arg(long)]
+        json: bool,
     },
     /// Run the tests that playbooks carry, without touching anything
     Test {

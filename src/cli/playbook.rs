@@ -1,12 +1,13 @@
 //! `mayday playbook`: what authors need.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::args::{PlaybookCommand, PlaybookRun};
 use super::client::Client;
 use super::{Doors, Exit, Problem, say, wait};
 use crate::core::message::cli as message;
-use crate::playbook::{Book, authoring, library, testing};
+use crate::playbook::{Book, authoring, library, span, testing};
 
 /// Largest playbook that is read, bytes; the reader has its own limit and says so.
 const MOST: u64 = 4 * 1024 * 1024;
@@ -16,7 +17,7 @@ const FILES: usize = 10_000;
 /// Carries one out.
 pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<Exit, Problem> {
     match command {
-        PlaybookCommand::Check { paths } => check(&paths),
+        PlaybookCommand::Check { paths, json } => check(&paths, json),
         PlaybookCommand::Test { paths } => test(&paths),
         PlaybookCommand::Plan(run) => wait(tell(run, "plan", doors)),
         PlaybookCommand::Run(run) => wait(tell(run, "run", doors)),
@@ -33,14 +34,26 @@ pub(super) fn carry_out(command: PlaybookCommand, doors: &dyn Doors) -> Result<E
 }
 
 /// Every mistake of every file.
-fn check(paths: &[PathBuf]) -> Result<Exit, Problem> {
+fn check(paths: &[PathBuf], json: bool) -> Result<Exit, Problem> {
     let files = files(paths)?;
     let (_, mistakes) = authoring::load_files(&files);
+    // A program reads a line for each mistake; a person at a terminal also sees the place.
+    let framed = !json && std::io::stdout().is_terminal();
     for mistake in &mistakes {
+        let text = || String::from_utf8_lossy(&read(Path::new(&mistake.file)).unwrap_or_default()).into_owned();
+        if json {
+            say(&span::json(&text(), mistake).to_string());
+            continue;
+        }
         say(&mistake.to_string());
+        if let Some(frame) = framed.then(text).and_then(|text| span::frame(&text, mistake)) {
+            say(&frame);
+        }
     }
     if mistakes.is_empty() {
-        say(&message::playbooks_well(files.len()));
+        if !json {
+            say(&message::playbooks_well(files.len()));
+        }
         Ok(Exit::Done)
     } else {
         Err(Problem::refused(message::mistakes(mistakes.len())))

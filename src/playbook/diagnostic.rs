@@ -167,6 +167,33 @@ pub enum Code {
     PB037,
 }
 
+/// What a code means, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The code as it is printed.
+    pub code: String,
+    /// What it means.
+    pub meaning: String,
+    /// What to do in general; a diagnostic's own sentence says it for the case.
+    pub fix: String,
+}
+
+impl Code {
+    /// What every code means, as its doc comment says.
+    #[must_use]
+    pub fn words() -> Vec<Words> {
+        let schema = serde_json::to_value(schemars::schema_for!(Self)).unwrap_or_default();
+        let all = schema["oneOf"].as_array().into_iter().flatten();
+        all.map(|code| {
+            let says = code["description"].as_str().unwrap_or_default();
+            let (meaning, fix) = says.split_once("\n\n").unwrap_or((says, ""));
+            let code = code["const"].as_str().unwrap_or_default();
+            Words { code: code.to_owned(), meaning: meaning.to_owned(), fix: fix.to_owned() }
+        })
+        .collect()
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

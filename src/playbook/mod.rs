@@ -27,6 +27,7 @@ pub mod registry;
 pub mod run;
 mod schema;
 mod shape;
+pub mod span;
 pub mod tasks;
 pub mod testing;
 pub mod text;

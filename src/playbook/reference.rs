@@ -251,10 +251,7 @@ fn task_types(page: &mut String) {
 
 fn mistakes(page: &mut String) {
     page.push_str("\n## Mistakes\n\nWhat `mayday playbook check` finds, as `file:line:col: CODE: what is wrong, and the fix`. A code never changes its meaning.\n\n| code | meaning | fix |\n|---|---|---|\n");
-    let codes = serde_json::to_value(schemars::schema_for!(Code)).unwrap_or_default();
-    for code in codes["oneOf"].as_array().into_iter().flatten() {
-        let says = code["description"].as_str().unwrap_or_default();
-        let (meaning, fix) = says.split_once("\n\n").unwrap_or((says, ""));
-        row(page, &[code["const"].as_str().unwrap_or_default(), meaning, fix]);
+    for words in Code::words() {
+        row(page, &[&words.code, &words.meaning, &words.fix]);
     }
 }

@@ -87,3 +87,44 @@ fn a_file_that_is_too_large_is_refused_without_reading_it() {
         "{told}"
     );
 }
+
+#[test]
+fn an_editor_reads_where_each_mistake_begins_and_ends() {
+    for path in faulty() {
+        let relative = path.strip_prefix(FAULTY).unwrap().to_str().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_mayday"))
+            .args(["playbook", "check", "--json", relative])
+            .current_dir(FAULTY)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{relative}");
+        let line = String::from_utf8(output.stdout).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        let number = |pointer: &str| found.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap();
+        assert_eq!(number("/start/line"), number("/end/line"), "{line}");
+        assert!(number("/end/column") > number("/start/column"), "{line}");
+        assert!(!found["fix"].as_str().unwrap().is_empty(), "{line}");
+        let told = format!(
+            "{}:{}:{}: {}: {}\n",
+            found["file"].as_str().unwrap(),
+            number("/start/line"),
+            number("/start/column"),
+            found["code"].as_str().unwrap(),
+            found["says"].as_str().unwrap()
+        );
+        assert_eq!(told, self::told(&path));
+        // Where a word is named between backquotes and begins at that place, it is what the span covers.
+        let Ok(text) = std::fs::read_to_string(Path::new(FAULTY).join(found["file"].as_str().unwrap())) else {
+            continue;
+        };
+        let column = |pointer| usize::try_from(number(pointer)).unwrap();
+        let row = text.lines().nth(column("/start/line") - 1).unwrap_or_default();
+        let rest: String = row.chars().skip(column("/start/column") - 1).collect();
+        let named = found["says"].as_str().unwrap().split('`').nth(1).unwrap_or_default();
+        let ends = |rest: &str| rest.chars().next().is_none_or(|char| !char.is_alphanumeric() && !"_.-".contains(char));
+        if !named.is_empty() && rest.strip_prefix(named).is_some_and(ends) && !named.contains(['(', ' ']) {
+            let covered: String = rest.chars().take(column("/end/column") - column("/start/column")).collect();
+            assert!(covered.starts_with(named), "{line}covers {covered:?}");
+        }
+    }
+}
