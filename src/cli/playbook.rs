@@ -128,16 +128,28 @@ pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 /// `plan` and `run` are the chat's commands: only the running bot sees the live system, and it runs the playbooks it has.
 async fn tell(run: PlaybookRun, verb: &str, doors: &dyn Doors) -> Result<Exit, Problem> {
     let path = Path::new(&run.playbook);
-    let id = if path.is_file() {
+    let mut own_version = None;
+    let id = if path.is_file() || run.playbook.contains('/') {
         let bytes =
             read(path).map_err(|error| Problem::refused(message::no_file(&run.playbook, &error.to_string())))?;
         let book = Book::read(&run.playbook, &bytes)
             .map_err(|found| Problem::refused(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        own_version = Some(book.version());
         book.playbook.playbook_id.clone()
     } else {
         run.playbook.clone()
     };
     let client = Client::find(&run.bot, doors)?;
+    if let Some(own) = own_version {
+        // The bot runs what it has: a plan or run of another text than that of the file would be taken for one of the file's.
+        let known = client.ask(client.post("/api/v1/say").json(&serde_json::json!({ "text": "playbooks" })));
+        let known = known.await?;
+        let all = known["data"]["playbooks"].as_array().into_iter().flatten();
+        let theirs = all.filter(|book| book["id"] == *id).find_map(|book| book["version"].as_str());
+        if theirs != Some(own.as_str()) {
+            return Err(Problem::refused(message::other_version(&id, &own, theirs)));
+        }
+    }
     let text = [verb, &id].into_iter().chain(run.parameters.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let reply = client.ask(client.post("/api/v1/say").json(&serde_json::json!({ "text": text }))).await?;
     say(reply["text"].as_str().unwrap_or_default());

@@ -84,6 +84,8 @@ pub struct Deps {
     pub runs: Arc<dyn Runs>,
     /// The loaded playbooks.
     pub playbooks: Arc<dyn ports::Playbooks>,
+    /// What they would do.
+    pub plans: Arc<dyn ports::Plans>,
     /// Logs.
     pub logs: Arc<dyn source::Logs>,
     /// Metrics.

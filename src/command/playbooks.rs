@@ -69,7 +69,16 @@ async fn diff(speaker: &Speaker<'_>, id: &str, from: Option<u32>, to: Option<u32
 }
 
 /// A playbook with its parameters and tasks.
-pub(super) fn describe(playbook: &PlaybookBrief) -> Vec<String> {
+fn describe(playbook: &PlaybookBrief) -> Vec<String> {
+    let mut lines = heading(playbook);
+    for (index, task) in playbook.tasks.iter().enumerate() {
+        lines.push(say::task_line(index + 1, &task.name, &task.kind, &task.risk));
+    }
+    lines
+}
+
+/// What a playbook is for and what it takes.
+pub(super) fn heading(playbook: &PlaybookBrief) -> Vec<String> {
     let mut lines = vec![say::playbook_line(&playbook.id, &playbook.name, &playbook.triggers.join("; "))];
     if !playbook.description.is_empty() {
         lines.push(playbook.description.clone());
@@ -81,9 +90,6 @@ pub(super) fn describe(playbook: &PlaybookBrief) -> Vec<String> {
             parameter.default.as_deref(),
             &parameter.says,
         ));
-    }
-    for (index, task) in playbook.tasks.iter().enumerate() {
-        lines.push(say::task_line(index + 1, &task.name, &task.kind, &task.risk));
     }
     lines
 }

@@ -11,6 +11,7 @@ use crate::heal::Explained;
 use crate::incident::{Act, Incident, Moment};
 use crate::ops::health::Report;
 use crate::ops::schedule::Listed;
+use crate::playbook::engine::Preview;
 use crate::playbook::versions::{History, Version};
 
 /// Why something was not done.
@@ -65,6 +66,17 @@ pub trait Playbooks: Send + Sync + 'static {
         given: &BTreeMap<String, String>,
         alert: Option<&Alert>,
     ) -> Result<BTreeMap<String, String>, String>;
+}
+
+/// What is needed of the engine to say what a playbook would do.
+pub trait Plans: Send + Sync + 'static {
+    /// What each task would do here and now, with these values, for this alert if there is one.
+    fn preview<'a>(
+        &'a self,
+        id: &'a str,
+        given: &'a BTreeMap<String, String>,
+        alert: Option<&'a Alert>,
+    ) -> BoxFuture<'a, Result<Vec<Preview>, No>>;
 }
 
 /// A playbook as people read it.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::ports::{
-    Audits, Causes, Healths, Incidents, ParameterBrief, People, PlaybookBrief, Playbooks, Said, Schedules, TaskBrief,
+    Audits, Causes, Healths, Incidents, ParameterBrief, People, Plans, PlaybookBrief, Playbooks, Said, Schedules,
+    TaskBrief,
 };
 use super::*;
 use crate::access::{Actor, PersonId, Role};
@@ -20,6 +21,9 @@ use crate::heal::Explained;
 use crate::heal::tests::{SEVEN, alert, at, explained, incident, view, waiting};
 use crate::incident::{Act, Incident, Moment, Phase};
 use crate::ops::health::{Part, Report, State};
+use crate::playbook::action::{Change, Planned};
+use crate::playbook::engine::{Preview, Would};
+use crate::playbook::model::Risk;
 use crate::playbook::versions::{History, Pin, Version};
 use crate::playbook::view::{Decided, Order, RunOutcome};
 use crate::playbook::{self, ProposeRequest, Proposed, RunState, RunView};
@@ -164,6 +168,40 @@ impl Playbooks for World {
     }
 }
 
+impl Plans for World {
+    fn preview<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a BTreeMap<String, String>,
+        _: Option<&'a Alert>,
+    ) -> BoxFuture<'a, Result<Vec<Preview>, No>> {
+        let planned = Planned {
+            object: "gateway".to_owned(),
+            changes: vec![Change {
+                field: "pid".to_owned(),
+                before: "100\n  forged".to_owned(),
+                after: "another".to_owned(),
+            }],
+            target: json!({}),
+            radius: "restarts 1 process".to_owned(),
+            undo: None,
+            details: vec!["token=abcdefghijklmnop1234".to_owned()],
+        };
+        let preview = |would| Preview {
+            task: "restart".to_owned(),
+            name: "Restart it".to_owned(),
+            kind: "Service_Restart".to_owned(),
+            risk: Risk::Disruptive,
+            people: 1,
+            undoes: false,
+            conditions: vec!["{{ state.hung }}".to_owned()],
+            would,
+        };
+        let later = preview(Would::Later("`state` is not known".to_owned()));
+        Box::pin(async move { Ok(vec![preview(Would::Change(Box::new(planned))), later]) })
+    }
+}
+
 impl Logs for World {
     fn search<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<LogPage, crate::source::Error>> {
         self.queries.lock().unwrap().push(query.clone());
@@ -267,6 +305,7 @@ fn desk() -> (Desk, Arc<World>) {
         incidents: world.clone(),
         runs: world.clone(),
         playbooks: world.clone(),
+        plans: world.clone(),
         logs: world.clone(),
         metrics: world.clone(),
         causes: world.clone(),
@@ -477,4 +516,26 @@ async fn a_line_that_is_no_command_is_answered_with_its_place() {
     let reply = ana(&desk, "shwo INC-7").await;
     assert_eq!((reply.ok, reply.data["near"].as_str()), (false, Some("show")));
     assert!(reply.text.contains("\n  shwo INC-7\n  ^^^^"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_plan_says_what_would_change_and_what_only_the_run_can_plan() {
+    let (desk, _) = desk();
+    let told = ana(&desk, "plan PB-Restart service=gateway").await;
+    assert!(told.ok, "{}", told.text);
+    let expected = [
+        "1. Restart it  Service_Restart · disruptive, one person approves",
+        "only if `state.hung`",
+        "→ another",
+        "restarts 1 process · can't be undone",
+        "planned in the run: `state` is not known",
+    ];
+    for words in expected {
+        assert!(told.text.contains(words), "{words}\n{}", told.text);
+    }
+    // What systems answer can't forge a line, nor show a secret.
+    assert!(!told.text.lines().any(|line| line.trim() == "forged → another"), "{}", told.text);
+    assert!(!told.text.contains("abcdefghijklmnop1234"), "{}", told.text);
+    assert!(!told.data.to_string().contains("abcdefghijklmnop1234"), "{}", told.data);
+    assert_eq!(told.data["tasks"][0]["change"]["object"], "gateway");
 }

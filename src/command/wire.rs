@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::ports::{
-    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, PlaybookBrief, Playbooks, Said, Schedules,
+    Audits, Causes, Healths, Incidents, No, ParameterBrief, People, Plans, PlaybookBrief, Playbooks, Said, Schedules,
     TaskBrief,
 };
+use super::speaker::no_run_error;
 use crate::access::{Actor, Audit, AuditRecord, Person, Persons};
 use crate::alert::Alert;
 use crate::catalog::Catalog;
@@ -19,6 +20,7 @@ use crate::heal::{Explained, Investigator, names_service};
 use crate::incident::{self, Act, Incident, Moment};
 use crate::ops::health::{Health, Report};
 use crate::ops::schedule::{Listed, Scheduler};
+use crate::playbook::engine::{Engine, Preview};
 use crate::playbook::model::{Parameter, Task, Trigger};
 use crate::playbook::versions::{self, History, Version, Versions};
 use crate::playbook::{Book, parameters, tasks};
@@ -162,6 +164,21 @@ impl Playbooks for Versions {
         let alert = alert.map(serde_json::to_value).transpose().map_err(|error| error.to_string())?;
         let values = parameters::resolve(&book.playbook, &given, alert.as_ref())?;
         Ok(values.into_iter().map(|(name, value)| (name, plain(&value))).collect())
+    }
+}
+
+impl Plans for Engine {
+    fn preview<'a>(
+        &'a self,
+        id: &'a str,
+        given: &'a BTreeMap<String, String>,
+        alert: Option<&'a Alert>,
+    ) -> BoxFuture<'a, Result<Vec<Preview>, No>> {
+        Box::pin(async move {
+            // The engine gives each text its parameter's type.
+            let given = given.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect();
+            Self::preview(self, id, &given, alert).await.map_err(no_run_error)
+        })
     }
 }
 

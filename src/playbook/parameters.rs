@@ -36,7 +36,9 @@ pub fn resolve(
                 let seen = alert.map_or_else(|| json!({}), |alert| json!({ "alert": alert }));
                 // A default made of the alert is only wanted where there is one.
                 let rendered = text::render_value(&Value::String(words.clone()), &seen, Use::Change);
-                rendered.map_err(|why| format!("{} needs the parameter `{name}`: {why}", playbook.playbook_id))?
+                rendered.map_err(|why| {
+                    format!("{} needs the parameter `{name}`: {why}; add `{name}=…`", playbook.playbook_id)
+                })?
             }
             (None, Some(value)) => value.clone(),
             (None, None) => {

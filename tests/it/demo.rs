@@ -279,6 +279,38 @@ async fn killed_or_asked_the_demo_leaves_no_process_behind() {
     }
 }
 
+#[test]
+fn a_plan_is_worked_out_against_what_runs_and_only_for_the_text_that_the_bot_has() {
+    let demo = Demo::start();
+    let plan = |what: &str| {
+        let output = demo.mayday(&["playbook", "plan", what, "service=inventory-service"]);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), told)
+    };
+    // The process is one that runs now: the plan names its pid.
+    let (code, told) = plan("PB-Service-Restart");
+    assert_eq!(code, Some(0), "{told}");
+    let line = told.lines().find(|line| line.contains('→')).unwrap_or_else(|| panic!("no change in\n{told}"));
+    let digits = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let pid = line.split_whitespace().find(digits).unwrap_or_else(|| panic!("no pid in {line}"));
+    let process = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    assert!(process.contains("inventory-service"), "{line}: {process:?}");
+    assert!(demo.say("runs").contains("No run"), "{}", demo.say("runs"));
+
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks/PB-Service-Restart.yaml");
+    let (code, of_file) = plan(file);
+    assert_eq!(code, Some(0), "{of_file}");
+    assert!(of_file.contains('→'), "{of_file}");
+    let changed = demo.folder.path().join("changed.yaml");
+    std::fs::write(&changed, std::fs::read_to_string(file).unwrap() + "\n# another text\n").unwrap();
+    let (code, refused) = plan(changed.to_str().unwrap());
+    assert_eq!(code, Some(1), "{refused}");
+    assert!(refused.contains("playbooks.folder"), "{refused}");
+    let (code, missing) = plan("no/such.yaml");
+    assert_eq!(code, Some(1), "{missing}");
+    assert!(missing.contains("no/such.yaml"), "{missing}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_fault_and_a_used_link_are_refused_with_what_to_do() {
     let demo = Demo::start();

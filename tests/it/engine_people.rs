@@ -16,8 +16,11 @@ use super::engine_world::{Act, World, person};
 /// Odd things that people do to one run at most; then they do their duty.
 const ODD: u64 = 8;
 
+/// What the target does at each try of a task, by the task's id.
+type Scripts = Vec<(String, Vec<Act>)>;
+
 /// A random playbook over one reading, and how its target behaves.
-fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>, Vec<u64>) {
+fn random(dice: &mut Dice) -> (String, Scripts, Vec<u64>) {
     let mut text = "playbook_id: PB-Random\nname: random\nmax_duration: 2h\ntasks:\n".to_owned();
     text.push_str(
         "  - {id: read, type: Metric_Query, parameters: {expr: up}, output_variable: m, on_failure: continue}\n",
@@ -100,7 +103,10 @@ async fn truth(world: &World, engine: &Engine, run: RunId, task: &str) -> Order 
 async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, odd: &mut u64) -> bool {
     let strange = *odd > 0;
     let ana = person("ana", Role::Approver);
-    let wait = |minutes: u64| world.clock.advance(Duration::from_secs(60 * minutes));
+    let wait = |minutes: u64| {
+        world.clock.advance(Duration::from_secs(60 * minutes));
+        true
+    };
     let doubt = view.tasks.iter().find(|task| task.state == TaskState::InDoubt).map(|task| task.id.clone());
     let failed = view.tasks.iter().any(|task| task.state == TaskState::Failed);
     let roll = dice.roll(10);
@@ -110,7 +116,7 @@ async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, od
         match roll {
             0 if strange => Order::Cancel,
             3..=6 if strange && failed => Order::Retry,
-            2 if strange => return wait(50) == (),
+            2 if strange => return wait(50),
             _ => Order::Resume,
         }
     } else if view.approval.is_some() {
@@ -118,7 +124,7 @@ async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, od
             0 if strange => Order::Reject { reason: None },
             1 if strange => Order::Pause,
             2 if strange => Order::Cancel,
-            3 if strange => return wait(40) == (),
+            3 if strange => return wait(40),
             4..=6 if strange && failed => Order::Retry,
             _ => Order::Approve { plan_hash: None, reason: None },
         }
@@ -128,7 +134,7 @@ async fn act(world: &World, engine: &Engine, view: &RunView, dice: &mut Dice, od
             0 => Order::Pause,
             1 => Order::Cancel,
             2..=9 if failed => Order::Retry,
-            10 => return wait(130) == (),
+            10 => return wait(130),
             _ => return false,
         }
     } else {

@@ -230,6 +230,7 @@ impl Bot {
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents, catalog: catalog.clone() }),
                 runs: Arc::new(engine.clone()),
+                plans: Arc::new(engine.clone()),
                 playbooks: Arc::new(Versions::new(store.clone(), clock.clone(), audit.clone(), library, None)),
                 logs: Arc::new(Seer),
                 metrics: Arc::new(Seer),

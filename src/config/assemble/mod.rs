@@ -231,6 +231,7 @@ impl Bot {
                 incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
                 runs: runs.clone(),
                 playbooks: Arc::new(versions.clone()),
+                plans: Arc::new(engine.clone()),
                 logs,
                 metrics,
                 causes: heal.investigator(),

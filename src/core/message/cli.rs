@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+/// A playbook's file holds another text than the bot has.
+#[must_use]
+pub fn other_version(id: &str, own: &str, theirs: Option<&str>) -> String {
+    let has = theirs.map_or_else(
+        || format!("the bot has no {id}"),
+        |theirs| format!("the bot has {id} in version {theirs}, and this file is {own}"),
+    );
+    format!("{has}; put the file into the folder of `playbooks.folder`, and try again in some seconds")
+}
+
 /// A command that is declared before its back end exists.
 pub fn later(command: &str) -> String {
     format!("`mayday {command}` is not there yet: this version can't do it.")

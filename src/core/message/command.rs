@@ -417,6 +417,49 @@ pub fn value_line(name: &str, value: &str) -> String {
     format!("  {name} = {}", short(value))
 }
 
+/// What a plan says of a task, below its line.
+#[must_use]
+pub fn plan_line(words: &str) -> String {
+    format!("       {words}")
+}
+
+/// How risky a change is, and how many people must approve it.
+#[must_use]
+pub fn needs_people(risk: &str, people: u32) -> String {
+    if people == 1 { format!("{risk}, one person approves") } else { format!("{risk}, {people} people approve") }
+}
+
+/// A task that is there to undo another one.
+#[must_use]
+pub const fn plan_undoes() -> &'static str {
+    "only to undo, if the run fails or is cancelled"
+}
+
+/// A condition of a task in a plan.
+#[must_use]
+pub fn plan_condition(condition: &str) -> String {
+    let bare = condition.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+    format!("only if `{}`", short(bare))
+}
+
+/// One field that would change.
+#[must_use]
+pub fn plan_change(object: &str, field: &str, before: &str, after: &str) -> String {
+    format!("{object}  {field}: {before} → {after}")
+}
+
+/// A change that only the run can plan.
+#[must_use]
+pub fn plan_later(why: &str) -> String {
+    format!("planned in the run: {}", why.strip_prefix("planned in the run: ").unwrap_or(why))
+}
+
+/// A change that can't be planned here now.
+#[must_use]
+pub fn plan_not_here(why: &str) -> String {
+    format!("can't be done now: {why}")
+}
+
 /// End of a plan that changed nothing.
 #[must_use]
 pub fn plan_ending(command: &str) -> String {

@@ -446,6 +446,11 @@ pub fn child_too_deep(line: &[String], most: usize) -> String {
 pub fn child_later(playbook: &str) -> String {
     format!("runs {playbook}, which plans and asks by itself")
 }
+/// A change that `plan` did not look at any more.
+#[must_use]
+pub fn not_planned_now() -> String {
+    "planned in the run: working this out took as long as an answer may".to_owned()
+}
 /// A task that a test lets fail.
 #[must_use]
 pub fn made_to_fail() -> String {

@@ -188,7 +188,7 @@ impl Driver {
     /// How a change is undone, for the people who approve it.
     fn undone_by(&self, index: usize, planned: &Planned) -> Option<String> {
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind)?;
-        crate::playbook::authoring::undone_by(&self.book, self.declared(index), action.as_ref(), planned)
+        super::preview::undone_by(&self.book, self.declared(index), action.as_ref(), planned)
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved

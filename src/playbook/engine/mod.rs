@@ -16,6 +16,7 @@ mod effects;
 mod hold;
 mod journal;
 mod landing;
+mod preview;
 mod propose;
 mod render;
 mod reopen;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use journal::{Journaled, Together, events};
+pub use preview::{Preview, Would};
 pub(in crate::playbook) use propose::{Text, text_key};
 pub use render::parameters as parameters_of;
 

@@ -1,0 +1,236 @@
+//! What a playbook would do here and now, for `plan`: worked out against the live systems without proposing a run, and
+//! without changing anything. Read tasks are not carried out, so what needs their outputs is said to be planned in the run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Engine;
+use super::effects::Tools;
+use super::render::parameters as parameters_of;
+use crate::access::Actor;
+use crate::alert::Alert;
+use crate::core::message::playbook as say;
+use crate::core::{RunId, Timestamp};
+use crate::playbook::Error;
+use crate::playbook::action::{Action, Context, Planned};
+use crate::playbook::book::Book;
+use crate::playbook::model::{Risk, Task, Undo};
+use crate::playbook::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
+use crate::playbook::{parameters, tasks};
+
+/// A person waits for the answer: what is not planned by then is said to be planned in the run.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// At most so many changes are planned; the items of a long list look alike.
+const MOST_PLANNED: usize = 20;
+
+/// What one task of a playbook would do here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// Its id; of an item of a list with its number, `clean[0]`.
+    pub task: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// How risky it is.
+    pub risk: Risk,
+    /// How many people must approve it.
+    pub people: u32,
+    /// It is there to undo another task, and is done for nothing else.
+    pub undoes: bool,
+    /// Conditions that decide in the run whether it is done, as the author wrote them.
+    pub conditions: Vec<String>,
+    /// What is known now.
+    pub would: Would,
+}
+
+/// What is known of a task before a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Would {
+    /// It reads; nothing changes.
+    Read,
+    /// It would change this.
+    Change(Box<Planned>),
+    /// It is planned later, in the run: the sentence says why not now.
+    Later(String),
+    /// It can't be done here, and why.
+    NotHere(String),
+}
+
+impl Engine {
+    /// Works out what a playbook would do here with these parameters, for this alert if it is for one.
+    ///
+    /// # Errors
+    /// There is no such playbook, or the parameters don't fit.
+    pub async fn preview(
+        &self,
+        playbook: &str,
+        given: &BTreeMap<String, Value>,
+        alert: Option<&Alert>,
+    ) -> Result<Vec<Preview>, Error> {
+        let parts = &self.0.parts;
+        let Some(book) = parts.library.get(playbook) else {
+            return Err(Error::NoPlaybook { name: playbook.to_owned(), near: parts.library.nearest(playbook) });
+        };
+        let alert = alert.map(super::propose::alert_json);
+        let now = parts.clock.now();
+        let resolved = parameters::resolve(&book.playbook, given, alert.as_ref()).map_err(Error::BadParameters)?;
+        let status = spread(&book, before(&book, resolved, alert, now)?, now);
+        let until = parts.clock.steady() + PATIENCE;
+        let mut planned = 0;
+        let mut previews = Vec::new();
+        for index in 0..status.tasks.len() {
+            // The items of a list that is known stand below it, each with what it would do.
+            if status.head.tasks[index].part == Part::Each && status.items(index).next().is_some() {
+                continue;
+            }
+            let task = &book.playbook.tasks[status.declared(index)];
+            let would = match self.known(&book, &status, index) {
+                Some(would) => would,
+                None if planned >= MOST_PLANNED || parts.clock.steady() >= until => {
+                    Would::Later(say::not_planned_now())
+                }
+                None => {
+                    planned += 1;
+                    self.look(&book, &status, index, now).await
+                }
+            };
+            let risk = tasks::risk(task);
+            let asked = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
+            previews.push(Preview {
+                task: status.head.tasks[index].id.clone(),
+                name: status.head.tasks[index].name.clone(),
+                kind: task.kind.clone(),
+                risk,
+                people: if risk == Risk::Read { 0 } else { parts.options.approvals.of(risk).max(asked) },
+                undoes: book
+                    .playbook
+                    .tasks
+                    .iter()
+                    .any(|other| matches!(other.undone_by(), Some(Undo::Task(by)) if by == task.id)),
+                conditions: task.conditions.clone(),
+                would,
+            });
+        }
+        Ok(previews)
+    }
+
+    /// What is known of a task without looking at anything.
+    fn known(&self, book: &Book, status: &Status, index: usize) -> Option<Would> {
+        let task = &book.playbook.tasks[status.declared(index)];
+        let risk = tasks::risk(task);
+        let engines_own = task.kind == "Verify" || (task.kind == "Wait" && task.parameters.contains_key("until"));
+        if task.kind == CHILD {
+            let other = task.parameters.get("playbook").and_then(Value::as_str).unwrap_or("another");
+            Some(Would::Later(say::child_later(other)))
+        } else if status.head.tasks[index].part == Part::Each && risk > Risk::Read {
+            Some(Would::Later(say::for_each_later(&task.id)))
+        } else if engines_own {
+            Some(Would::Read)
+        } else if self.0.parts.actions.get(&task.kind).is_none() {
+            Some(Would::NotHere(say::no_executor(&task.kind)))
+        } else {
+            (risk == Risk::Read).then_some(Would::Read)
+        }
+    }
+
+    /// Asks the action what it would change.
+    async fn look(&self, book: &Book, status: &Status, index: usize, now: Timestamp) -> Would {
+        let task = &book.playbook.tasks[status.declared(index)];
+        let rendered = match parameters_of(book, status, index) {
+            Ok(rendered) => rendered,
+            Err(why) => return Would::Later(why),
+        };
+        let context = Context {
+            run: status.head.run,
+            task: status.head.tasks[index].id.clone(),
+            task_name: status.head.tasks[index].name.clone(),
+            incident: None,
+            by: status.head.by.clone(),
+            now,
+        };
+        let tools: &Tools = &self.0.tools;
+        let action = self.0.parts.actions.get(&task.kind).cloned();
+        match tools.plan(action.clone(), context, &task.kind, rendered).await {
+            Err((_, why)) => Would::NotHere(why),
+            Ok(mut planned) => {
+                if let Some(action) = action {
+                    planned.undo = undone_by(book, task, action.as_ref(), &planned);
+                }
+                Would::Change(Box::new(planned))
+            }
+        }
+    }
+}
+
+/// The lists that the author wrote down, or that only need the parameters, are known before the run.
+fn spread(book: &Book, mut status: Status, now: Timestamp) -> Status {
+    for (index, each) in book.each.iter().enumerate() {
+        let Some(declared) = &book.playbook.tasks[index].for_each else { continue };
+        let listed = match each {
+            Some(cel) => cel.list(&values(book, &status)).ok(),
+            None => declared.list().map(<[Value]>::to_vec),
+        };
+        let task = book.playbook.tasks[index].id.clone();
+        if let Some(items) = listed.filter(|items| items.len() <= MAX_ITEMS)
+            && let Ok(spread) = apply(&Event::Spread { task, items }, now, Some(status.clone()))
+        {
+            status = spread;
+        }
+    }
+    status
+}
+
+/// A run that has not begun.
+fn before(
+    book: &Book,
+    parameters: BTreeMap<String, Value>,
+    alert: Option<Value>,
+    now: Timestamp,
+) -> Result<Status, Error> {
+    let head = Head {
+        run: RunId::new(0),
+        playbook: book.playbook.playbook_id.clone(),
+        playbook_name: book.playbook.name.clone(),
+        version: book.version(),
+        digest: book.digest.clone(),
+        incident: None,
+        by: Actor::Mayday("plan".to_owned()),
+        parameters,
+        alert,
+        at: now,
+        deadline: now,
+        tasks: TaskHead::of(&book.playbook),
+        actions: BTreeMap::new(),
+        parent: None,
+        line: Vec::new(),
+        lock: None,
+    };
+    apply(&Event::Proposed { head: Box::new(head) }, now, None)
+        .map_err(|illegal| Error::BadParameters(illegal.to_string()))
+}
+
+/// How a change is undone, for people: as the playbook says, else in the action's words. An inverse that the action does
+/// not have for this target is told before anyone approves.
+#[must_use]
+pub(in crate::playbook) fn undone_by(
+    book: &Book,
+    task: &Task,
+    action: &dyn Action,
+    planned: &Planned,
+) -> Option<String> {
+    match task.undone_by() {
+        None => planned.undo.clone(),
+        Some(Undo::Inverse) if action.inverse(&planned.target, &Value::Null).is_none() => {
+            Some(say::undo_missing(&task.kind))
+        }
+        Some(Undo::Inverse) => Some(say::undo_by_inverse(planned.undo.as_deref())),
+        Some(Undo::Task(by)) => {
+            let found = book.playbook.tasks.iter().find(|task| task.id == by);
+            let name = found.map_or(by, |task| if task.name.is_empty() { &task.id } else { &task.name });
+            Some(say::undo_by_task(name))
+        }
+    }
+}
