@@ -55,7 +55,7 @@ impl Draft {
             if text.len() > most {
                 notes.push(format!("{what} of {:?} is longer than {most} bytes and was cut", capped(name, 80)));
             }
-            Tainted::new(capped(text, most))
+            Tainted::new(capped(&without_zero(text), most))
         };
         let service = service::name(self.service.as_deref(), &self.labels, reader.names);
         let service_name = cut("the service name", &service, SERVICE);
@@ -64,7 +64,7 @@ impl Draft {
         let mut labels = BTreeMap::new();
         for (label, value) in self.labels.iter().take(reader.options.max_labels) {
             let shown = format!("label {}", capped(label, 40));
-            labels.insert(capped(label, LABEL_NAME), cut(&shown, value, LABEL_VALUE));
+            labels.insert(capped(&without_zero(label), LABEL_NAME), cut(&shown, value, LABEL_VALUE));
         }
         if self.labels.len() > reader.options.max_labels {
             let (had, kept) = (self.labels.len(), reader.options.max_labels);
@@ -123,4 +123,9 @@ pub(super) fn status(word: &str) -> Option<Status> {
         }
         _ => None,
     }
+}
+
+/// A zero is no text anywhere else: databases refuse it, terminals swallow it.
+fn without_zero(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

@@ -9,8 +9,9 @@ use super::delivery::Outbox;
 use super::telemetry::Telemetry;
 use crate::core::message::ops as say;
 use crate::core::{BoxFuture, SharedClock, Timestamp};
-use crate::store::{Key, Range, SharedStore};
+use crate::store::{Key, SharedStore};
 use crate::work::Shard;
+use crate::work::queue::heads_of;
 
 /// How a part is. Ordered: each is worse than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -159,15 +160,8 @@ const LATE: Duration = Duration::from_secs(15);
 impl QueuesCheck {
     async fn age(&self, queue: &str) -> Result<Duration, crate::store::Error> {
         let now = self.clock.now();
-        let mut oldest = Duration::ZERO;
-        for shard in Shard::all() {
-            let range = Range::under(&Key::of(["queue", queue, &shard.key()]), 1);
-            let Some(first) = self.store.scan(&range).await?.into_iter().next() else { continue };
-            // `<due ms>-<id>`, see `work::queue`.
-            let due = first.key.last().split('-').next().and_then(|millis| millis.parse().ok());
-            let due = due.and_then(|millis: i64| Timestamp::from_millisecond(millis).ok()).unwrap_or(now);
-            oldest = oldest.max(Duration::try_from(now.duration_since(due)).unwrap_or_default());
-        }
+        let first = heads_of(&self.store, queue).await?.into_iter().map(|(_, _, due)| due).min().unwrap_or(now);
+        let oldest = Duration::try_from(now.duration_since(first)).unwrap_or_default();
         metrics::gauge!("mayday_work_queue_age_seconds", "queue" => queue.to_owned()).set(oldest.as_secs_f64());
         Ok(oldest)
     }
@@ -181,8 +175,13 @@ impl Check for QueuesCheck {
     fn check(&self) -> BoxFuture<'_, Part> {
         Box::pin(async move {
             let mut late = Vec::new();
-            for queue in self.queues {
-                match self.age(queue).await {
+            let ages = futures_util::future::join_all(self.queues.iter().map(|queue| self.age(queue)));
+            // A slow store is no reason to take this replica out of service, and perhaps all of them at once.
+            let Ok(ages) = tokio::time::timeout(DEADLINE.mul_f32(0.75), ages).await else {
+                return Part::new(self.name(), State::Degraded, say::store_slow(DEADLINE.mul_f32(0.75)));
+            };
+            for (queue, age) in self.queues.iter().zip(ages) {
+                match age {
                     Ok(age) if age > LATE => late.push(((*queue).to_owned(), age)),
                     Ok(_) => {}
                     Err(error) => return Part::new(self.name(), State::Down, say::store_down(&error.to_string())),
@@ -303,7 +302,7 @@ mod tests {
         }
         fn scan<'a>(
             &'a self,
-            range: &'a Range,
+            range: &'a crate::store::Range,
         ) -> BoxFuture<'a, Result<Vec<crate::store::Entry>, crate::store::Error>> {
             self.0.scan(range)
         }

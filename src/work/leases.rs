@@ -438,8 +438,11 @@ impl Leases {
         Ok(())
     }
 
-    /// Gives everything back, when this process ends in order.
-    async fn leave(&self) -> Result<(), store::Error> {
+    /// Gives everything back, when this process ends in order or can't begin.
+    ///
+    /// # Errors
+    /// The store's; then the leases run out by themselves.
+    pub async fn leave(&self) -> Result<(), store::Error> {
         let leases: Vec<Lease> = {
             let mut state = self.state();
             let held = std::mem::take(&mut state.held);

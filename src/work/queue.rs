@@ -61,6 +61,36 @@ pub struct Queue<T> {
     records: PhantomData<fn() -> T>,
 }
 
+/// The first item of each shard of a queue that has one: its key and when it is due. One read where few items wait; with
+/// many, at most one for each such shard.
+///
+/// # Errors
+/// The store's.
+pub async fn heads_of(store: &SharedStore, queue: &str) -> Result<Vec<(Shard, Key, Timestamp)>, store::Error> {
+    let mut range = Range::under(&Key::of(["queue", queue]), HEADS);
+    let mut heads: Vec<(Shard, Key, Timestamp)> = Vec::new();
+    loop {
+        let page = store.scan(&range).await?;
+        let whole = page.len() < range.limit;
+        for entry in page {
+            let number = entry.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+            // Keys of this prefix are made in this file only; one of another form would be no shard's.
+            let Some(shard) = number.map(Shard) else { return Ok(heads) };
+            if heads.last().is_none_or(|(last, ..)| *last != shard) {
+                let due = due_of(&entry.key);
+                heads.push((shard, entry.key, due));
+            }
+        }
+        match heads.last() {
+            // Many wait: from here on one by one.
+            Some((last, ..)) if !whole => {
+                (range.from, range.limit) = (Range::under(&Key::of(["queue", queue, &last.key()]), 1).to, 1);
+            }
+            _ => return Ok(heads),
+        }
+    }
+}
+
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Self {
@@ -126,30 +156,9 @@ impl<T: Record> Queue<T> {
         self.store.scan(&range).await
     }
 
-    /// The first item of each shard that has one: its key and when it is due. One read where few items wait; with many, at
-    /// most one for each such shard.
+    /// The first item of each shard that has one: its key and when it is due.
     pub(super) async fn heads(&self) -> Result<Vec<(Shard, Key, Timestamp)>, store::Error> {
-        let mut range = Range::under(&Key::of(["queue", self.name]), HEADS);
-        let mut heads: Vec<(Shard, Key, Timestamp)> = Vec::new();
-        loop {
-            let page = self.store.scan(&range).await?;
-            let whole = page.len() < range.limit;
-            for entry in page {
-                let number =
-                    entry.key.as_str().rsplit('/').nth(1).and_then(|digits| u16::from_str_radix(digits, 16).ok());
-                // Keys of this prefix are made in this file only; one of another form would be no shard's.
-                let Some(shard) = number.map(Shard) else { return Ok(heads) };
-                if heads.last().is_none_or(|(last, ..)| *last != shard) {
-                    let due = due_of(&entry.key);
-                    heads.push((shard, entry.key, due));
-                }
-            }
-            match heads.last() {
-                // Many wait: from here on one by one.
-                Some((last, ..)) if !whole => (range.from, range.limit) = (Range::under(&self.prefix(*last), 1).to, 1),
-                _ => return Ok(heads),
-            }
-        }
+        heads_of(&self.store, self.name).await
     }
 
     /// The first item of one shard.

@@ -33,6 +33,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub const TRIES: u32 = 5;
 /// The first pause of an item that failed; doubled each time.
 const ITEM_PAUSE: Duration = Duration::from_secs(1);
+/// An item that speaks of a record of a later Mayday comes again after so long: by then a replica of that one may hold the shard.
+const NEWER_PAUSE: Duration = Duration::from_secs(5);
 /// An item of a later Mayday is looked at again after so long.
 const TOO_NEW_PAUSE: Duration = Duration::from_secs(60);
 
@@ -80,7 +82,9 @@ pub async fn serve<T: Record + Clone>(
             looked = now;
         }
         match heads.look().await {
-            Ok(heads) => {
+            Ok(mut heads) => {
+                // Who waited longest goes first: a shard whose items keep coming must not stand before the others for ever.
+                heads.sort_by_key(|(_, _, due)| *due);
                 for (shard, key, due) in heads {
                     // Another process's.
                     let Some(lease) = leases.of(shard) else { continue };
@@ -112,8 +116,14 @@ pub async fn serve<T: Record + Clone>(
         tokio::select! {
             () = stop.wait() => {}
             Some(Ok((lease, key, result))) = running.join_next(), if !running.is_empty() => {
-                busy.remove(&lease.shard);
-                past.entry(lease.shard).or_default().learn(queue.name(), &lease, key, result, clock.now());
+                let now = clock.now();
+                let mut ended = Some((lease, key, result));
+                // All that have ended make room at once: each look costs a read.
+                while let Some((lease, key, result)) = ended {
+                    busy.remove(&lease.shard);
+                    past.entry(lease.shard).or_default().learn(queue.name(), &lease, key, result, now);
+                    ended = running.try_join_next().and_then(Result::ok);
+                }
             }
             () = changed.changed() => forget_left(&mut past),
             // Its sender lives as long as the leases.
@@ -192,6 +202,8 @@ async fn shard_once<T: Record + Clone>(
     let wrong = match attempt(handler, lease, items.clone()).await {
         Attempt::Done => return Ok(()),
         Attempt::Store(error) => return Err(error),
+        Attempt::Newer(_) if items.len() > 1 => String::new(),
+        Attempt::Newer(why) => return wait_for_newer(queue, lease, &items[0], &entries, &why).await,
         Attempt::Item(why) => why,
     };
     if items.len() == 1 {
@@ -202,6 +214,7 @@ async fn shard_once<T: Record + Clone>(
         match attempt(handler, lease, vec![item.clone()]).await {
             Attempt::Done => {}
             Attempt::Store(error) => return Err(error),
+            Attempt::Newer(why) => wait_for_newer(queue, lease, &item, &entries, &why).await?,
             Attempt::Item(why) => give_up_or_put_off(queue, lease, &item, &entries, &why).await?,
         }
     }
@@ -213,6 +226,8 @@ enum Attempt {
     Done,
     /// It is the store's, or someone else was faster: nothing is wrong with the items.
     Store(store::Error),
+    /// It speaks of what a later Mayday has written, which this one can't read: it waits for that one, and nothing is wrong.
+    Newer(String),
     /// It is the items'.
     Item(String),
 }
@@ -226,12 +241,28 @@ async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<
             | store::Error::InUse(_)
             | store::Error::NewerLayout { .. }),
         )) => Attempt::Store(error),
+        Ok(Err(error @ store::Error::TooNew { .. })) => Attempt::Newer(error.to_string()),
         Ok(Err(error)) => Attempt::Item(error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             Attempt::Item(format!("its handler panicked: {said}"))
         }
+    }
+}
+
+/// An item that only a later Mayday can handle is kept, however often this one meets it.
+async fn wait_for_newer<T: Record + Clone>(
+    queue: &Queue<T>,
+    lease: &Lease,
+    item: &Queued<T>,
+    entries: &[Entry],
+    why: &str,
+) -> Result<(), store::Error> {
+    tracing::warn!(queue = queue.name(), shard = lease.shard.0, key = %item.key, why, "an item waits for the newer version");
+    match entries.iter().find(|entry| entry.key == item.key) {
+        Some(entry) => queue.put_off(lease, entry, queue.clock.now() + NEWER_PAUSE).await,
+        None => Ok(()),
     }
 }
 

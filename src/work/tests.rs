@@ -164,6 +164,83 @@ async fn an_item_is_handled_once_also_across_a_restart() {
     loops.await.unwrap();
 }
 
+/// Puts a new item where it has done one, as alerts that keep coming do; with a number for which a later Mayday is needed.
+struct Busy {
+    worker: Arc<Worker>,
+    newer: std::sync::atomic::AtomicBool,
+}
+
+impl super::Handler<Job> for Busy {
+    fn handle<'a>(
+        &'a self,
+        lease: &'a super::Lease,
+        items: Vec<super::Queued<Job>>,
+    ) -> crate::core::BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            for item in items {
+                let number = item.record.0;
+                if number == 700 && self.newer.load(std::sync::atomic::Ordering::SeqCst) {
+                    return Err(Error::TooNew { key: item.key.clone(), found: 2, known: 1 });
+                }
+                let mut batch = Batch::new();
+                lease.guard(&mut batch);
+                self.worker.queue.done(&mut batch, &item);
+                if number < 100 {
+                    self.worker.queue.push(&mut batch, lease.shard, &Job(number)).unwrap();
+                }
+                // Whoever does something takes a moment; that is when the other shards' turn is decided.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.worker.store.commit(batch).await?;
+                self.worker.done.lock().unwrap().push(number);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn shards_whose_items_keep_coming_do_not_keep_the_others_waiting() {
+    let house = House::new();
+    for shard in 0..32 {
+        house.push(shard, &[u32::from(shard)]).await;
+    }
+    house.push(63, &[600]).await;
+    let busy = Arc::new(Busy { worker: house.worker.clone(), newer: false.into() });
+    let leases = Leases::take_all(&house.store, &house.clock, "test").await.unwrap();
+    let (_stopper, stop) = crate::core::stop::Stopper::new();
+    let _loops = tokio::spawn(super::serve(house.queue.clone(), leases, house.clock.clone(), busy, stop));
+    let done = house.until(|done| done.contains(&600)).await;
+    let before = done.iter().position(|number| *number == 600).unwrap();
+    assert!(before <= 64, "{before} others went before the one that waited longest");
+    let done = house.until(|done| done.len() > 1_000).await;
+    for shard in 0..32 {
+        let turns = done.iter().filter(|number| **number == shard).count();
+        assert!(turns > 10, "shard {shard} had {turns} turns of {}", done.len());
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_later_mayday_can_read_is_kept_however_often_this_one_meets_it() {
+    let house = House::new();
+    house.push(1, &[700, 101, 102]).await;
+    let busy = Arc::new(Busy { worker: house.worker.clone(), newer: true.into() });
+    let leases = Leases::take_all(&house.store, &house.clock, "test").await.unwrap();
+    let (_stopper, stop) = crate::core::stop::Stopper::new();
+    let _loops = tokio::spawn(super::serve(house.queue.clone(), leases, house.clock.clone(), busy.clone(), stop));
+    // The others go on, and minutes of tries count against nothing.
+    house.until(|done| done.contains(&101) && done.contains(&102)).await;
+    for _ in 0..300 {
+        house.manual.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(house.queue.waiting(Shard(1), 10).await.unwrap(), 1);
+    assert!(
+        house.store.scan(&crate::store::Range::under(&crate::store::Key::of(["dead"]), 10)).await.unwrap().is_empty()
+    );
+    busy.newer.store(false, std::sync::atomic::Ordering::SeqCst);
+    house.until(|done| done.contains(&700)).await;
+}
+
 #[tokio::test]
 async fn a_timer_is_handled_when_it_is_due() {
     let house = House::new();

@@ -120,12 +120,34 @@ impl Bot {
     pub async fn start(config: Config, demo: Option<Arc<dyn DemoPanel>>) -> Result<Self, Error> {
         let began = Instant::now();
         let telemetry = Telemetry::install()?;
-        let Opened { store, series, clock, store_clock } = open(&config).await?;
+        let opened = open(&config).await?;
         let machine = config.store.postgres.is_some().then(|| config.watch.host.machine());
         let leases = match machine {
-            Some(_) => Leases::share_as(&store, &clock, machine.clone()).await?,
-            None => Leases::take_all(&store, &clock, "local").await?,
+            Some(_) => Leases::share_as(&opened.store, &opened.clock, machine.clone()).await?,
+            None => Leases::take_all(&opened.store, &opened.clock, "local").await?,
         };
+        let shared = machine.is_some();
+        let started = Self::with(config, demo, telemetry, opened, (machine, leases.clone()), began).await;
+        // One that can't start, again and again perhaps, must not keep shards from those that work.
+        if started.is_err()
+            && shared
+            && let Err(error) = leases.leave().await
+        {
+            tracing::warn!(%error, "the shards are not given back; they are free in some seconds");
+        }
+        started
+    }
+
+    /// Everything above the leases.
+    async fn with(
+        config: Config,
+        demo: Option<Arc<dyn DemoPanel>>,
+        telemetry: Telemetry,
+        opened: Opened,
+        (machine, leases): (Option<String>, Arc<Leases>),
+        began: Instant,
+    ) -> Result<Self, Error> {
+        let Opened { store, series, clock, store_clock } = opened;
 
         let catalog = Arc::new(Catalog::new(config.services.clone())?);
         let persons = Arc::new(Persons::new(&config.access)?);

@@ -12,7 +12,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::server::within;
+use super::server::{ask, within};
 use super::writer::revision;
 use crate::store::Revision;
 use crate::store::watchers::Watchers;
@@ -55,7 +55,7 @@ impl Ear {
             };
             if forgotten_at.elapsed() > FORGET_EVERY {
                 forgotten_at = tokio::time::Instant::now();
-                if let Err(error) = within(sqlx::query(FORGET).execute(&self.pool)).await {
+                if let Err(error) = ask!(self.pool, |one| sqlx::query(FORGET).execute(one)) {
                     tracing::debug!(%error, "old changes stay for now");
                 }
             }
@@ -67,7 +67,7 @@ impl Ear {
     async fn look(&mut self) -> Result<(), sqlx::Error> {
         loop {
             let (last, forgotten): (i64, i64) =
-                within(sqlx::query_as("SELECT last, forgotten FROM mayday_head").fetch_one(&self.pool)).await?;
+                ask!(self.pool, |one| sqlx::query_as("SELECT last, forgotten FROM mayday_head").fetch_one(one))?;
             if last <= self.seen {
                 return Ok(());
             }
@@ -77,7 +77,7 @@ impl Ear {
                 self.seen = last;
                 return Ok(());
             }
-            let changes: Vec<(i64, bool, Vec<String>)> = within(
+            let changes: Vec<(i64, bool, Vec<String>)> = ask!(self.pool, |one| {
                 sqlx::query_as(
                     "SELECT revision, writer = $2::uuid, prefixes FROM mayday_changes WHERE revision > $1 AND revision <= $3 \
                      ORDER BY revision LIMIT $4",
@@ -86,9 +86,8 @@ impl Ear {
                 .bind(self.me.to_string())
                 .bind(last)
                 .bind(PAGE)
-                .fetch_all(&self.pool),
-            )
-            .await?;
+                .fetch_all(one)
+            })?;
             let whole = i64::try_from(changes.len()).unwrap_or(PAGE) < PAGE;
             let upto = if whole { last } else { changes.last().map_or(last, |change| change.0) };
             // Own commits have woken their watches already.
@@ -112,8 +111,8 @@ pub(super) async fn tell(pool: PgPool, me: Uuid, news: Arc<Notify>) {
     loop {
         news.notified().await;
         tokio::time::sleep(TOGETHER).await;
-        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(me.to_string()).execute(&pool);
-        if let Err(error) = within(told).await {
+        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(me.to_string());
+        if let Err(error) = ask!(pool, |one| told.execute(one)) {
             // They look by themselves.
             tracing::debug!(%error, "the others were not notified");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-use super::server::{Server, within};
+use super::server::{Server, ask, within};
 use super::writer::revision;
 use crate::core::Timestamp;
 use crate::core::message::store as message;
@@ -38,7 +38,7 @@ impl Reader {
         }
         let mut patience = self.server.patience();
         loop {
-            match within(sqlx::query_as::<_, Row>(READ).bind(key.as_str()).fetch_optional(&self.pool)).await {
+            match ask!(self.pool, |one| sqlx::query_as::<_, Row>(READ).bind(key.as_str()).fetch_optional(one)) {
                 Ok(row) => return Ok(row.map(|(at, json, bytes)| entry(key, at, json, bytes))),
                 Err(error) => patience.wait(error).await?,
             }
@@ -56,7 +56,7 @@ impl Reader {
                 .bind(bounds.from)
                 .bind(bounds.to)
                 .bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
-            match within(question.fetch_all(&self.pool)).await {
+            match ask!(self.pool, |one| question.fetch_all(one)) {
                 Ok(rows) => {
                     let entries = rows.into_iter();
                     return Ok(entries
@@ -73,7 +73,7 @@ impl Reader {
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         let mut patience = self.server.patience();
         loop {
-            match within(sqlx::query_scalar::<_, i64>(NOW).fetch_one(&self.pool)).await {
+            match ask!(self.pool, |one| sqlx::query_scalar::<_, i64>(NOW).fetch_one(one)) {
                 Ok(millis) => {
                     let wrong =
                         |error: jiff::Error| Error::Unavailable(message::other(self.server.name(), &error.to_string()));

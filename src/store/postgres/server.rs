@@ -11,7 +11,7 @@ use crate::core::message::store as message;
 use crate::store::Error;
 
 /// One question and its answer may take so long; after that the connection is given up.
-pub(super) const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// A connection of the pool must be free within so long.
 pub(super) const FREE: Duration = Duration::from_secs(3);
 /// So many tries are made even if the time is over: a process that was frozen has not had its time.
@@ -148,6 +148,27 @@ impl Patience<'_> {
         Ok(())
     }
 }
+
+/// A question to a connection of the pool. After an error that is not the server's own word the connection is closed here and
+/// now: the pool would ask it whether it still lives, for as long as a silent peer keeps it waiting, and its place with it.
+macro_rules! ask {
+    ($pool:expr, |$connection:ident| $question:expr) => {
+        match within($pool.acquire()).await {
+            Err(error) => Err(error),
+            Ok(mut held) => {
+                let answer = {
+                    let $connection = &mut *held;
+                    within($question).await
+                };
+                if answer.as_ref().is_err_and(|error| !matches!(error, sqlx::Error::Database(_))) {
+                    drop(held.detach());
+                }
+                answer
+            }
+        }
+    };
+}
+pub(super) use ask;
 
 /// The answer, if it comes in time. Whoever waited must not use the connection again after an error.
 pub(super) async fn within<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
