@@ -218,6 +218,7 @@ fn before(book: &Book, parameters: BTreeMap<String, Value>, now: Timestamp) -> R
         parent: None,
         line: Vec::new(),
         lock: None,
+        recent: None,
     };
     apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|illegal| illegal.to_string())
 }

@@ -100,6 +100,7 @@ impl<'a> Simulation<'a> {
             parent: None,
             line: Vec::new(),
             lock: None,
+            recent: None,
         };
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
         Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new() })
