@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::Stopping;
+use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Held, Tools, Unplanned, Verification};
 use super::share::Ends;
@@ -23,7 +23,7 @@ use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -55,7 +55,7 @@ pub(super) enum Landed {
     /// A verification after a task.
     Verified(usize, Verification),
     /// A child run has ended.
-    Child(usize, RunId, End),
+    Child(usize, RunId, ChildEnd),
     /// Mayday stops; there is nothing to write down.
     Nothing(usize),
 }
