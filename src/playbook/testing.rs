@@ -222,7 +222,7 @@ impl<'a> Simulation<'a> {
             deadline: self.now,
             attempt: self.status.tasks[index].attempt + 1,
         };
-        self.record(Event::Started { task: self.id(index), intent, version: 1 })?;
+        self.record(Event::Started { task: self.id(index), intent, version: 1, before: None })?;
         self.perform(index)
     }
 

@@ -223,3 +223,35 @@ tasks:
         assert_eq!(World::states(&view)["waits"], TaskState::Running, "{view:#?}");
     }
 }
+
+#[tokio::test]
+async fn worse_is_worse_than_right_before_the_change_and_not_than_before_the_approval() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: read, type: Metric_Query, parameters: {expr: cpu}, output_variable: cpu}
+  - {id: change, type: Service_Restart, depends_on: [read], parameters: {service: a}}
+  - {id: check, type: Verify, depends_on: [change], parameters: {condition: cpu.value < 80, within: 4s}, on_failure: continue}
+";
+    let own = text.replace(
+        "parameters: {service: a}}\n",
+        "parameters: {service: a}, on_failure: continue, verify: {condition: cpu.value < 80, within: 4s}}\n",
+    );
+    let own = own.lines().filter(|line| !line.contains("id: check")).collect::<Vec<_>>().join("\n");
+    for text in [text, &own] {
+        for (before, after, outcome) in [(99, 99, RunOutcome::NoEffect), (85, 99, RunOutcome::MadeWorse)] {
+            let world = World::of(&[text]);
+            world.target().outputs.insert("read".to_owned(), [json!({"value": 90})].into());
+            let engine = world.engine(Faults::none()).await;
+            let run = world.propose(&engine, "PB-A").await;
+            world.until_asked(&engine, run).await;
+            world.clock.advance(Duration::from_secs(60));
+            let readings = [json!({"value": before}), json!({"value": after})];
+            world.target().outputs.insert("read".to_owned(), readings.into());
+            world.approve(&engine, run, "ana").await;
+            let view = world.until_ended(&engine, run).await;
+            assert_eq!(view.outcome, Some(outcome), "{before} {after} {text}: {view:#?}");
+        }
+    }
+}

@@ -269,6 +269,9 @@ pub enum Event {
         intent: Intent,
         /// The action's version.
         version: u32,
+        /// What measures a change, by name, as it was right before; only what was read anew for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Value>,
     },
     /// The effect waits for something that comes later.
     Waits {

@@ -24,4 +24,4 @@ pub use plan::{Frontier, TaskPlan, difference, idempotency_key};
 pub use status::{End, Grant, Illegal, Status, apply};
 pub use task::{Done, Stage, TaskStatus};
 pub use unwind::{retry, undo_id, undoable};
-pub use values::{values, values_for};
+pub use values::{values, values_before, values_for};

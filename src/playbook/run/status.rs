@@ -404,7 +404,14 @@ impl Status {
                 task.moved.extend(difference.iter().map(|line| format!("{name}: {line}")));
             }
             (Stage::Pending, Event::Started { .. }) if changes => return Err(self.illegal(event)),
-            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Started { intent, version, .. }) => {
+            (
+                Stage::Pending | Stage::Approved | Stage::Again { .. },
+                Event::Started { intent, version, before, .. },
+            ) => {
+                // A try before it may have changed what is measured.
+                if task.done.is_none() {
+                    task.before.clone_from(before);
+                }
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
                 task.version = *version;
