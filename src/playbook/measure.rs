@@ -1,9 +1,9 @@
 //! Whether a change made it worse, by the condition that must hold after it.
 //!
-//! Before is the reading that the run stored, after is the last one of the verification. It is worse if the condition held
-//! before and is false now; or if the condition compares one number with a limit (`cpu.value < 80`) and the number is
-//! further from the limit than before, by more than a tenth of the distance it had. Anything else that does not hold is "no
-//! effect": a value that could not be read says nothing.
+//! Before is a reading right before the change: the one that the run stored, taken anew where that has become too old. After
+//! is the last one of the verification. It is worse if the condition held before and is false now; or if the condition
+//! compares one number with a limit (`cpu.value < 80`) and the number is further from the limit than before, by more than a
+//! tenth of the distance it had. Anything else that does not hold is "no effect": a value that could not be read says nothing.
 
 use serde_json::Value;
 

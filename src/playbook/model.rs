@@ -47,16 +47,17 @@ pub struct Playbook {
     #[serde(default)]
     #[schemars(example = serde_json::json!({"service": {"type": "name", "default": "{{ alert.service_name }}"}}))]
     pub parameters: BTreeMap<String, Parameter>,
-    /// A text; of the runs for which it comes out the same, one is open at a time. It sees `params` and `alert`.
-    /// Without: there is no such limit.
+    /// A text; of the runs for which it comes out the same, one is open at a time, whichever playbooks they run. What a
+    /// run has another playbook do counts as its own. It sees `params` and `alert`. Without: there is no such limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"cleanup {{ params.service }}")]
     pub concurrency_key: Option<String>,
-    /// After a run was proposed, none is for this long (per concurrency key).
+    /// After a run of it was proposed, or last changed something, none is for this long (per concurrency key). One that
+    /// was turned down before it changed anything does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"30m")]
     pub cooldown: Option<Span>,
-    /// At most so many runs in a time (per concurrency key).
+    /// At most so many runs of it in a time (per concurrency key), counted as for `cooldown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = serde_json::json!({"runs": 3, "per": "24h"}))]
     pub quota: Option<Quota>,

@@ -182,6 +182,9 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
                 None => say::other_plan(run),
             });
         }
+        Err(Refusal::Expired { .. }) if status.paused.is_some() => {
+            return Answer::nothing(say::asked_when_resumed(run));
+        }
         Err(refusal @ Refusal::Expired { .. }) => return Answer::nothing(refusal.to_string()),
         Err(refusal) => return Answer::refused(refusal.to_string()),
     };

@@ -100,6 +100,7 @@ impl<'a> Simulation<'a> {
             parent: None,
             line: Vec::new(),
             lock: None,
+            recent: None,
         };
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
         Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new() })
@@ -221,7 +222,7 @@ impl<'a> Simulation<'a> {
             deadline: self.now,
             attempt: self.status.tasks[index].attempt + 1,
         };
-        self.record(Event::Started { task: self.id(index), intent, version: 1 })?;
+        self.record(Event::Started { task: self.id(index), intent, version: 1, before: None })?;
         self.perform(index)
     }
 

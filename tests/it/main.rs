@@ -18,6 +18,7 @@ mod engine_approval;
 mod engine_child;
 mod engine_crash;
 mod engine_each;
+mod engine_ending;
 mod engine_held;
 mod engine_people;
 mod engine_priority;

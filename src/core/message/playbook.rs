@@ -97,6 +97,12 @@ pub fn has_ended(run: RunId, outcome: &str, why: &str) -> String {
     format!("{run} has ended ({outcome}): {why}. Nothing changed.")
 }
 
+/// An approval of a run that is paused, after its time.
+#[must_use]
+pub fn asked_when_resumed(run: RunId) -> String {
+    not_now(run, "it is paused and the time to approve it is over; `resume` asks for the approval again")
+}
+
 /// An order that does not fit the run's state.
 #[must_use]
 pub fn not_now(run: RunId, why: &str) -> String {
@@ -179,6 +185,16 @@ pub fn end_with_undone(why: &str, undone: &[&str], stays: &[&str]) -> String {
     let undone = if undone.is_empty() { String::new() } else { format!("; undone: {}", undone.join(", ")) };
     let stays = if stays.is_empty() { String::new() } else { format!("; stays as it is: {}", stays.join(", ")) };
     format!("{why}{undone}{stays}")
+}
+/// A change of a run that is a part of another.
+#[must_use]
+pub fn of_run(change: &str, run: RunId) -> String {
+    format!("{change} ({run})")
+}
+/// What is not named one by one.
+#[must_use]
+pub fn and_more(more: usize) -> String {
+    format!("and {more} more")
 }
 /// An undo failed.
 #[must_use]
@@ -399,7 +415,7 @@ pub fn notice_escalation(run: RunId, task: &str, note: &str) -> String {
 /// Propose refused: one is open.
 #[must_use]
 pub fn one_is_open(playbook: &str, run: RunId) -> String {
-    format!("{playbook} waits: {run} works on the same; it allows one run at a time")
+    format!("{playbook} waits: {run} works on the same (`concurrency_key`); of these one run at a time is open")
 }
 /// Propose refused: cooldown.
 #[must_use]

@@ -19,8 +19,8 @@ use super::{Engine, Said, journal};
 use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
-use crate::playbook::run::{End, FailureKind, Parent};
-use crate::playbook::view::Proposed;
+use crate::playbook::run::{End, FailureKind, Parent, standing};
+use crate::playbook::view::{Proposed, RunOutcome};
 use crate::store;
 
 /// A child is looked at this often where nothing wakes its parent earlier (another process may drive it).
@@ -40,6 +40,16 @@ impl Stopping {
             self.wakes.notify_waiters();
         }
     }
+}
+
+/// How a child ended.
+pub(super) struct ChildEnd {
+    /// What it came to.
+    pub outcome: RunOutcome,
+    /// One sentence.
+    pub why: String,
+    /// What it changed that stands.
+    pub stays: Vec<String>,
 }
 
 impl Driver {
@@ -127,7 +137,7 @@ impl Driver {
 }
 
 /// The end of the child that was proposed under a key; none as long as it goes on. One that should end is cancelled.
-async fn ended(engine: &Engine, key: &str, parent: RunId, stops: bool) -> Result<Option<(RunId, End)>, Error> {
+async fn ended(engine: &Engine, key: &str, parent: RunId, stops: bool) -> Result<Option<(RunId, ChildEnd)>, Error> {
     let store = &engine.0.parts.store;
     let Some(run) = propose::made_by(store, key).await? else { return Ok(None) };
     let Some(status) = journal::load(store, run).await? else {
@@ -138,12 +148,14 @@ async fn ended(engine: &Engine, key: &str, parent: RunId, stops: bool) -> Result
         // Nobody may drive it yet, right after a start: then it is said again at the next look.
         let _ = engine.say(run, Said::ParentEnds { parent }).await?;
     }
-    Ok(status.ended.map(|end| (run, end)))
+    let stays = standing(&status);
+    Ok(status.ended.map(|End { outcome, why, .. }| (run, ChildEnd { outcome, why, stays })))
 }
 
 /// What a child gives its parent.
-pub(super) fn output(run: RunId, end: &End) -> Value {
-    json!({"run": run, "outcome": end.outcome, "why": end.why})
+pub(super) fn output(run: RunId, end: &ChildEnd) -> Value {
+    let changed = !end.stays.is_empty();
+    json!({"run": run, "outcome": end.outcome, "why": end.why, "changed": changed, "stays": end.stays})
 }
 
 impl Engine {

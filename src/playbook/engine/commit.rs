@@ -111,6 +111,7 @@ fn filled(
             batch.delete(super::propose::lock_key(lock));
         }
     }
+    super::propose::count(&mut batch, status, &pending.events)?;
     for notice in &pending.notices {
         shared.notices.tell(&mut batch, shard, notice)?;
     }

@@ -1,6 +1,6 @@
 //! One open run: decide, commit, perform, wait; until it has ended.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::Stopping;
+use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Held, Tools, Unplanned, Verification};
 use super::share::Ends;
@@ -23,7 +23,7 @@ use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -46,6 +46,8 @@ pub(super) enum Landed {
     Planned(usize, Result<(Value, Planned), Unplanned>),
     /// The guards of an approved change, looked at again.
     Checked(usize, Result<(Value, Planned), Unplanned>),
+    /// What measures a change, as it was read right before it, and what came of the change's guards.
+    Before(usize, Value, Box<Self>),
     /// A condition of an approved change no longer holds.
     Unneeded(usize, String),
     /// An effect, or what was found out about one.
@@ -55,7 +57,7 @@ pub(super) enum Landed {
     /// A verification after a task.
     Verified(usize, Verification),
     /// A child run has ended.
-    Child(usize, RunId, End),
+    Child(usize, RunId, ChildEnd),
     /// Mayday stops; there is nothing to write down.
     Nothing(usize),
 }
@@ -114,6 +116,8 @@ pub(super) struct Driver {
     pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
+    /// What measures the changes that start next, as it is right before them.
+    pub(super) before: HashMap<usize, Value>,
     /// Told to those who wait for children.
     pub(super) stopping: Arc<Stopping>,
 }
@@ -141,6 +145,7 @@ impl Driver {
             starting: Vec::new(),
             replies: Vec::new(),
             wake: None,
+            before: HashMap::new(),
             stopping: Arc::default(),
         }
     }
@@ -437,9 +442,15 @@ impl Driver {
         let (tools, context) = (self.tools(), self.context(index, now));
         let fresh = self.status.tasks[index].stage == Stage::Pending || self.status.part(index).is_undo();
         let stale = if fresh { Vec::new() } else { self.stale(index, now) };
-        let (book, status) = (self.book.clone(), (!stale.is_empty()).then(|| self.status.clone()));
+        let measured = if fresh { Vec::new() } else { self.measured_by(index, now) };
+        let reads = !stale.is_empty() || !measured.is_empty();
+        let (book, status) = (self.book.clone(), reads.then(|| self.status.clone()));
         self.flights.push(Box::pin(async move {
-            if let Some(status) = status {
+            let mut before = None;
+            if let Some(status) = &status {
+                before = tools.before(&book, status, &measured, &context).await;
+            }
+            if let Some(status) = status.filter(|_| !stale.is_empty()) {
                 match tools.no_longer(&book, &status, index, &stale, &context).await {
                     Ok(None) => {}
                     Ok(Some(condition)) => return Landed::Unneeded(index, condition),
@@ -447,9 +458,36 @@ impl Driver {
                 }
             }
             let planned = tools.plan(action, context, &kind, parameters.clone()).await;
-            land(index, planned.map(|planned| (parameters, planned)))
+            let landed = land(index, planned.map(|planned| (parameters, planned)));
+            match before {
+                Some(before) => Landed::Before(index, before, Box::new(landed)),
+                None => landed,
+            }
         }));
         Ok(())
+    }
+
+    /// What measures a change, by name, with the tasks that read it: what must hold after it, and the verifications that come
+    /// after it. Only where the reading that the run has is too old to say how it was right before.
+    fn measured_by(&self, index: usize, now: Timestamp) -> Vec<(String, usize)> {
+        let (change, mut found) = (self.status.declared(index), Vec::new());
+        for (declared, condition) in self.book.verify.iter().enumerate() {
+            let Some(condition) = condition else { continue };
+            if declared != change && !self.book.graph.ancestors[declared][change] {
+                continue;
+            }
+            for root in condition.roots() {
+                let Some(reader) = self.book.reader(root) else { continue };
+                let task = &self.status.tasks[reader];
+                let old = task.came_at.is_some_and(|came| {
+                    Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD)
+                });
+                if old && task.output.is_some() && !found.iter().any(|(name, _)| name == root) {
+                    found.push((root.to_owned(), reader));
+                }
+            }
+        }
+        found
     }
 
     /// The read tasks that the conditions of an approved task name and whose outcome is too old to judge by.

@@ -18,13 +18,16 @@ use crate::playbook::book::Book;
 use crate::playbook::faults::Faults;
 use crate::playbook::measure::worse;
 use crate::playbook::registry::Registry;
-use crate::playbook::run::{FailureKind, Status, capped, values_for};
+use crate::playbook::run::{FailureKind, Status, capped, values_before, values_for};
 use crate::playbook::view::TaskState;
 use crate::store::{self, SharedStore};
 use crate::work::Lease;
 
 /// Looking at a live system before a change may take this long.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// No change waits longer for one of the readings that it is measured by.
+const BEFORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What effects need of the engine.
 #[derive(Clone)]
@@ -251,8 +254,8 @@ impl Tools {
         };
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
-        let before = values_for(book, status, index);
-        let mut seen = before.clone();
+        let before = values_before(book, status, index);
+        let mut seen = values_for(book, status, index);
         loop {
             let mut readings = Map::new();
             let mut trouble = None;
@@ -343,6 +346,29 @@ impl Tools {
             }
         }
         Ok(no)
+    }
+
+    /// Reads what measures a change, by name, right before it. What does not answer soon is left out: then it is compared
+    /// with what the run stored.
+    pub async fn before(
+        &self,
+        book: &Book,
+        status: &Status,
+        readers: &[(String, usize)],
+        context: &Context,
+    ) -> Option<Value> {
+        let mut found = Map::new();
+        let until = self.clock.now();
+        for (name, reader) in readers {
+            tokio::select! {
+                biased;
+                read = self.read_again(book, status, *reader, context, until) => if let Ok(output) = read {
+                    found.insert(name.clone(), output);
+                },
+                () = self.clock.sleep(BEFORE_TIMEOUT) => {}
+            }
+        }
+        (!found.is_empty()).then_some(Value::Object(found))
     }
 
     async fn read_again(

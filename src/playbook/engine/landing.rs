@@ -25,7 +25,8 @@ impl Driver {
     fn start(&mut self, index: usize, intent: Intent, now: Timestamp) -> Result<(), Lost> {
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
         let version = action.map_or(0, |action| action.version());
-        self.record(Event::Started { task: self.id(index), intent, version }, now)?;
+        let before = self.before.remove(&index);
+        self.record(Event::Started { task: self.id(index), intent, version, before }, now)?;
         self.busy.insert(index);
         self.starting.push(index);
         Ok(())
@@ -50,6 +51,10 @@ impl Driver {
             Landed::Checked(index, planned) => {
                 self.busy.remove(&index);
                 self.checked(index, planned, now)
+            }
+            Landed::Before(index, before, landed) => {
+                self.before.insert(index, before);
+                self.land(*landed)
             }
             Landed::Unneeded(index, condition) => {
                 self.busy.remove(&index);

@@ -207,6 +207,7 @@ fn before(
         parent: None,
         line: Vec::new(),
         lock: None,
+        recent: None,
     };
     apply(&Event::Proposed { head: Box::new(head) }, now, None)
         .map_err(|illegal| Error::BadParameters(illegal.to_string()))

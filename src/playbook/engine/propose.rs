@@ -17,11 +17,16 @@ use crate::core::message::playbook as say;
 use crate::core::{IncidentId, RunId, Timestamp, digest};
 use crate::playbook::book::Book;
 use crate::playbook::children;
-use crate::playbook::run::{Event, Head, Parent, TaskHead, apply};
+use crate::playbook::model::Playbook;
+use crate::playbook::run::{Event, Head, Parent, Status, TaskHead, apply};
 use crate::playbook::text::{self, Use};
-use crate::playbook::view::{ProposeRequest, Proposed};
+use crate::playbook::view::{ProposeRequest, Proposed, RunOutcome};
 use crate::playbook::{Error, RunChanged, parameters};
 use crate::store::{self, Batch, Key, Range, Record, SharedStore};
+
+/// So many runs that were proposed after another may have made their changes before it, and it is still counted by when it
+/// made its own.
+const LATE: usize = 50;
 
 /// The text of a playbook's version, kept as long as runs refer to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -173,7 +178,7 @@ async fn first_commit(
     let now = shared.parts.clock.now();
     let mut batch = Batch::new();
     let alert = request.alert.as_ref();
-    let guards = guards(engine, book, values, alert, now, &mut batch).await?;
+    let guards = guards(engine, book, values, request, now, &mut batch).await?;
     let run = next_run(engine).await?;
     let playbook = &book.playbook;
     let longest = playbook.max_duration.unwrap_or(shared.parts.options.max_duration);
@@ -194,6 +199,7 @@ async fn first_commit(
         parent: request.parent.clone(),
         line: request.line.clone(),
         lock: guards.lock.clone(),
+        recent: guards.recent.clone(),
     };
     let event = Event::Proposed { head: Box::new(head) };
     let status = apply(&event, now, None)
@@ -217,8 +223,8 @@ async fn first_commit(
     if let Some(lock) = &guards.lock {
         batch.put(lock_key(lock), &record)?;
     }
-    if let Some(recent) = guards.recent {
-        batch.put(recent.child(&format!("{:013}-{}", now.as_millisecond().max(0), run.key())), &record)?;
+    if let Some(recent) = recent_key(&status.head) {
+        batch.put(recent, &record)?;
     }
     shared.changed.push(&mut batch, shard_of(run), &RunChanged { run, incident: request.incident })?;
     commit(engine, batch, request, &book.playbook.playbook_id, run).await?;
@@ -251,7 +257,41 @@ async fn commit(engine: &Engine, batch: Batch, request: &Wanted, playbook: &str,
 
 struct Guards {
     lock: Option<String>,
-    recent: Option<Key>,
+    recent: Option<String>,
+}
+
+/// Where a run stands among those that cooldown and quota count. Under when it was proposed; its value says when it last
+/// changed something.
+fn recent_key(head: &Head) -> Option<Key> {
+    let at = head.at.as_millisecond().max(0);
+    Some(Key::of(["run-recent", head.recent.as_ref()?]).child(&format!("{at:013}-{}", head.run.key())))
+}
+
+/// What a commit of a run means for cooldown and quota: they count from its last change on, and not at all when people, or
+/// Mayday, turned it down before it changed anything.
+///
+/// # Errors
+/// What is written can't be encoded.
+pub(super) fn count(batch: &mut Batch, status: &Status, events: &[Journaled]) -> Result<(), store::Error> {
+    let (Some(recent), Some(name)) = (recent_key(&status.head), &status.head.recent) else { return Ok(()) };
+    let changes = |event: &Event| {
+        let task = event.task().and_then(|task| status.index(task));
+        matches!(event, Event::Started { .. }) && task.is_some_and(|task| status.head.tasks[task].changes)
+    };
+    let turned_down = [RunOutcome::Rejected, RunOutcome::Expired, RunOutcome::Cancelled];
+    if let Some(started) = events.iter().rfind(|journaled| changes(&journaled.event)) {
+        batch.put(recent, &Made::new(status.head.run, started.at))?;
+        // A proposal that is decided at this moment looks again.
+        batch.put(newest_key(name), &Made::new(RunId::new(0), started.at))?;
+    } else if !status.touched && status.ended.as_ref().is_some_and(|end| turned_down.contains(&end.outcome)) {
+        batch.delete(recent);
+    }
+    Ok(())
+}
+
+/// Changes whenever one of those that cooldown and quota count does.
+fn newest_key(name: &str) -> Key {
+    Key::of(["run-newest", name])
 }
 
 /// One at a time, cooldown and quota; what must stay true goes into the batch as conditions.
@@ -259,7 +299,7 @@ async fn guards(
     engine: &Engine,
     book: &Book,
     values: &BTreeMap<String, Value>,
-    alert: Option<&Value>,
+    request: &Wanted,
     now: Timestamp,
     batch: &mut Batch,
 ) -> Result<Guards, Error> {
@@ -268,7 +308,7 @@ async fn guards(
     let mut guards = Guards { lock: None, recent: None };
     let scope = match &playbook.concurrency_key {
         Some(words) => {
-            let seen = match alert {
+            let seen = match &request.alert {
                 Some(alert) => json!({"params": values, "alert": alert}),
                 None => json!({"params": values}),
             };
@@ -279,24 +319,27 @@ async fn guards(
     };
     let name = digest::of_parts([playbook.playbook_id.as_bytes(), scope.as_bytes()]);
     if playbook.concurrency_key.is_some() {
+        guards.lock = lock(engine, playbook, request, &scope, batch).await?;
+        // Earlier versions locked by playbook and key: such a run may still be open.
         if let Some(entry) = store.read(&lock_key(&name)).await? {
             return Err(Error::NotNow(say::one_is_open(&playbook.playbook_id, entry.decode::<Made>()?.run)));
         }
         batch.require_absent(lock_key(&name));
-        guards.lock = Some(name.clone());
     }
     if playbook.cooldown.is_none() && playbook.quota.is_none() {
         return Ok(guards);
     }
-    let prefix = Key::of(["run-recent", &name]);
-    let most = playbook.quota.map_or(1, |quota| quota.runs as usize);
-    let recent = store.scan(&Range::under(&prefix, most.max(1)).backward()).await?;
+    let most = playbook.quota.map_or(1, |quota| quota.runs as usize).max(1);
+    let proposed = Range::under(&Key::of(["run-recent", &name]), most + LATE).backward();
     // Two proposals at the same moment must see each other: both require the newest one to be still the newest.
-    let newest = Key::of(["run-newest", &name]);
+    let newest = newest_key(&name);
     let read = store.read(&newest).await?;
     batch.require_as_read(newest.clone(), read.map(|entry| entry.revision));
     batch.put(newest, &Made { run: RunId::new(0), at: now })?;
-    let recent: Vec<Made> = recent.iter().map(store::Entry::decode).collect::<Result<_, _>>()?;
+    let recent = store.scan(&proposed).await?;
+    let mut recent: Vec<Made> = recent.iter().map(store::Entry::decode).collect::<Result<_, _>>()?;
+    recent.sort_by_key(|made| std::cmp::Reverse(made.at));
+    recent.truncate(most);
     let after = |made: &Made, wait: Duration| made.at.checked_add(wait).unwrap_or(made.at);
     if let (Some(cooldown), Some(last)) = (playbook.cooldown, recent.first())
         && after(last, cooldown.0) > now
@@ -309,6 +352,36 @@ async fn guards(
     {
         return Err(Error::NotNow(say::quota_used(&playbook.playbook_id, quota.runs, quota.per.0)));
     }
-    guards.recent = Some(prefix);
+    guards.recent = Some(name);
     Ok(guards)
+}
+
+/// The lock of a concurrency key, which is the same whatever the playbook. None if a run that this one is a part of holds it:
+/// they work on the same as one, and it stays that run's.
+async fn lock(
+    engine: &Engine,
+    playbook: &Playbook,
+    request: &Wanted,
+    scope: &str,
+    batch: &mut Batch,
+) -> Result<Option<String>, Error> {
+    let store = &engine.0.parts.store;
+    let name = digest::of_parts(["concurrency_key".as_bytes(), scope.as_bytes()]);
+    let key = lock_key(&name);
+    let Some(entry) = store.read(&key).await? else {
+        batch.require_absent(key);
+        return Ok(Some(name));
+    };
+    let holder = entry.decode::<Made>()?.run;
+    let mut above = request.parent.as_ref().map(|parent| parent.run);
+    for _ in 0..children::DEEPEST {
+        let Some(run) = above else { break };
+        if run == holder {
+            batch.require_as_read(key, Some(entry.revision));
+            return Ok(None);
+        }
+        let status = super::journal::load(store, run).await?;
+        above = status.and_then(|status| status.head.parent).map(|parent| parent.run);
+    }
+    Err(Error::NotNow(say::one_is_open(&playbook.playbook_id, holder)))
 }

@@ -94,7 +94,8 @@ impl Decision<'_> {
             self.next.push(Next::Record(Event::Released));
             return;
         }
-        if let Some(ask) = &self.status.ask {
+        // While a person holds the run nobody is late.
+        if let Some(ask) = self.status.ask.as_ref().filter(|_| self.status.paused.is_none()) {
             if self.now >= ask.request.expires {
                 self.next.push(Next::Record(Event::Expired));
                 return;
@@ -316,9 +317,14 @@ impl Decision<'_> {
     }
 
     fn ask_when_reads_are_done(&mut self) {
-        // A child run may take as long as its people do: nothing else waits for it.
-        let child = |index: usize| self.status.head.tasks[index].kind == CHILD;
-        let reading = |index: usize| !self.status.head.tasks[index].changes && !child(index);
+        // A child run may take as long as its people do, and what waits for a condition as long as the playbook lets it:
+        // no other branch waits for these.
+        let long = |index: usize| {
+            let kind = self.status.head.tasks[index].kind.as_str();
+            kind == CHILD
+                || matches!(kind, "Verify" | "Wait") && self.book.verify[self.status.declared(index)].is_some()
+        };
+        let reading = |index: usize| !self.status.head.tasks[index].changes && !long(index);
         let busy_reading =
             self.busy.iter().any(|index| reading(*index) || self.status.tasks[*index].stage == Stage::Pending);
         let records = self.next.iter().any(|next| match next {

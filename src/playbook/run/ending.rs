@@ -12,36 +12,77 @@ use super::event::{CHILD, FailureKind, Part};
 use super::status::Status;
 use super::task::Stage;
 use crate::access::Actor;
+use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
 use crate::playbook::view::RunOutcome;
 
-/// The outcome, and one sentence on why.
+/// So many changes that stay are named one by one.
+const MOST_NAMED: usize = 50;
+
+/// The outcome, and one sentence on why and on what became of what was done.
 pub(super) fn of(book: &Book, status: &Status, overdue: bool) -> (RunOutcome, String) {
-    let (outcome, why) = if overdue && status.cancelled.is_none() && status.rejected.is_none() {
+    let (outcome, why) = so_far(book, status, overdue);
+    let undone: Vec<&str> = (0..status.tasks.len())
+        .filter(|index| status.tasks[*index].stage == Stage::RolledBack)
+        .map(|index| status.head.tasks[index].name.as_str())
+        .collect();
+    let stays = if outcome == RunOutcome::Fixed { Vec::new() } else { stays(status, None) };
+    let stays: Vec<&str> = stays.iter().map(String::as_str).collect();
+    (outcome, say::end_with_undone(&why, &undone, &stays))
+}
+
+/// The outcome as it is before anything is undone, and why.
+pub(super) fn so_far(book: &Book, status: &Status, overdue: bool) -> (RunOutcome, String) {
+    if overdue && status.cancelled.is_none() && status.rejected.is_none() {
         let limit = status.head.deadline.duration_since(status.head.at);
-        (RunOutcome::Failed, say::end_too_long(Duration::try_from(limit).unwrap_or_default()))
-    } else {
-        plain(book, status)
-    };
-    let names = |wanted: &dyn Fn(usize) -> bool| -> Vec<&str> {
-        (0..status.tasks.len())
-            .filter(|index| wanted(*index))
-            .map(|index| status.head.tasks[index].name.as_str())
-            .collect()
-    };
-    let undone = names(&|index| status.tasks[index].stage == Stage::RolledBack);
-    let stopped = status.unwinding.is_some() || status.cancelled.is_some() || status.rejected.is_some();
-    let stays = names(&|index| stopped && changed(status, index) && status.tasks[index].stage != Stage::RolledBack);
-    // Before it unwinds it is said why; afterwards also what became of what was done.
-    let after = status.unwinding.is_some() || undone.is_empty();
-    (outcome, if after { say::end_with_undone(&why, &undone, &stays) } else { why })
+        return (RunOutcome::Failed, say::end_too_long(Duration::try_from(limit).unwrap_or_default()));
+    }
+    plain(book, status)
+}
+
+/// What a run changed that stands once it has ended, or may stand, for the run that it is a part of: each with its run.
+#[must_use]
+pub fn standing(status: &Status) -> Vec<String> {
+    stays(status, Some(status.head.run))
+}
+
+fn stays(status: &Status, of: Option<RunId>) -> Vec<String> {
+    let mut found = Vec::new();
+    for index in (0..status.tasks.len()).filter(|index| status.tasks[*index].stage != Stage::RolledBack) {
+        let (head, task) = (&status.head.tasks[index], &status.tasks[index]);
+        let name = || of.map_or_else(|| head.name.clone(), |run| say::of_run(&head.name, run));
+        let children = of_children(status, index);
+        // Whether it happened nobody may know: whoever goes on has to know that.
+        let doubt = task.stage == Stage::InDoubt && head.changes;
+        if children.is_empty() && (changed(status, index) || doubt && !head.part.is_undo()) {
+            found.push(name());
+        }
+        found.extend(children);
+    }
+    if found.len() > MOST_NAMED {
+        let more = found.len() - MOST_NAMED;
+        found.truncate(MOST_NAMED);
+        found.push(say::and_more(more));
+    }
+    found
+}
+
+/// What the child runs of a step changed that stands: the one it waited for, and those before a `retry`.
+fn of_children(status: &Status, index: usize) -> Vec<String> {
+    if status.head.tasks[index].kind != CHILD {
+        return Vec::new();
+    }
+    let task = &status.tasks[index];
+    let outputs = task.earlier.iter().filter_map(|done| done.output.as_ref()).chain(task.output.as_ref());
+    let names = outputs.flat_map(|output| output["stays"].as_array().into_iter().flatten());
+    names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// Whether a step of the playbook's order changed something.
 fn changed(status: &Status, index: usize) -> bool {
-    // A child run that fixed something changed something.
-    if child_fixed(status, index) {
+    // What a child run changed was changed.
+    if child_fixed(status, index) || !of_children(status, index).is_empty() {
         return true;
     }
     let works = !status.part(index).is_undo() && status.part(index) != Part::Each;
@@ -72,8 +113,16 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
         let note = status.tasks[index].note.clone().unwrap_or_default();
         (status.head.tasks[index].name.clone(), note)
     };
+    // Whether what a step measured tells of a change: its own, or one that it comes after and began after.
+    let tells_of = |index: usize, change: usize| {
+        let after = book.graph.ancestors[status.declared(index)][status.declared(change)];
+        let began = status.tasks[index].started.or(status.tasks[index].done);
+        index == change || after && began > status.tasks[change].last_done()
+    };
     // A task that was undone since keeps how it failed.
-    let unverified = |index: &usize| status.tasks[*index].verified == Some(false);
+    let unverified = |index: &usize| {
+        status.tasks[*index].verified == Some(false) && changes.iter().any(|change| tells_of(*index, *change))
+    };
     if !changes.is_empty() {
         let worse = |index: &usize| status.tasks[*index].failure == Some(FailureKind::MadeWorse);
         if let Some(index) = all().find(|index| unverified(index) && worse(index)) {
@@ -95,12 +144,7 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     // Each change must be covered: verified itself, or by a verification that comes after it and began after it.
     let covered = |change: &usize| {
         child_fixed(status, *change)
-            || all().any(|index| {
-                let after = book.graph.ancestors[status.declared(index)][status.declared(*change)];
-                let began = status.tasks[index].started.or(status.tasks[index].done);
-                let younger = began > status.tasks[*change].last_done();
-                status.tasks[index].verified == Some(true) && (index == *change || after && younger)
-            })
+            || all().any(|index| status.tasks[index].verified == Some(true) && tells_of(index, *change))
     };
     if changes.iter().all(covered) {
         (RunOutcome::Fixed, say::end_fixed())

@@ -51,6 +51,9 @@ pub struct Head {
     pub line: Vec<String>,
     /// Lock of its concurrency key, if it holds one (a store key's last part).
     pub lock: Option<String>,
+    /// Under what cooldown and quota count it, if its playbook has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<String>,
 }
 
 /// An action that a run was started with and that this process doesn't have, or not in a version that can go on with it.
@@ -266,6 +269,9 @@ pub enum Event {
         intent: Intent,
         /// The action's version.
         version: u32,
+        /// What measures a change, by name, as it was right before; only what was read anew for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Value>,
     },
     /// The effect waits for something that comes later.
     Waits {

@@ -17,11 +17,11 @@ mod view;
 
 pub use decide::{Busy, Limits, Next, decide, stops};
 pub use each::{MAX_ITEMS, item_id};
-pub use ending::stale;
+pub use ending::{stale, standing};
 pub use event::{Ask, CHILD, Event, FailureKind, Head, Missing, Parent, Part, TaskHead};
 pub use outcome::{capped, retry_at};
 pub use plan::{Frontier, TaskPlan, difference, idempotency_key};
 pub use status::{End, Grant, Illegal, Status, apply};
 pub use task::{Done, Stage, TaskStatus};
 pub use unwind::{retry, undo_id, undoable};
-pub use values::{values, values_for};
+pub use values::{values, values_before, values_for};

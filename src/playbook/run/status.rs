@@ -260,7 +260,14 @@ impl Status {
                 self.paused = Some(by.clone());
                 self.paused_before.extend(before.clone());
             }
-            Event::Resumed { .. } if self.paused.is_some() => self.paused = None,
+            Event::Resumed { .. } if self.paused.is_some() => {
+                self.paused = None;
+                // Its time stood still: who is asked has all of it again.
+                if let Some(request) = self.ask.as_mut().map(|ask| &mut ask.request) {
+                    let anew = at.checked_add(request.policy.expires_after.0).unwrap_or(at);
+                    request.expires = request.expires.max(anew);
+                }
+            }
             Event::Held { why } if self.held.as_ref() != Some(why) => self.held = Some(why.clone()),
             Event::Released if self.held.is_some() => self.held = None,
             Event::Cancelled { by } if self.cancelled.is_none() => {
@@ -397,7 +404,14 @@ impl Status {
                 task.moved.extend(difference.iter().map(|line| format!("{name}: {line}")));
             }
             (Stage::Pending, Event::Started { .. }) if changes => return Err(self.illegal(event)),
-            (Stage::Pending | Stage::Approved | Stage::Again { .. }, Event::Started { intent, version, .. }) => {
+            (
+                Stage::Pending | Stage::Approved | Stage::Again { .. },
+                Event::Started { intent, version, before, .. },
+            ) => {
+                // A try before it may have changed what is measured.
+                if task.done.is_none() {
+                    task.before.clone_from(before);
+                }
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
                 task.version = *version;
@@ -464,8 +478,10 @@ impl Status {
                 if kind.is_unverified() {
                     task.verified = Some(false);
                 }
-                // Nobody waited to the end: it may have happened.
-                if *kind == FailureKind::Timeout {
+                // Nobody waited to the end: it may have happened. What a failed child run changed may stand.
+                let stands =
+                    output.as_ref().is_some_and(|output| output["stays"].as_array().is_some_and(|it| !it.is_empty()));
+                if *kind == FailureKind::Timeout || stands {
                     task.done = task.done.or(Some(seq));
                 }
                 task.stage = match retry_at {

@@ -45,6 +45,9 @@ pub struct TaskStatus {
     /// The number of the event by which it was started last: what it measures is younger than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
+    /// What measures the change, by name, as it was right before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
     /// What is different since its plan was approved, until people are asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
@@ -141,6 +144,7 @@ impl TaskStatus {
             done: None,
             earlier: Vec::new(),
             started: None,
+            before: None,
             moved: Vec::new(),
             item: None,
         }

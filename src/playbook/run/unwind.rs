@@ -171,7 +171,7 @@ impl Decision<'_> {
                 self.wake_at(self.status.head.deadline);
             } else {
                 let undo = undo.iter().map(|index| self.status.head.tasks[*index].id.clone()).collect();
-                let (_, why) = ending::of(self.book, self.status, overdue);
+                let (_, why) = ending::so_far(self.book, self.status, overdue);
                 self.next.push(Next::Record(Event::Unwinding { undo, why }));
             }
         }

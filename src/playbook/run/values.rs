@@ -30,6 +30,24 @@ pub fn values_for(book: &Book, status: &Status, index: usize) -> Value {
     values
 }
 
+/// What a step that measures has to compare with: the values before the first of the changes that it measures, as far as
+/// they were read anew for that, else the stored ones.
+#[must_use]
+pub fn values_before(book: &Book, status: &Status, index: usize) -> Value {
+    let mut values = values_for(book, status, index);
+    let ancestors = &book.graph.ancestors[status.declared(index)];
+    let measured = |change: &usize| *change == index || ancestors[status.declared(*change)];
+    let mut changes: Vec<usize> = (0..status.tasks.len()).filter(measured).collect();
+    // The first one is laid over the others.
+    changes.sort_by_key(|change| std::cmp::Reverse(status.tasks[*change].started));
+    for before in changes.iter().filter_map(|change| status.tasks[*change].before.as_ref()?.as_object()) {
+        for (name, output) in before {
+            values[name] = output.clone();
+        }
+    }
+    values
+}
+
 /// The values by name. Outputs are the stored ones, so that a run with a crash and one without see the same.
 #[must_use]
 pub fn values(book: &Book, status: &Status) -> Value {

@@ -342,7 +342,13 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Runs another playbook as a part of this one. That run has its own plan and asks for its own approvals; this task \
          waits for its end, and fails unless it is fixed or no_effect. At most three playbooks in a line.",
         &[must("playbook", ParamKind::Name, "its id"), may("parameters", ParamKind::Map, "its parameters")],
-        &[text("outcome", "what it came to"), text("run", "its id"), text("why", "why, in a sentence")],
+        &[
+            text("outcome", "what it came to"),
+            text("run", "its id"),
+            text("why", "why, in a sentence"),
+            truth("changed", "whether something that it changed stands, or may"),
+            list("stays", "what it changed that stands, or may"),
+        ],
     ),
     read(
         "Notification",
