@@ -20,6 +20,7 @@ pub mod program;
 pub mod run_command;
 pub mod service_restart;
 mod supervised;
+mod trust;
 pub mod wait;
 
 use std::net::SocketAddr;

@@ -180,7 +180,8 @@ fn usage(path: &Path) -> Result<f64, Error> {
 
 fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
     let mut sum = walk::Removed::default();
-    let mut folders = Vec::new();
+    // All is looked at before the first file goes: an error means that nothing was removed.
+    let mut opened = Vec::new();
     for folder in &target.folders {
         // What stands in the journal gives no right to a folder that the catalogue does not allow.
         let permitted = allowed.iter().find(|allowed| allowed.path == folder.path);
@@ -197,7 +198,10 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         if !folder.files.iter().all(named) {
             return Err(Error::Permanent("the list has a file that no allowed pattern matches".to_owned()));
         }
-        let handle = walk::open(&folder.path).map_err(Error::Transient)?;
+        opened.push((folder, walk::open(&folder.path).map_err(Error::Transient)?));
+    }
+    let mut folders = Vec::new();
+    for (folder, handle) in opened {
         let done = walk::remove(handle.as_fd(), &folder.files);
         sum.files += done.files;
         sum.bytes += done.bytes;
@@ -209,9 +213,8 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         return Err(Error::Permanent(format!("nothing was removed: {}", sum.left.join("; "))));
     }
     sum.left.truncate(20);
-    let usage_after = target.folders.first().map_or(Ok(0.0), |folder| usage(&folder.path))?;
     metrics::counter!("mayday_action_cleanup_bytes").increment(sum.bytes);
-    Ok(json!({
+    let mut output = json!({
         "removed": sum.files,
         "files_removed": sum.files,
         "freed_bytes": sum.bytes,
@@ -220,8 +223,13 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         "left": sum.left,
         "left_count": sum.left_count,
         "disk_usage_before": target.usage_before,
-        "disk_usage_after": usage_after,
-    }))
+    });
+    // The files are gone whether the file system can be measured or not.
+    match target.folders.first().map(|folder| usage(&folder.path)) {
+        Some(Err(why)) => output["note"] = json!(say::usage_unknown(&why.to_string())),
+        measured => output["disk_usage_after"] = json!(measured.and_then(Result::ok).unwrap_or_default()),
+    }
+    Ok(output)
 }
 
 /// Runs file work off the event loop.
