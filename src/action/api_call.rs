@@ -236,6 +236,17 @@ pub fn is_healthy(status: u16, body: &Value) -> bool {
     says.unwrap_or(true)
 }
 
+/// The query of a call as people see it before they approve: whole, but without secrets.
+fn shown_query(url: &Url) -> Option<String> {
+    url.query().filter(|query| !query.is_empty())?;
+    let pair = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        let mut pair = Value::Object(Map::from_iter([(name.to_string(), json!(value))]));
+        redact_json(&mut pair);
+        format!("{name}={}", pair[&*name].as_str().unwrap_or_default())
+    };
+    Some(redact(&url.query_pairs().map(pair).collect::<Vec<_>>().join("&")).into_owned())
+}
+
 /// What an answer that is not 2xx means for the effect. Only 429 and the other 4xx say that nothing was done; a redirect
 /// may follow the work (Post/Redirect/Get), and a gateway's 503 may come after it. Sending a PUT or DELETE again is the
 /// same as sending it once.
@@ -296,6 +307,7 @@ impl Action for ApiCall {
                 before: "not sent".to_owned(),
                 after: if body.is_null() { "sent".to_owned() } else { format!("sent with {body}") },
             }];
+            let query = shown_query(&target.url);
             if let Some(before) = self.before(&target).await {
                 let mut was = Value::Object(before.clone());
                 redact_json(&mut was);
@@ -309,6 +321,9 @@ impl Action for ApiCall {
                 undo["parameters"] = Value::Object(before);
                 undo["expects"] = target.body.clone().unwrap_or_default();
                 target.undo = Some(undo);
+            }
+            if let Some(query) = query {
+                changes.push(Change { field: "query".to_owned(), before: "not sent".to_owned(), after: query });
             }
             let host = target.url.host_str().unwrap_or_default();
             Ok(Planned {

@@ -179,6 +179,10 @@ async fn a_post_tells_its_key_and_is_left_to_a_person_when_in_doubt() {
     action.perform(&context(), &intent(planned.target)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [("RUN-3/step".to_owned(), json!({"replicas": 3, "token": "abc"}))]);
 
+    let queried = json!({"action": "POST /scale?mode=force&password=hunter2", "parameters": {"replicas": 3}});
+    let planned = action.plan(&context(), &queried).await.unwrap();
+    assert_eq!(planned.changes[1].after, "mode=force&password=[redacted]", "what is sent is approved");
+
     let doubt = carry_out(&action, json!({"action": "POST /broken"})).await.unwrap_err();
     assert!(matches!(&doubt, Error::InDoubt(why) if !why.contains("hunter2")), "{doubt}");
     assert!(matches!(carry_out(&action, json!({"action": "POST /busy"})).await, Err(Error::InDoubt(_))));
