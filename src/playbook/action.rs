@@ -43,6 +43,21 @@ pub struct Planned {
     pub details: Vec<String>,
 }
 
+impl Planned {
+    /// The plan as people see and approve it: nothing in its texts moves, hides or forges what stands around it, whatever a
+    /// file or an object is called.
+    #[must_use]
+    pub fn for_people(mut self) -> Self {
+        let change =
+            self.changes.iter_mut().flat_map(|change| [&mut change.field, &mut change.before, &mut change.after]);
+        let texts = change.chain([&mut self.object, &mut self.radius]).chain(&mut self.undo).chain(&mut self.details);
+        for text in texts {
+            *text = crate::core::redact::escaped(text);
+        }
+        self
+    }
+}
+
 /// One field that changes or guards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
