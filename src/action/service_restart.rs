@@ -32,7 +32,18 @@ pub trait ProcessControl: Send + Sync + 'static {
     /// How a process stands.
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Ends it (kindly, then by force) and starts it again; returns when the new one runs. The same key twice is one restart.
-    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
+    /// Where another process runs than `only`, nothing is done: that is looked at when nothing can come between.
+    fn restart<'a>(
+        &'a self,
+        name: &'a str,
+        key: &'a str,
+        only: ProcessState,
+    ) -> BoxFuture<'a, Result<ProcessState, Error>>;
+    /// Why it can't be told yet whether the order under this key was carried out: it waits, or runs, or only the old process
+    /// was ended.
+    fn unsettled(&self, _name: &str, _key: &str) -> Option<String> {
+        None
+    }
     /// When it ended last, if that is known; only to be told.
     fn exited_at(&self, _name: &str) -> Option<Timestamp> {
         None
@@ -127,7 +138,7 @@ impl ServiceRestart {
         if now.pid.is_some() && now != before {
             return Err(Error::Permanent(say::process_moved(service, &words(before), &words(now))));
         }
-        let after = self.processes()?.restart(process, key).await?;
+        let after = self.processes()?.restart(process, key, before).await?;
         let output = output(service, before, after);
         self.remember(key, &output);
         Ok(output)
@@ -257,7 +268,10 @@ impl Action for ServiceRestart {
             Ok(match now.pid {
                 // Also when this Mayday's own end took the process with it: it was started anew, which was the wish.
                 Some(_) if now != before => Probe::Done(output(&service, before, now)),
-                _ => Probe::NotDone,
+                _ => match self.processes()?.unsettled(&process, &intent.idempotency_key) {
+                    Some(why) => Probe::Unknown(why),
+                    None => Probe::NotDone,
+                },
             })
         })
     }

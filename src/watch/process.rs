@@ -155,7 +155,12 @@ pub enum Error {
         name: String,
         /// What the system said.
         why: String,
+        /// Whether one ran, and was ended for it.
+        ended: bool,
     },
+    /// Another process runs than the one that was to be replaced.
+    #[error("{0} is another process by now, something else restarted it; nothing was done")]
+    Moved(String),
     /// Too many orders wait already.
     #[error("{0} has too many orders waiting; try again in a few seconds")]
     Busy(String),
@@ -164,8 +169,19 @@ pub enum Error {
     Stopping(String),
 }
 
+/// Which process an order is about. Pid and start together are its identity: pids come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its pid; none while it did not run.
+    pub pid: Option<u32>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+}
+
 struct Order {
     key: String,
+    /// The process to replace, where it may be no other; one that is gone by then is started all the same.
+    only: Option<Identity>,
     reply: oneshot::Sender<Result<Restarted, Error>>,
 }
 
@@ -179,6 +195,17 @@ struct Shared {
     /// A plain lock, held for a copy.
     status: Mutex<BTreeMap<String, Status>>,
     orders: BTreeMap<String, mpsc::Sender<Order>>,
+    /// A plain lock, held for a copy.
+    under_way: Mutex<UnderWay>,
+}
+
+/// What is known of orders without an outcome that its sender heard, each by process and key.
+#[derive(Default)]
+struct UnderWay {
+    /// How many wait or run.
+    open: BTreeMap<(String, String), u32>,
+    /// Those that ended a process and could not start another, the newest last.
+    failed: VecDeque<((String, String), String)>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -217,7 +244,7 @@ impl Supervisor {
             orders.insert(process.name.clone(), sender);
             inboxes.push((process, inbox));
         }
-        let shared = Arc::new(Shared { status: Mutex::new(status), orders });
+        let shared = Arc::new(Shared { status: Mutex::new(status), orders, under_way: Mutex::default() });
         let keeper = |(options, inbox)| Keeper {
             options,
             inbox,
@@ -254,19 +281,80 @@ impl Supervisor {
     /// # Errors
     /// [`Error`], each with what to do.
     pub async fn restart(&self, name: &str, key: &str) -> Result<Restarted, Error> {
+        self.order(name, key, None).await
+    }
+
+    /// The same, but only while no other process than this one runs: that is looked at right before it is ended.
+    ///
+    /// # Errors
+    /// [`Error`], each with what to do.
+    pub async fn restart_only(&self, name: &str, key: &str, only: Identity) -> Result<Restarted, Error> {
+        self.order(name, key, Some(only)).await
+    }
+
+    async fn order(&self, name: &str, key: &str, only: Option<Identity>) -> Result<Restarted, Error> {
         let sender = self.shared.orders.get(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
         let (reply, done) = oneshot::channel();
-        sender.try_send(Order { key: key.to_owned(), reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
-            mpsc::error::TrySendError::Closed(_) => Error::Stopping(name.to_owned()),
-        })?;
+        self.shared.open(name, key);
+        if let Err(error) = sender.try_send(Order { key: key.to_owned(), only, reply }) {
+            self.shared.close(name, key);
+            return Err(match error {
+                mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
+                mpsc::error::TrySendError::Closed(_) => Error::Stopping(name.to_owned()),
+            });
+        }
         done.await.unwrap_or_else(|_| Err(Error::Stopping(name.to_owned())))
+    }
+
+    /// Why it can't be told yet whether an order was carried out: it waits, it runs, or it only did its first half.
+    #[must_use]
+    pub fn unsettled(&self, name: &str, key: &str) -> Option<String> {
+        let under_way = self.shared.under_way();
+        let of = (name.to_owned(), key.to_owned());
+        if let Some((_, why)) = under_way.failed.iter().rfind(|(other, _)| *other == of) {
+            return Some(why.clone());
+        }
+        under_way
+            .open
+            .contains_key(&of)
+            .then(|| format!("the order to restart {name} still waits or is being carried out"))
     }
 }
 
 impl Shared {
     fn status(&self) -> MutexGuard<'_, BTreeMap<String, Status>> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, name: &str, key: &str) {
+        *self.under_way().open.entry((name.to_owned(), key.to_owned())).or_default() += 1;
+    }
+
+    fn close(&self, name: &str, key: &str) {
+        let of = (name.to_owned(), key.to_owned());
+        let mut under_way = self.under_way();
+        let Some(count) = under_way.open.get_mut(&of) else { return };
+        *count -= 1;
+        if *count == 0 {
+            under_way.open.remove(&of);
+        }
+    }
+
+    /// Remembers that this order ended its process and could start no other, or that a later one did.
+    fn halved(&self, name: &str, key: &str, why: Option<String>) {
+        let of = (name.to_owned(), key.to_owned());
+        let mut under_way = self.under_way();
+        under_way.failed.retain(|(other, _)| *other != of);
+        if let Some(why) = why {
+            if under_way.failed.len() == KEYS {
+                under_way.failed.pop_front();
+            }
+            under_way.failed.push_back((of, why));
+        }
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Status)) {
@@ -352,12 +440,33 @@ impl Keeper {
     }
 
     async fn obey(&mut self, order: Order, child: Option<Life>, starter: &Starter) -> Option<Life> {
+        let key = order.key.clone();
+        let child = self.carry_out(order, child, starter).await;
+        self.shared.close(&self.options.name, &key);
+        child
+    }
+
+    async fn carry_out(&mut self, order: Order, child: Option<Life>, starter: &Starter) -> Option<Life> {
         if let Some((_, done)) = self.keys.iter().find(|(key, _)| *key == order.key) {
             let _ = order.reply.send(Ok(Restarted { repeated: true, ..done.clone() }));
             return child;
         }
         let name = &self.options.name;
+        // Whoever ordered it has gone, and has said that nothing is known of it: nothing happens after that word.
+        if order.reply.is_closed() {
+            tracing::info!(process = name, key = order.key, "a restart that nobody waits for any more is left out");
+            return child;
+        }
         let before = child.as_ref().and_then(|life| life.child.id());
+        if let Some(only) = order.only
+            && before.is_some()
+        {
+            let started_at = self.shared.status().get(name).and_then(|status| status.started_at);
+            if (Identity { pid: before, started_at }) != only {
+                let _ = order.reply.send(Err(Error::Moved(name.clone())));
+                return child;
+            }
+        }
         tracing::info!(process = name, key = order.key, pid = before, "restart ordered");
         if let Some(child) = child {
             self.end(child).await;
@@ -373,12 +482,18 @@ impl Keeper {
                 if self.keys.len() == KEYS {
                     self.keys.pop_front();
                 }
+                self.shared.halved(&self.options.name, &order.key, None);
                 self.keys.push_back((order.key, done.clone()));
                 let _ = order.reply.send(Ok(done));
                 Some(child)
             }
             Err(why) => {
-                let _ = order.reply.send(Err(Error::CantStart { name: self.options.name.clone(), why }));
+                let (name, ended) = (self.options.name.clone(), before.is_some());
+                if ended {
+                    let why = format!("the process of {name} was ended, and it can't be started again: {why}");
+                    self.shared.halved(&name, &order.key, Some(why));
+                }
+                let _ = order.reply.send(Err(Error::CantStart { name, why, ended }));
                 None
             }
         }
