@@ -9,6 +9,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::here::Here;
 use super::program::{self, Failure, Program, Ran};
 use super::trust::{self, Trust};
 use super::{json as to_json, parameters, target};
@@ -94,6 +95,7 @@ impl Pattern {
 /// The executor.
 pub struct RunCommand {
     allowed: Allowed,
+    here: Here,
 }
 
 #[derive(Deserialize)]
@@ -108,12 +110,18 @@ struct Parameters {
     /// The program that people approved as the undo. Only [`Action::inverse`] says so.
     #[serde(default)]
     bound: Option<Bound>,
+    /// Where what is undone was done. Only [`Action::inverse`] says so.
+    #[serde(default)]
+    machine: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Target {
     program: String,
     args: Vec<String>,
+    /// Where, among several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
     /// What `program` stood for when people approved it; targets of before 0.2 do not say.
     #[serde(default)]
     bound: Option<Bound>,
@@ -198,7 +206,13 @@ impl RunCommand {
     /// Runs what is on this list and nothing else.
     #[must_use]
     pub fn new(allowed: Allowed) -> Self {
-        Self { allowed }
+        Self { allowed, here: Here::default() }
+    }
+
+    /// On this machine, which is one of several.
+    #[must_use]
+    pub fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     fn resolve(&self, name: &str, args: &[String]) -> Result<(&Command, Program), Error> {
@@ -289,7 +303,12 @@ impl Action for RunCommand {
     }
 
     fn settle(&self, value: &Value) -> Settle {
-        let Ok(Target { program: name, args, bound, .. }) = target(KIND, value) else { return Settle::AskPerson };
+        let Ok(Target { program: name, args, machine, bound, .. }) = target(KIND, value) else {
+            return Settle::AskPerson;
+        };
+        if !self.here.is(machine.as_deref()) {
+            return Settle::AskPerson;
+        }
         match self.resolve(&name, &args) {
             // What the list says of another program is not said of the one that may have run.
             Ok((command, program)) if command.idempotent && Bound::check(bound.as_ref(), &name, &program).is_ok() => {
@@ -307,7 +326,8 @@ impl Action for RunCommand {
 
     fn plan<'a>(&'a self, _: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
-            let Parameters { program: name, args, undoes, bound } = parameters(KIND, value)?;
+            let Parameters { program: name, args, undoes, bound, machine } = parameters(KIND, value)?;
+            self.here.check(machine.as_deref())?;
             let args: Vec<String> = args.iter().map(argument).collect::<Result<_, _>>()?;
             let (command, program) = self.resolve(&name, &args)?;
             Bound::check(bound.as_ref(), &name, &program)?;
@@ -319,7 +339,7 @@ impl Action for RunCommand {
             };
             let line = format!("{} {}", program.path.display(), program.args.join(" "));
             Ok(Planned {
-                object: format!("program {}", command.name),
+                object: self.here.object(format!("program {}", command.name)),
                 changes: vec![Change {
                     field: "run".to_owned(),
                     before: "not run".to_owned(),
@@ -328,7 +348,14 @@ impl Action for RunCommand {
                 radius: say::command_radius(&command.name),
                 undo: undo.as_deref().map(say::command_undo),
                 details: vec![text::capped(&redact(&line), 400)],
-                target: to_json(&Target { program: name, args, bound: Some(Bound::of(&program)), undo, undo_bound }),
+                target: to_json(&Target {
+                    program: name,
+                    args,
+                    machine: self.here.name(),
+                    bound: Some(Bound::of(&program)),
+                    undo,
+                    undo_bound,
+                }),
             })
         })
     }
@@ -336,7 +363,8 @@ impl Action for RunCommand {
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             // Looked up again: the list may have become shorter since the plan, or say something else.
-            let Target { program: name, args, bound, .. } = target(KIND, &intent.target)?;
+            let Target { program: name, args, machine, bound, .. } = target(KIND, &intent.target)?;
+            self.here.check(machine.as_deref())?;
             let (_, program) = self.resolve(&name, &args)?;
             Bound::check(bound.as_ref(), &name, &program)?;
             outcome(program::run(&program).await).map(Perform::Done)
@@ -344,10 +372,13 @@ impl Action for RunCommand {
     }
 
     fn inverse(&self, value: &Value, _: &Value) -> Option<Value> {
-        let Target { args, undo, undo_bound, .. } = target(KIND, value).ok()?;
+        let Target { args, machine, undo, undo_bound, .. } = target(KIND, value).ok()?;
         let mut parameters = json!({"program": undo?, "args": args, "undoes": true});
         if let Some(bound) = undo_bound {
             parameters["bound"] = to_json(&bound);
+        }
+        if let Some(machine) = machine {
+            parameters["machine"] = json!(machine);
         }
         Some(parameters)
     }

@@ -129,7 +129,7 @@ pub enum Error {
     /// It did not happen, and will not with these parameters.
     #[error("{0}")]
     Permanent(String),
-    /// It is not known whether it happened (time-out after sending, for instance).
+    /// It is not known whether it happened, or how much of it (time-out after sending, a program that ran and failed).
     #[error("it is not known whether it happened: {0}")]
     InDoubt(String),
     /// This installation can't do it (no executor, nothing configured).

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::logs::{Lines, Tails};
 use super::options::ProcessOptions;
 use super::spawn::{Starter, group_lives};
+use super::unheard::Unheard;
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
 
@@ -195,17 +196,7 @@ struct Shared {
     /// A plain lock, held for a copy.
     status: Mutex<BTreeMap<String, Status>>,
     orders: BTreeMap<String, mpsc::Sender<Order>>,
-    /// A plain lock, held for a copy.
-    under_way: Mutex<UnderWay>,
-}
-
-/// What is known of orders without an outcome that its sender heard, each by process and key.
-#[derive(Default)]
-struct UnderWay {
-    /// How many wait or run.
-    open: BTreeMap<(String, String), u32>,
-    /// Those that ended a process and could not start another, the newest last.
-    failed: VecDeque<((String, String), String)>,
+    unheard: Unheard,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -244,7 +235,7 @@ impl Supervisor {
             orders.insert(process.name.clone(), sender);
             inboxes.push((process, inbox));
         }
-        let shared = Arc::new(Shared { status: Mutex::new(status), orders, under_way: Mutex::default() });
+        let shared = Arc::new(Shared { status: Mutex::new(status), orders, unheard: Unheard::default() });
         let keeper = |(options, inbox)| Keeper {
             options,
             inbox,
@@ -295,9 +286,9 @@ impl Supervisor {
     async fn order(&self, name: &str, key: &str, only: Option<Identity>) -> Result<Restarted, Error> {
         let sender = self.shared.orders.get(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
         let (reply, done) = oneshot::channel();
-        self.shared.open(name, key);
+        self.shared.unheard.open(name, key);
         if let Err(error) = sender.try_send(Order { key: key.to_owned(), only, reply }) {
-            self.shared.close(name, key);
+            self.shared.unheard.close(name, key);
             return Err(match error {
                 mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
                 mpsc::error::TrySendError::Closed(_) => Error::Stopping(name.to_owned()),
@@ -309,52 +300,13 @@ impl Supervisor {
     /// Why it can't be told yet whether an order was carried out: it waits, it runs, or it only did its first half.
     #[must_use]
     pub fn unsettled(&self, name: &str, key: &str) -> Option<String> {
-        let under_way = self.shared.under_way();
-        let of = (name.to_owned(), key.to_owned());
-        if let Some((_, why)) = under_way.failed.iter().rfind(|(other, _)| *other == of) {
-            return Some(why.clone());
-        }
-        under_way
-            .open
-            .contains_key(&of)
-            .then(|| format!("the order to restart {name} still waits or is being carried out"))
+        self.shared.unheard.why(name, key)
     }
 }
 
 impl Shared {
     fn status(&self) -> MutexGuard<'_, BTreeMap<String, Status>> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, name: &str, key: &str) {
-        *self.under_way().open.entry((name.to_owned(), key.to_owned())).or_default() += 1;
-    }
-
-    fn close(&self, name: &str, key: &str) {
-        let of = (name.to_owned(), key.to_owned());
-        let mut under_way = self.under_way();
-        let Some(count) = under_way.open.get_mut(&of) else { return };
-        *count -= 1;
-        if *count == 0 {
-            under_way.open.remove(&of);
-        }
-    }
-
-    /// Remembers that this order ended its process and could start no other, or that a later one did.
-    fn halved(&self, name: &str, key: &str, why: Option<String>) {
-        let of = (name.to_owned(), key.to_owned());
-        let mut under_way = self.under_way();
-        under_way.failed.retain(|(other, _)| *other != of);
-        if let Some(why) = why {
-            if under_way.failed.len() == KEYS {
-                under_way.failed.pop_front();
-            }
-            under_way.failed.push_back((of, why));
-        }
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Status)) {
@@ -442,7 +394,7 @@ impl Keeper {
     async fn obey(&mut self, order: Order, child: Option<Life>, starter: &Starter) -> Option<Life> {
         let key = order.key.clone();
         let child = self.carry_out(order, child, starter).await;
-        self.shared.close(&self.options.name, &key);
+        self.shared.unheard.close(&self.options.name, &key);
         child
     }
 
@@ -482,7 +434,7 @@ impl Keeper {
                 if self.keys.len() == KEYS {
                     self.keys.pop_front();
                 }
-                self.shared.halved(&self.options.name, &order.key, None);
+                self.shared.unheard.halved(&self.options.name, &order.key, None);
                 self.keys.push_back((order.key, done.clone()));
                 let _ = order.reply.send(Ok(done));
                 Some(child)
@@ -491,7 +443,7 @@ impl Keeper {
                 let (name, ended) = (self.options.name.clone(), before.is_some());
                 if ended {
                     let why = format!("the process of {name} was ended, and it can't be started again: {why}");
-                    self.shared.halved(&name, &order.key, Some(why));
+                    self.shared.unheard.halved(&name, &order.key, Some(why));
                 }
                 let _ = order.reply.send(Err(Error::CantStart { name, why, ended }));
                 None

@@ -8,7 +8,7 @@ use mayday::catalog::{Catalog, Service};
 use mayday::core::clock::{Clock as _, SystemClock};
 use mayday::core::stop::Stopper;
 use mayday::core::{Actor, BoxFuture, RunId};
-use mayday::playbook::action::{Context, Intent, Perform, Probe};
+use mayday::playbook::action::{Action, Context, Intent, Perform, Probe, Settle};
 use mayday::playbook::tasks;
 use mayday::source::{self, LogPage, LogQuery, Logs, MetricQuery, Metrics, Series};
 use mayday::store::memory::Memory;
@@ -38,6 +38,7 @@ fn deps(options: Options, services: Vec<Service>) -> Deps {
         mail: None,
         store: Memory::shared(),
         clock: SystemClock::shared(),
+        machine: None,
         own_listener: None,
         options,
     }
@@ -152,6 +153,52 @@ async fn a_process_that_the_supervisor_keeps_is_replaced_once_and_only_the_one_o
 
     stopper.stop();
     tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+}
+
+/// Two replicas on two machines: what was planned on one is neither done nor settled on the other.
+#[tokio::test]
+async fn what_is_one_machines_own_is_neither_done_nor_settled_on_another() {
+    let spool = tempfile::tempdir().unwrap();
+    let spool = spool.path().join("orders/spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    std::fs::write(spool.join("a.log.1"), "x").unwrap();
+    let services: Vec<Service> = vec![
+        serde_json::from_value(serde_json::json!({
+            "name": "orders", "team": "shop", "restart": {"program": ["/bin/true"]},
+            "cleanup": [{"path": spool, "patterns": ["*.log.*"], "older_than": "0s"}],
+        }))
+        .unwrap(),
+    ];
+    let commands = serde_json::json!({"commands": [
+        {"name": "raise", "path": "/bin/true", "undo": "lower"},
+        {"name": "lower", "path": "/bin/true"},
+        {"name": "again", "path": "/bin/true", "idempotent": true},
+    ]});
+    let options: Options = serde_json::from_value(commands).unwrap();
+    let on = |machine: Option<&str>| {
+        let machine = machine.map(str::to_owned);
+        action::all(&Deps { machine, ..deps(options.clone(), services.clone()) }).unwrap()
+    };
+    let (web, db, alone) = (on(Some("web-1")), on(Some("db-1")), on(None));
+    for (kind, parameters) in [
+        ("Run_Command", serde_json::json!({"program": "raise"})),
+        ("Run_Command", serde_json::json!({"program": "again"})),
+        ("Service_Restart", serde_json::json!({"service": "orders"})),
+        ("Disk_Cleanup", serde_json::json!({"service": "orders"})),
+    ] {
+        let of = |all: &[Arc<dyn Action>]| all.iter().find(|action| action.kind() == kind).unwrap().clone();
+        let planned = of(&web).plan(&context(), &parameters).await.unwrap();
+        assert!(planned.object.ends_with(" on web-1"), "{}", planned.object);
+        assert!(!of(&alone).plan(&context(), &parameters).await.unwrap().object.contains(" on "), "{kind}");
+        let refused = of(&db).perform(&context(), &intent(planned.target.clone())).await.unwrap_err();
+        assert!(refused.to_string().contains("planned on the machine web-1, and this is db-1"), "{kind}: {refused}");
+        assert_eq!(of(&db).settle(&planned.target), Settle::AskPerson, "{kind}");
+        if let Some(undo) = of(&web).inverse(&planned.target, &serde_json::Value::Null) {
+            assert!(of(&web).plan(&context(), &undo).await.is_ok());
+            assert!(of(&db).plan(&context(), &undo).await.is_err(), "it is undone where it was done");
+        }
+        assert!(of(&web).perform(&context(), &intent(planned.target)).await.is_ok(), "{kind}");
+    }
 }
 
 /// An order that nobody waits for any more is not carried out, and until then nobody is told that it was not.

@@ -19,6 +19,17 @@ pub fn not_shown(status: u16) -> String {
 pub fn changed_since(field: &str, now: &str) -> String {
     format!("`{field}` is {now} now, which this run did not set; nothing is set back, do it by hand if it should be")
 }
+/// Another machine's process can't be asked.
+#[must_use]
+pub fn asked_only_there(planned: &str) -> String {
+    format!("only on the machine {planned} it can be seen whether it happened")
+}
+/// What was planned on one machine is not done on another.
+#[must_use]
+pub fn other_machine(planned: &str, here: Option<&str>) -> String {
+    let here = here.map(|here| format!(", and this is {here}")).unwrap_or_default();
+    format!("it was planned on the machine {planned}{here}; nothing was done here, propose the run again")
+}
 /// A name of the allow-list that stood for another program, or for other arguments, when people approved it.
 #[must_use]
 pub fn command_changed(name: &str) -> String {
