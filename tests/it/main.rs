@@ -21,6 +21,7 @@ mod engine_each;
 mod engine_held;
 mod engine_people;
 mod engine_priority;
+mod engine_program;
 mod engine_replicas;
 mod engine_rollback;
 mod engine_shipped;
