@@ -236,18 +236,36 @@ pub fn is_healthy(status: u16, body: &Value) -> bool {
     says.unwrap_or(true)
 }
 
-/// What an answer that is not 2xx means for the effect.
-fn refusal(reads: bool, answer: &Answer) -> Error {
+/// The query of a call as people see it before they approve: whole, but without secrets.
+fn shown_query(url: &Url) -> Option<String> {
+    url.query().filter(|query| !query.is_empty())?;
+    let pair = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        let mut pair = Value::Object(Map::from_iter([(name.to_string(), json!(value))]));
+        redact_json(&mut pair);
+        format!("{name}={}", pair[&*name].as_str().unwrap_or_default())
+    };
+    Some(redact(&url.query_pairs().map(pair).collect::<Vec<_>>().join("&")).into_owned())
+}
+
+/// What an answer that is not 2xx means for the effect. Only 429 and the other 4xx say that nothing was done; a redirect
+/// may follow the work (Post/Redirect/Get), and a gateway's 503 may come after it. Sending a PUT or DELETE again is the
+/// same as sending it once.
+fn refusal(method: &Method, answer: &Answer) -> Error {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let again = reads || matches!(*method, Method::PUT | Method::DELETE);
     let body = match &answer.body {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     let why = format!("it answered {}: {}", answer.status, text::capped(&redact(&body), 200));
     match answer.status {
-        429 | 503 => Error::Transient(why),
+        429 => Error::Transient(why),
+        503 if again => Error::Transient(why),
         500.. if reads => Error::Transient(why),
         500.. => Error::InDoubt(why),
-        _ => Error::Permanent(why),
+        400.. => Error::Permanent(why),
+        _ if again => Error::Permanent(why),
+        _ => Error::InDoubt(why),
     }
 }
 
@@ -289,6 +307,7 @@ impl Action for ApiCall {
                 before: "not sent".to_owned(),
                 after: if body.is_null() { "sent".to_owned() } else { format!("sent with {body}") },
             }];
+            let query = shown_query(&target.url);
             if let Some(before) = self.before(&target).await {
                 let mut was = Value::Object(before.clone());
                 redact_json(&mut was);
@@ -302,6 +321,9 @@ impl Action for ApiCall {
                 undo["parameters"] = Value::Object(before);
                 undo["expects"] = target.body.clone().unwrap_or_default();
                 target.undo = Some(undo);
+            }
+            if let Some(query) = query {
+                changes.push(Change { field: "query".to_owned(), before: "not sent".to_owned(), after: query });
             }
             let host = target.url.host_str().unwrap_or_default();
             Ok(Planned {
@@ -322,9 +344,9 @@ impl Action for ApiCall {
             let method: Method =
                 method.parse().map_err(|_| Error::Permanent(format!("`{method}` is no HTTP method")))?;
             let idempotency_key = (!reads).then(|| intent.idempotency_key.clone());
-            match self.fetcher.send(Call { method, url, body, idempotency_key }).await {
+            match self.fetcher.send(Call { method: method.clone(), url, body, idempotency_key }).await {
                 Ok(answer) if (200..300).contains(&answer.status) => Ok(Perform::Done(output(answer))),
-                Ok(answer) => Err(refusal(reads, &answer)),
+                Ok(answer) => Err(refusal(&method, &answer)),
                 Err(Failure::Refused(why)) => Err(Error::Permanent(why)),
                 Err(Failure::NotSent(why)) => Err(Error::Transient(why)),
                 Err(Failure::Broken(why)) if reads => Err(Error::Transient(why)),

@@ -48,7 +48,7 @@ impl Gate {
             }
         }
         if let Some(own) = own {
-            hosts.retain(|(host, port)| *port != own.port() || !is_loopback_name(host));
+            hosts.retain(|(host, port)| *port != own.port() || !reaches(own.ip(), host));
         }
         match options.default_api.as_deref().map(origin) {
             Some(Ok(host)) => {
@@ -130,21 +130,51 @@ fn is_loopback_name(host: &str) -> bool {
         || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
+/// Whether this host, by its name or address, is what listens on `own`: this machine's loopback, and each address of the
+/// machine that it listens on.
+fn reaches(own: IpAddr, host: &str) -> bool {
+    if is_loopback_name(host) {
+        return true;
+    }
+    match host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(address) => address == own.to_canonical() || own.is_unspecified() && is_of_this_machine(address),
+        Err(_) => own_name().is_some_and(|name| name.eq_ignore_ascii_case(host)),
+    }
+}
+
+/// Only an address of this machine can be bound.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The machine's name.
+fn own_name() -> Option<String> {
+    let name = sysinfo::System::host_name().unwrap_or_default();
+    (!name.is_empty()).then_some(name)
+}
+
 /// Whether an address may be connected to; private networks may, since the host list decides about them.
 fn allowed(address: IpAddr, loopback: bool) -> Result<(), &'static str> {
     let address = address.to_canonical();
     // Metadata services that are not link-local: Alibaba, Azure's wire server, Oracle.
     const METADATA: [Ipv4Addr; 3] =
         [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    // AWS (metadata, time and DNS), Google, Oracle.
+    const METADATA_V6: [Ipv6Addr; 5] = [
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253),
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+        Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    ];
     let bad = match address {
         IpAddr::V4(v4) if METADATA.contains(&v4) => Some("a cloud's metadata address"),
         IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address (cloud metadata)"),
         IpAddr::V4(v4) if v4.is_broadcast() || v4.is_multicast() || v4.octets()[0] == 0 => Some("no host's address"),
-        IpAddr::V6(v6) if v6 == METADATA_V6 => Some("a cloud's metadata address"),
+        IpAddr::V6(v6) if METADATA_V6.contains(&v6) => Some("a cloud's metadata address"),
         IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80 => Some("a link-local address"),
         IpAddr::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Some("no host's address"),
-        // NAT64 and 6to4 carry an IPv4 address that the rules above must hold for.
+        // NAT64, 6to4 and SIIT (`::ffff:0:a.b.c.d`) carry an IPv4 address that the rules above must hold for.
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => return allowed(IpAddr::V4(v4), false),
             None => None,
@@ -164,6 +194,7 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     match (a, b) {
         (0x64, 0xff9b) => Some(v4(g, h)),
         (0x2002, _) => Some(v4(b, c)),
+        (0, 0) if c == 0 && d == 0 && e == 0xffff && f == 0 => Some(v4(g, h)),
         (0, 0) if c == 0 && d == 0 && e == 0 && f == 0 && (g, h) != (0, 1) && (g, h) != (0, 0) => Some(v4(g, h)),
         _ => None,
     }
@@ -244,6 +275,10 @@ mod tests {
             "168.63.129.16",
             "[fe80::1]",
             "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
+            "[fd20:ce::254]",
+            "[fd00:c1::a9fe:a9fe]",
+            "[::ffff:0:169.254.169.254]",
             "0.0.0.0",
             "[::ffff:169.254.169.254]",
             "[64:ff9b::a9fe:a9fe]",
@@ -271,6 +306,23 @@ mod tests {
         assert!(Gate::new(&Options::default(), &catalog, Some(own)).unwrap().check(&url).is_err());
         let options = Options { api_hosts: vec!["127.0.0.1:8080".into()], ..Options::default() };
         assert!(Gate::new(&options, &catalog, Some(own)).unwrap().check(&url).is_ok());
+    }
+
+    #[test]
+    fn the_own_listener_is_known_by_the_machines_addresses_too() {
+        assert!(reaches("0.0.0.0".parse().unwrap(), "127.0.0.2"));
+        assert!(reaches("10.1.2.3".parse().unwrap(), "10.1.2.3"), "the address it listens on");
+        assert!(!reaches("10.1.2.3".parse().unwrap(), "10.1.2.4"));
+        // 192.0.2.0/24 is nobody's.
+        assert!(!reaches("0.0.0.0".parse().unwrap(), "192.0.2.1"));
+        assert!(is_of_this_machine("127.0.0.1".parse().unwrap()));
+        assert!(!reaches("0.0.0.0".parse().unwrap(), "api.example.com"));
+        let own: SocketAddr = "10.1.2.3:8080".parse().unwrap();
+        let service =
+            crate::action::testing::service("self", |service| service.base_url = Some("http://10.1.2.3:8080".into()));
+        let catalog = Catalog::new(vec![service]).unwrap();
+        let url: Url = "http://10.1.2.3:8080/api/v1/runs".parse().unwrap();
+        assert!(Gate::new(&Options::default(), &catalog, Some(own)).unwrap().check(&url).is_err());
     }
 
     #[test]

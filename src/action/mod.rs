@@ -13,6 +13,7 @@ pub mod ask_human;
 pub mod disk_cleanup;
 pub mod fetch;
 pub mod gate;
+pub mod here;
 pub mod log_aggregation;
 pub mod metric_query;
 pub mod notification;
@@ -20,6 +21,7 @@ pub mod program;
 pub mod run_command;
 pub mod service_restart;
 mod supervised;
+mod trust;
 pub mod wait;
 
 use std::net::SocketAddr;
@@ -92,6 +94,8 @@ pub struct Deps {
     pub store: SharedStore,
     /// The clock.
     pub clock: SharedClock,
+    /// What this machine is called, where several replicas may act; none where Mayday is alone.
+    pub machine: Option<String>,
     /// Mayday's own listener, which playbooks may only call where it is listed.
     pub own_listener: Option<SocketAddr>,
     /// The configuration.
@@ -122,13 +126,14 @@ pub fn all(deps: &Deps) -> Result<Vec<Arc<dyn Action>>, BadOptions> {
     let (Ok(fetcher), Ok(commands), true) = (fetcher, commands, wrong.is_empty()) else {
         return Err(BadOptions(wrong));
     };
+    let here = here::Here::new(deps.machine.clone());
     Ok(vec![
         Arc::new(api_call::ApiCall::new(fetcher, deps.catalog.clone(), deps.options.default_api.clone())),
         Arc::new(log_aggregation::LogAggregation::new(deps.logs.clone(), deps.catalog.clone())),
         Arc::new(metric_query::MetricQuery::new(deps.metrics.clone())),
-        Arc::new(service_restart::ServiceRestart::new(deps.catalog.clone(), deps.processes.clone())),
-        Arc::new(run_command::RunCommand::new(commands)),
-        Arc::new(disk_cleanup::DiskCleanup::new(deps.catalog.clone(), deps.options.cleanup_max_files)),
+        Arc::new(service_restart::ServiceRestart::new(deps.catalog.clone(), deps.processes.clone()).on(here.clone())),
+        Arc::new(run_command::RunCommand::new(commands).on(here.clone())),
+        Arc::new(disk_cleanup::DiskCleanup::new(deps.catalog.clone(), deps.options.cleanup_max_files).on(here)),
         Arc::new(notification::Notification::new(
             deps.store.clone(),
             deps.clock.clone(),

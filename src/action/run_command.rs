@@ -9,18 +9,22 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::here::Here;
 use super::program::{self, Failure, Program, Ran};
+use super::trust::{self, Trust};
 use super::{json as to_json, parameters, target};
 use crate::core::duration::Span;
 use crate::core::message::action as say;
 use crate::core::redact::redact;
-use crate::core::{BoxFuture, text};
+use crate::core::{BoxFuture, digest, text};
 use crate::playbook::Action;
 use crate::playbook::action::{Change, Context, Error, Intent, Perform, Planned, Settle};
 
 const KIND: &str = "Run_Command";
 /// Longest argument, bytes.
 const ARGUMENT: usize = 256;
+/// Lines of a failed program's output that are told.
+const SAID: usize = 4;
 
 /// A program that playbooks may run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,12 +32,13 @@ const ARGUMENT: usize = 256;
 pub struct Command {
     /// What playbooks call it.
     pub name: String,
-    /// Absolute path of the program. Shells are refused.
+    /// Absolute path of the program. Shells are refused; with `allow_args` also interpreters and programs that run others.
     pub path: PathBuf,
     /// Arguments that always come first.
     #[serde(default)]
     pub args: Vec<String>,
-    /// Patterns (regular expressions over the whole argument) for what a playbook may add; none: it may add nothing.
+    /// Patterns (regular expressions over the whole argument) for what a playbook may add; none: it may add nothing. An
+    /// argument that begins with `-` needs a pattern that begins with `-`.
     #[serde(default)]
     pub allow_args: Vec<String>,
     /// Most arguments a playbook may add.
@@ -72,11 +77,25 @@ const fn kept() -> usize {
 }
 
 /// The allow-list with its patterns compiled.
-pub struct Allowed(HashMap<String, (Command, Vec<Regex>)>);
+pub struct Allowed(HashMap<String, (Command, Vec<Pattern>)>);
+
+/// One of `allow_args`.
+struct Pattern {
+    regex: Regex,
+    /// Whether it is meant for options: it begins with a `-` of its own.
+    options: bool,
+}
+
+impl Pattern {
+    fn allows(&self, arg: &str) -> bool {
+        (self.options || !arg.starts_with('-')) && self.regex.is_match(arg)
+    }
+}
 
 /// The executor.
 pub struct RunCommand {
     allowed: Allowed,
+    here: Here,
 }
 
 #[derive(Deserialize)]
@@ -88,15 +107,58 @@ struct Parameters {
     /// It takes back what another did, so nothing takes it back. Only [`Action::inverse`] says so.
     #[serde(default)]
     undoes: bool,
+    /// The program that people approved as the undo. Only [`Action::inverse`] says so.
+    #[serde(default)]
+    bound: Option<Bound>,
+    /// Where what is undone was done. Only [`Action::inverse`] says so.
+    #[serde(default)]
+    machine: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Target {
     program: String,
     args: Vec<String>,
+    /// Where, among several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
+    /// What `program` stood for when people approved it; targets of before 0.2 do not say.
+    #[serde(default)]
+    bound: Option<Bound>,
     /// What takes it back, as it was when people approved it.
     #[serde(default)]
     undo: Option<String>,
+    /// What `undo` stood for then.
+    #[serde(default)]
+    undo_bound: Option<Bound>,
+}
+
+/// What a name of the list stands for: nothing else is run under an approval. Arguments and environment may hold secrets,
+/// so only their digest is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Bound {
+    path: PathBuf,
+    setting: String,
+}
+
+impl Bound {
+    fn of(program: &Program) -> Self {
+        let count = program.args.len().to_string();
+        let cwd = program.cwd.as_os_str().as_encoded_bytes();
+        let env = program.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let args = program.args.iter().map(String::as_bytes);
+        let parts = [cwd, count.as_bytes()].into_iter().chain(args).chain(env);
+        Self { path: program.path.clone(), setting: digest::of_parts(parts) }
+    }
+
+    /// # Errors
+    /// The list has something else under this name by now; nothing happened.
+    fn check(approved: Option<&Self>, name: &str, program: &Program) -> Result<(), Error> {
+        match approved {
+            Some(approved) if *approved != Self::of(program) => Err(Error::Permanent(say::command_changed(name))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Checks the allow-list.
@@ -111,17 +173,15 @@ pub fn check(commands: &[Command]) -> Result<Allowed, Vec<String>> {
         if !command.path.is_absolute() {
             bad(format!("`{}` is not an absolute path", command.path.display()));
         }
-        // A link to a shell is a shell.
-        let real = std::fs::canonicalize(&command.path).unwrap_or_else(|_| command.path.clone());
-        let names = [&command.path, &real].map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
-        let shells = ["sh", "bash", "dash", "zsh", "fish", "ksh", "busybox", "env", "sudo", "xargs"];
-        if !command.allow_args.is_empty() && names.iter().flatten().any(|name| shells.contains(&name.as_str())) {
-            bad("a shell with arguments from a playbook could run anything; name the program itself".to_owned());
+        match trust::of(&command.path) {
+            Trust::Shell => bad(say::command_is_a_shell()),
+            Trust::RunsOthers if !command.allow_args.is_empty() => bad(say::command_runs_others()),
+            Trust::RunsOthers | Trust::Plain => {}
         }
         let mut patterns = Vec::new();
         for pattern in &command.allow_args {
             match Regex::new(&format!("\\A(?:{pattern})\\z")) {
-                Ok(regex) => patterns.push(regex),
+                Ok(regex) => patterns.push(Pattern { regex, options: trust::allows_options(pattern) }),
                 Err(error) => bad(format!("the pattern `{pattern}` is not valid: {error}")),
             }
         }
@@ -146,7 +206,13 @@ impl RunCommand {
     /// Runs what is on this list and nothing else.
     #[must_use]
     pub fn new(allowed: Allowed) -> Self {
-        Self { allowed }
+        Self { allowed, here: Here::default() }
+    }
+
+    /// On this machine, which is one of several.
+    #[must_use]
+    pub fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     fn resolve(&self, name: &str, args: &[String]) -> Result<(&Command, Program), Error> {
@@ -162,12 +228,9 @@ impl RunCommand {
         }
         for arg in args {
             let fits =
-                arg.len() <= ARGUMENT && !arg.contains('\0') && patterns.iter().any(|pattern| pattern.is_match(arg));
+                arg.len() <= ARGUMENT && !arg.contains('\0') && patterns.iter().any(|pattern| pattern.allows(arg));
             if !fits {
-                return Err(refuse(format!(
-                    "the argument `{}` matches no pattern of its allow_args",
-                    text::capped(arg, 80)
-                )));
+                return Err(refuse(say::argument_refused(&text::capped(arg, 80), arg.starts_with('-'))));
             }
         }
         let env = if command.env.is_empty() {
@@ -196,6 +259,13 @@ fn argument(value: &Value) -> Result<String, Error> {
     }
 }
 
+/// The last of what a program said, for the person who decides whether it did its work.
+fn last_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.trim().lines().collect();
+    let last = lines[lines.len().saturating_sub(SAID)..].join(" / ");
+    text::capped(&last, 600)
+}
+
 /// What a run of a program is as the output of a task, or why it counts as failed.
 pub(super) fn outcome(ran: Result<Ran, Failure>) -> Result<Value, Error> {
     match ran {
@@ -215,8 +285,8 @@ pub(super) fn outcome(ran: Result<Ran, Failure>) -> Result<Value, Error> {
                         |code| format!("ended with exit code {code}"),
                     );
                     let said = if stderr.trim().is_empty() { stdout } else { stderr };
-                    let said = said.trim().lines().last().unwrap_or_default().to_owned();
-                    Err(Error::Permanent(format!("the program {how}: {}", text::capped(&said, 300))))
+                    // It ran, and how far it came only it knows: nobody may take it for something that did not happen.
+                    Err(Error::InDoubt(say::program_failed(&how, &last_lines(&said))))
                 }
             }
         }
@@ -233,10 +303,19 @@ impl Action for RunCommand {
     }
 
     fn settle(&self, value: &Value) -> Settle {
-        let idempotent = target::<Target>(KIND, value)
-            .ok()
-            .and_then(|target| self.allowed.0.get(&target.program).map(|(command, _)| command.idempotent));
-        if idempotent == Some(true) { Settle::Repeat } else { Settle::AskPerson }
+        let Ok(Target { program: name, args, machine, bound, .. }) = target(KIND, value) else {
+            return Settle::AskPerson;
+        };
+        if !self.here.is(machine.as_deref()) {
+            return Settle::AskPerson;
+        }
+        match self.resolve(&name, &args) {
+            // What the list says of another program is not said of the one that may have run.
+            Ok((command, program)) if command.idempotent && Bound::check(bound.as_ref(), &name, &program).is_ok() => {
+                Settle::Repeat
+            }
+            _ => Settle::AskPerson,
+        }
     }
 
     fn default_timeout(&self) -> Duration {
@@ -247,17 +326,20 @@ impl Action for RunCommand {
 
     fn plan<'a>(&'a self, _: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         Box::pin(async move {
-            let Parameters { program: name, args, undoes } = parameters(KIND, value)?;
+            let Parameters { program: name, args, undoes, bound, machine } = parameters(KIND, value)?;
+            self.here.check(machine.as_deref())?;
             let args: Vec<String> = args.iter().map(argument).collect::<Result<_, _>>()?;
             let (command, program) = self.resolve(&name, &args)?;
+            Bound::check(bound.as_ref(), &name, &program)?;
             let undo = command.undo.clone().filter(|_| !undoes);
             // What the undoing program would refuse is known before anyone approves.
-            if let Some(undo) = &undo {
-                self.resolve(undo, &args)?;
-            }
+            let undo_bound = match &undo {
+                Some(undo) => Some(Bound::of(&self.resolve(undo, &args)?.1)),
+                None => None,
+            };
             let line = format!("{} {}", program.path.display(), program.args.join(" "));
             Ok(Planned {
-                object: format!("program {}", command.name),
+                object: self.here.object(format!("program {}", command.name)),
                 changes: vec![Change {
                     field: "run".to_owned(),
                     before: "not run".to_owned(),
@@ -266,23 +348,39 @@ impl Action for RunCommand {
                 radius: say::command_radius(&command.name),
                 undo: undo.as_deref().map(say::command_undo),
                 details: vec![text::capped(&redact(&line), 400)],
-                target: to_json(&Target { program: name, args, undo }),
+                target: to_json(&Target {
+                    program: name,
+                    args,
+                    machine: self.here.name(),
+                    bound: Some(Bound::of(&program)),
+                    undo,
+                    undo_bound,
+                }),
             })
         })
     }
 
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
-            // Looked up again: the list may have become shorter since the plan.
-            let Target { program, args, .. } = target(KIND, &intent.target)?;
-            let (_, program) = self.resolve(&program, &args)?;
+            // Looked up again: the list may have become shorter since the plan, or say something else.
+            let Target { program: name, args, machine, bound, .. } = target(KIND, &intent.target)?;
+            self.here.check(machine.as_deref())?;
+            let (_, program) = self.resolve(&name, &args)?;
+            Bound::check(bound.as_ref(), &name, &program)?;
             outcome(program::run(&program).await).map(Perform::Done)
         })
     }
 
     fn inverse(&self, value: &Value, _: &Value) -> Option<Value> {
-        let Target { args, undo, .. } = target(KIND, value).ok()?;
-        Some(json!({"program": undo?, "args": args, "undoes": true}))
+        let Target { args, machine, undo, undo_bound, .. } = target(KIND, value).ok()?;
+        let mut parameters = json!({"program": undo?, "args": args, "undoes": true});
+        if let Some(bound) = undo_bound {
+            parameters["bound"] = to_json(&bound);
+        }
+        if let Some(machine) = machine {
+            parameters["machine"] = json!(machine);
+        }
+        Some(parameters)
     }
 }
 
@@ -313,8 +411,7 @@ mod tests {
             allow_args: vec!["[a-z]+".into(), "[0-9]{1,3}".into()],
             ..command("echo", "/bin/echo")
         };
-        let fail =
-            Command { args: vec!["-c".into(), "echo token=abc >&2; exit 4".into()], ..command("fail", "/bin/sh") };
+        let fail = Command { args: vec!["/nonexistent/token=abcdef".into()], ..command("fail", "/bin/ls") };
         let hang =
             Command { args: vec!["60".into()], timeout: "200ms".parse().unwrap(), ..command("hang", "/bin/sleep") };
         let twice = Command { idempotent: true, ..command("true", "/bin/true") };
@@ -353,7 +450,8 @@ mod tests {
     #[tokio::test]
     async fn failure_says_why_without_secrets_and_a_timeout_leaves_a_doubt() {
         let failed = carry_out(&action(), json!({"program": "fail"})).await.unwrap_err();
-        assert_eq!(failed, Error::Permanent("the program ended with exit code 4: token=[redacted]".into()));
+        let Error::InDoubt(why) = failed else { panic!("it ran, so it may have changed something: {failed:?}") };
+        assert!(why.contains("exit code 2") && why.contains("[redacted]") && !why.contains("abc"), "{why}");
         assert!(matches!(carry_out(&action(), json!({"program": "hang"})).await, Err(Error::InDoubt(_))));
         assert_eq!(action().settle(&json!({"program": "hang", "args": []})), Settle::AskPerson);
         assert_eq!(action().settle(&json!({"program": "true", "args": []})), Settle::Repeat);
@@ -376,6 +474,7 @@ mod tests {
         // What people approved counts, not what the list says by then; and an undo is not itself undone.
         let other = Command { undo: Some("once".into()), ..raise.clone() };
         let lower = |undo: &str| Command {
+            args: vec!["lower".into()],
             allow_args: vec!["[a-c]+".into()],
             undo: Some(undo.into()),
             ..command("lower", "/bin/echo")
@@ -394,10 +493,56 @@ mod tests {
         assert_eq!(check(&[raise]).err().unwrap().len(), 1);
     }
 
+    #[tokio::test]
+    async fn what_was_approved_runs_and_nothing_that_the_list_says_by_then() {
+        let list = |raise: Command, lower: Command| RunCommand::new(check(&[raise, lower]).unwrap());
+        let raise =
+            || Command { undo: Some("lower".into()), args: vec!["raised".into()], ..command("raise", "/bin/echo") };
+        let lower = || command("lower", "/bin/true");
+        let then = list(raise(), lower());
+        let planned = then.plan(&context(), &json!({"program": "raise"})).await.unwrap();
+        assert!(then.perform(&context(), &intent(planned.target.clone())).await.is_ok());
+        for other in [
+            Command { path: "/bin/true".into(), ..raise() },
+            Command { args: vec!["lowered".into()], ..raise() },
+            Command { env: BTreeMap::from([("A".into(), "b".into())]), ..raise() },
+            Command { cwd: Some("/tmp".into()), ..raise() },
+        ] {
+            let refused = list(other, lower()).perform(&context(), &intent(planned.target.clone())).await;
+            assert!(matches!(&refused, Err(Error::Permanent(why)) if why.contains("nothing was run")), "{refused:?}");
+        }
+        // What runs it twice is judged by the program that may have run.
+        let repeats = list(Command { idempotent: true, undo: None, path: "/bin/true".into(), ..raise() }, lower());
+        assert_eq!(repeats.settle(&planned.target), Settle::AskPerson);
+        // The undo too is the one that people saw.
+        let undo = then.inverse(&planned.target, &Value::Null).unwrap();
+        assert!(then.plan(&context(), &undo).await.is_ok());
+        let refused = list(raise(), command("lower", "/bin/false")).plan(&context(), &undo).await;
+        assert!(matches!(&refused, Err(Error::Permanent(why)) if why.contains("nothing was run")), "{refused:?}");
+        // What an earlier version stored is still carried out.
+        assert!(then.perform(&context(), &intent(json!({"program": "raise", "args": []}))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_option_needs_a_pattern_that_begins_with_one() {
+        let echo = |pattern: &str| {
+            let echo = Command { allow_args: vec![pattern.into()], ..command("echo", "/bin/echo") };
+            RunCommand::new(check(&[echo]).unwrap())
+        };
+        let minus = json!({"program": "echo", "args": ["-n"]});
+        for pattern in [".*", "(-n|x)", "[-a-z]+", "-x|.*"] {
+            let refused = carry_out(&echo(pattern), minus.clone()).await.unwrap_err();
+            assert!(refused.to_string().contains("begins with `-`"), "{pattern}: {refused}");
+        }
+        for pattern in ["-[a-z]", "-n|-e", "^-(n|e)$", r"\-n"] {
+            assert!(carry_out(&echo(pattern), minus.clone()).await.is_ok(), "{pattern}");
+        }
+    }
+
     #[test]
     fn a_list_with_mistakes_names_each() {
         let bad = Command { allow_args: vec!["(".into()], ..command("a", "relative") };
-        let shell = Command { allow_args: vec![".*".into()], ..command("b", "/bin/sh") };
+        let shell = command("b", "/bin/sh");
         let wrong = check(&[bad, shell, command("b", "/bin/true")]).err().unwrap();
         assert_eq!(wrong.len(), 4, "{wrong:?}");
     }

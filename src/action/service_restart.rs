@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::here::Here;
 use super::program::{self, Program};
 use super::{json as to_json, parameters, run_command, target};
 use crate::catalog::{Catalog, Restart, Service};
@@ -32,7 +33,18 @@ pub trait ProcessControl: Send + Sync + 'static {
     /// How a process stands.
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Ends it (kindly, then by force) and starts it again; returns when the new one runs. The same key twice is one restart.
-    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
+    /// Where another process runs than `only`, nothing is done: that is looked at when nothing can come between.
+    fn restart<'a>(
+        &'a self,
+        name: &'a str,
+        key: &'a str,
+        only: ProcessState,
+    ) -> BoxFuture<'a, Result<ProcessState, Error>>;
+    /// Why it can't be told yet whether the order under this key was carried out: it waits, or runs, or only the old process
+    /// was ended.
+    fn unsettled(&self, _name: &str, _key: &str) -> Option<String> {
+        None
+    }
     /// When it ended last, if that is known; only to be told.
     fn exited_at(&self, _name: &str) -> Option<Timestamp> {
         None
@@ -52,6 +64,7 @@ pub struct ProcessState {
 pub struct ServiceRestart {
     catalog: Arc<Catalog>,
     processes: Option<Arc<dyn ProcessControl>>,
+    here: Here,
     done: Mutex<VecDeque<(String, Value)>>,
 }
 
@@ -64,8 +77,28 @@ struct Parameters {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "via")]
 enum Target {
-    Process { service: String, process: String, before: ProcessState },
-    Program { service: String, argv: Vec<String> },
+    Process {
+        service: String,
+        process: String,
+        before: ProcessState,
+        /// Where, among several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<String>,
+    },
+    Program {
+        service: String,
+        argv: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<String>,
+    },
+}
+
+impl Target {
+    fn machine(&self) -> Option<&str> {
+        match self {
+            Self::Process { machine, .. } | Self::Program { machine, .. } => machine.as_deref(),
+        }
+    }
 }
 
 /// What is wrong with the catalogue's `restart` entries.
@@ -89,7 +122,13 @@ impl ServiceRestart {
     /// Restarts services of this catalogue.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, processes: Option<Arc<dyn ProcessControl>>) -> Self {
-        Self { catalog, processes, done: Mutex::default() }
+        Self { catalog, processes, here: Here::default(), done: Mutex::default() }
+    }
+
+    /// On this machine, which is one of several.
+    #[must_use]
+    pub fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     fn processes(&self) -> Result<&dyn ProcessControl, Error> {
@@ -127,7 +166,7 @@ impl ServiceRestart {
         if now.pid.is_some() && now != before {
             return Err(Error::Permanent(say::process_moved(service, &words(before), &words(now))));
         }
-        let after = self.processes()?.restart(process, key).await?;
+        let after = self.processes()?.restart(process, key, before).await?;
         let output = output(service, before, after);
         self.remember(key, &output);
         Ok(output)
@@ -179,7 +218,7 @@ impl Action for ServiceRestart {
 
     fn settle(&self, value: &Value) -> Settle {
         match target(KIND, value) {
-            Ok(Target::Process { .. }) => Settle::Probe,
+            Ok(target @ Target::Process { .. }) if self.here.is(target.machine()) => Settle::Probe,
             _ => Settle::AskPerson,
         }
     }
@@ -204,16 +243,21 @@ impl Action for ServiceRestart {
                         after: after.to_owned(),
                     };
                     Ok(Planned {
-                        object: service.clone(),
+                        object: self.here.object(service.clone()),
                         changes: vec![change("process", words(before), "new process")],
                         radius: say::restart_radius(&service),
                         undo: None,
                         details: lasting(before, exited_at, context.now).into_iter().collect(),
-                        target: to_json(&Target::Process { service, process: process.clone(), before }),
+                        target: to_json(&Target::Process {
+                            service,
+                            process: process.clone(),
+                            before,
+                            machine: self.here.name(),
+                        }),
                     })
                 }
                 Some(Restart::Program(argv)) => Ok(Planned {
-                    object: format!("service {service}"),
+                    object: self.here.object(format!("service {service}")),
                     changes: vec![Change {
                         field: "run".to_owned(),
                         before: "not run".to_owned(),
@@ -222,7 +266,7 @@ impl Action for ServiceRestart {
                     radius: say::restart_program_radius(&service, &argv.join(" ")),
                     undo: None,
                     details: Vec::new(),
-                    target: to_json(&Target::Program { service, argv: argv.clone() }),
+                    target: to_json(&Target::Program { service, argv: argv.clone(), machine: self.here.name() }),
                 }),
             }
         })
@@ -230,11 +274,13 @@ impl Action for ServiceRestart {
 
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
-            match target(KIND, &intent.target)? {
-                Target::Process { service, process, before } => {
+            let target: Target = target(KIND, &intent.target)?;
+            self.here.check(target.machine())?;
+            match target {
+                Target::Process { service, process, before, .. } => {
                     self.restart_process(&intent.idempotency_key, &service, &process, before).await.map(Perform::Done)
                 }
-                Target::Program { service, argv } => {
+                Target::Program { service, argv, .. } => {
                     // The catalogue decides what may run, not what stands in the journal.
                     let entry = self.catalog.find(&service).and_then(|entry| entry.restart.clone());
                     if entry != Some(Restart::Program(argv.clone())) {
@@ -250,14 +296,21 @@ impl Action for ServiceRestart {
 
     fn probe<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
         Box::pin(async move {
-            let Target::Process { service, process, before } = target(KIND, &intent.target)? else {
+            let target: Target = target(KIND, &intent.target)?;
+            if let Some(machine) = target.machine().filter(|machine| !self.here.is(Some(machine))) {
+                return Ok(Probe::Unknown(say::asked_only_there(machine)));
+            }
+            let Target::Process { service, process, before, .. } = target else {
                 return Ok(Probe::Unknown("a restart through a program leaves no trace to ask for".to_owned()));
             };
             let now = self.state(&process).await?;
             Ok(match now.pid {
                 // Also when this Mayday's own end took the process with it: it was started anew, which was the wish.
                 Some(_) if now != before => Probe::Done(output(&service, before, now)),
-                _ => Probe::NotDone,
+                _ => match self.processes()?.unsettled(&process, &intent.idempotency_key) {
+                    Some(why) => Probe::Unknown(why),
+                    None => Probe::NotDone,
+                },
             })
         })
     }

@@ -3,7 +3,7 @@
 use super::service_restart::{ProcessControl, ProcessState};
 use crate::core::{BoxFuture, Timestamp};
 use crate::playbook::action::Error;
-use crate::watch::process::{self, Status, Supervisor};
+use crate::watch::process::{self, Identity, Status, Supervisor};
 
 impl ProcessControl for Supervisor {
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
@@ -11,11 +11,21 @@ impl ProcessControl for Supervisor {
         Box::pin(std::future::ready(state.ok_or_else(|| failure(process::Error::Unknown(name.to_owned())))))
     }
 
-    fn restart<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>> {
+    fn restart<'a>(
+        &'a self,
+        name: &'a str,
+        key: &'a str,
+        only: ProcessState,
+    ) -> BoxFuture<'a, Result<ProcessState, Error>> {
         Box::pin(async move {
-            self.restart(name, key).await.map_err(failure)?;
+            let only = Identity { pid: only.pid, started_at: only.started_at };
+            self.restart_only(name, key, only).await.map_err(failure)?;
             ProcessControl::state(self, name).await
         })
+    }
+
+    fn unsettled(&self, name: &str, key: &str) -> Option<String> {
+        self.unsettled(name, key)
     }
 
     fn exited_at(&self, name: &str) -> Option<Timestamp> {
@@ -33,8 +43,10 @@ fn failure(error: process::Error) -> Error {
     match error {
         // Not taken at all.
         process::Error::Busy(_) => Error::Transient(why),
-        process::Error::Unknown(_) => Error::Permanent(why),
-        // Ended, and not there again: the next restart would meet the same.
+        process::Error::Unknown(_) | process::Error::Moved(_) => Error::Permanent(why),
+        // The old one was ended for it: that is half a restart, and no "nothing happened".
+        process::Error::CantStart { ended: true, .. } => Error::InDoubt(why),
+        // None ran, and none does: the next restart would meet the same.
         process::Error::CantStart { .. } => Error::Permanent(why),
         // It may have been under way when everything was ended.
         process::Error::Stopping(_) => Error::InDoubt(why),

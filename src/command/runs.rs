@@ -31,7 +31,7 @@ pub(super) async fn one(speaker: &Speaker<'_>, run: RunId) -> Answer {
         Some(id) => speaker.deps.incidents.get(id).await?.map(|incident| incident.team).unwrap_or_default(),
         None => String::new(),
     };
-    let brief = brief(&view, &team);
+    let brief = brief::whole(&view, &team);
     let text = plan_lines(run, &brief.plan).join("\n");
     let card = Card {
         id: run.to_string(),

@@ -77,6 +77,17 @@ pub fn shown(text: &str, most: usize) -> String {
     crate::core::text::capped(&plain(text, false), most)
 }
 
+/// Text from outside in which people must see every character, since they decide by it: what drives a terminal, breaks the
+/// line, turns the reading direction or can't be seen stands there by its code (`\n`, `\u{202e}`).
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let hidden = |c: char| {
+        is_unsafe(c, false)
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{061c}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}')
+    };
+    text.chars().flat_map(|c| if hidden(c) { c.escape_default().collect::<Vec<char>>() } else { vec![c] }).collect()
+}
+
 /// A record as it leaves for a program or the API: every text in it as [`shown`], at most 64 KiB. Only texts that are not
 /// names keep their lines.
 pub fn shown_json(value: &mut Value) {
@@ -339,6 +350,7 @@ mod tests {
     fn what_is_shown_is_one_line_that_drives_no_terminal_and_hides_no_secret() {
         assert_eq!(shown("X\u{202e}evil\u{202c}\nINC-1  fine\u{1b}[2J", 80), "Xevil INC-1  fine [2J");
         assert_eq!(shown("pass\u{202e}word=hunter2\nnext", 80), "password=[redacted] next");
+        assert_eq!(escaped("a\u{202e}b\nc 支付"), "a\\u{202e}b\\nc 支付");
         assert_eq!(shown(&"x".repeat(100), 10), "xxxxxxx…");
         let mut value = json!({"alert_name": "a\nb", "description": "a\nb\u{1b}c\u{2066}", "labels": {"token": "t"}});
         shown_json(&mut value);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::box_text::{diff_lines, notes};
+use super::box_text::{CARD, Room, WHOLE, diff_lines, notes};
 use crate::access::{Actor, PersonId};
 use crate::chat::card::Step;
 use crate::chat::{Button, ButtonStyle, PlanBox};
@@ -20,12 +20,22 @@ const NOTE: usize = 200;
 /// How a run stands, for the card of an incident of `team`.
 #[must_use]
 pub fn brief(view: &RunView, team: &str) -> RunBrief {
+    brief_in(view, team, CARD)
+}
+
+/// The same for whoever asks for this run: with the whole plan.
+#[must_use]
+pub fn whole(view: &RunView, team: &str) -> RunBrief {
+    brief_in(view, team, WHOLE)
+}
+
+fn brief_in(view: &RunView, team: &str, room: Room) -> RunBrief {
     let what = what(view);
     let approval = view.approval.as_ref().filter(|_| view.state != RunState::Ended);
     let plan = PlanBox {
         heading: heading(view, approval, &what),
-        diff: approval.map(diff_lines).unwrap_or_default(),
-        notes: approval.map(notes).unwrap_or_default(),
+        diff: approval.map(|approval| diff_lines(approval, room)).unwrap_or_default(),
+        notes: approval.map(|approval| notes(approval, room)).unwrap_or_default(),
         footer: footer(view, approval, team),
         steps: steps(view),
         buttons: buttons(view, approval, &what),

@@ -129,6 +129,34 @@ fn a_plan_of_many_lines_is_cut_and_says_so() {
 }
 
 #[test]
+fn what_a_change_comes_to_is_never_cut_away() {
+    let mut view = waiting();
+    let approval = view.approval.as_mut().unwrap();
+    let change = |before: String, after: String| Change { field: "request".to_owned(), before, after };
+    let body = format!("sent with {{\"a\":\"{}\",\"drop\":true}}", "x".repeat(400));
+    approval.frontier[0].1.changes =
+        vec![change("o".repeat(500), "the new value".to_owned()), change("not sent".to_owned(), body.clone())];
+    approval.frontier[0].1.details = (0..60).map(|number| format!("detail {number}")).collect();
+    let second = approval.frontier[0].clone();
+    approval.frontier.push(second);
+    approval.difference = vec![format!("request: approved {} → b, now a → the new end", "y".repeat(300))];
+    let shown = brief(&view, "orders").plan;
+    let text: String = shown.diff.iter().map(|line| line.trim_start()).collect();
+    assert_eq!(text.matches("the new value").count(), 2, "{:#?}", shown.diff);
+    assert_eq!(text.matches(&body).count(), 2, "{:#?}", shown.diff);
+    assert!(shown.diff.iter().all(|line| line.len() <= 160), "{:#?}", shown.diff);
+    assert!(shown.diff.last().unwrap().starts_with("… and "), "details make room: {:#?}", shown.diff);
+    let notes: String = shown.notes.iter().map(|line| line.trim_start()).collect();
+    assert!(notes.contains("the new end"), "{notes}");
+    // What is too long for a card stands whole where someone asks for the run.
+    view.approval.as_mut().unwrap().frontier[0].1.changes[1].after = format!("{}END", "z".repeat(3000));
+    let cut = brief(&view, "orders").plan.diff.concat();
+    assert!(cut.contains("bytes left out") && cut.contains("END"));
+    let all: String = super::brief::whole(&view, "orders").plan.diff.iter().map(|line| line.trim_start()).collect();
+    assert!(all.contains(&format!("{}END", "z".repeat(3000))) && all.contains("detail 59"));
+}
+
+#[test]
 fn files_of_a_folder_that_is_named_are_told_by_their_names() {
     let mut view = waiting();
     let planned = &mut view.approval.as_mut().unwrap().frontier[0].1;

@@ -43,6 +43,21 @@ pub struct Planned {
     pub details: Vec<String>,
 }
 
+impl Planned {
+    /// The plan as people see and approve it: nothing in its texts moves, hides or forges what stands around it, whatever a
+    /// file or an object is called.
+    #[must_use]
+    pub fn for_people(mut self) -> Self {
+        let change =
+            self.changes.iter_mut().flat_map(|change| [&mut change.field, &mut change.before, &mut change.after]);
+        let texts = change.chain([&mut self.object, &mut self.radius]).chain(&mut self.undo).chain(&mut self.details);
+        for text in texts {
+            *text = crate::core::redact::escaped(text);
+        }
+        self
+    }
+}
+
 /// One field that changes or guards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -114,7 +129,7 @@ pub enum Error {
     /// It did not happen, and will not with these parameters.
     #[error("{0}")]
     Permanent(String),
-    /// It is not known whether it happened (time-out after sending, for instance).
+    /// It is not known whether it happened, or how much of it (time-out after sending, a program that ran and failed).
     #[error("it is not known whether it happened: {0}")]
     InDoubt(String),
     /// This installation can't do it (no executor, nothing configured).

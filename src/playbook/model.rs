@@ -413,7 +413,7 @@ pub struct Retry {
 pub enum RetryOn {
     /// It did not happen, and may the next time.
     Transient,
-    /// It took too long, and repeating is safe.
+    /// It took too long, or broke off on its way, and repeating is safe.
     Timeout,
     /// Also what the action calls permanent.
     Any,

@@ -15,6 +15,7 @@ pub mod process;
 pub mod rules;
 pub mod scrape;
 mod spawn;
+mod unheard;
 pub mod usage;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::logs::{Lines, Tails};
 use super::options::ProcessOptions;
 use super::spawn::{Starter, group_lives};
+use super::unheard::Unheard;
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
 
@@ -155,7 +156,12 @@ pub enum Error {
         name: String,
         /// What the system said.
         why: String,
+        /// Whether one ran, and was ended for it.
+        ended: bool,
     },
+    /// Another process runs than the one that was to be replaced.
+    #[error("{0} is another process by now, something else restarted it; nothing was done")]
+    Moved(String),
     /// Too many orders wait already.
     #[error("{0} has too many orders waiting; try again in a few seconds")]
     Busy(String),
@@ -164,8 +170,19 @@ pub enum Error {
     Stopping(String),
 }
 
+/// Which process an order is about. Pid and start together are its identity: pids come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its pid; none while it did not run.
+    pub pid: Option<u32>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+}
+
 struct Order {
     key: String,
+    /// The process to replace, where it may be no other; one that is gone by then is started all the same.
+    only: Option<Identity>,
     reply: oneshot::Sender<Result<Restarted, Error>>,
 }
 
@@ -179,6 +196,7 @@ struct Shared {
     /// A plain lock, held for a copy.
     status: Mutex<BTreeMap<String, Status>>,
     orders: BTreeMap<String, mpsc::Sender<Order>>,
+    unheard: Unheard,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -217,7 +235,7 @@ impl Supervisor {
             orders.insert(process.name.clone(), sender);
             inboxes.push((process, inbox));
         }
-        let shared = Arc::new(Shared { status: Mutex::new(status), orders });
+        let shared = Arc::new(Shared { status: Mutex::new(status), orders, unheard: Unheard::default() });
         let keeper = |(options, inbox)| Keeper {
             options,
             inbox,
@@ -254,13 +272,35 @@ impl Supervisor {
     /// # Errors
     /// [`Error`], each with what to do.
     pub async fn restart(&self, name: &str, key: &str) -> Result<Restarted, Error> {
+        self.order(name, key, None).await
+    }
+
+    /// The same, but only while no other process than this one runs: that is looked at right before it is ended.
+    ///
+    /// # Errors
+    /// [`Error`], each with what to do.
+    pub async fn restart_only(&self, name: &str, key: &str, only: Identity) -> Result<Restarted, Error> {
+        self.order(name, key, Some(only)).await
+    }
+
+    async fn order(&self, name: &str, key: &str, only: Option<Identity>) -> Result<Restarted, Error> {
         let sender = self.shared.orders.get(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
         let (reply, done) = oneshot::channel();
-        sender.try_send(Order { key: key.to_owned(), reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
-            mpsc::error::TrySendError::Closed(_) => Error::Stopping(name.to_owned()),
-        })?;
+        self.shared.unheard.open(name, key);
+        if let Err(error) = sender.try_send(Order { key: key.to_owned(), only, reply }) {
+            self.shared.unheard.close(name, key);
+            return Err(match error {
+                mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
+                mpsc::error::TrySendError::Closed(_) => Error::Stopping(name.to_owned()),
+            });
+        }
         done.await.unwrap_or_else(|_| Err(Error::Stopping(name.to_owned())))
+    }
+
+    /// Why it can't be told yet whether an order was carried out: it waits, it runs, or it only did its first half.
+    #[must_use]
+    pub fn unsettled(&self, name: &str, key: &str) -> Option<String> {
+        self.shared.unheard.why(name, key)
     }
 }
 
@@ -352,12 +392,33 @@ impl Keeper {
     }
 
     async fn obey(&mut self, order: Order, child: Option<Life>, starter: &Starter) -> Option<Life> {
+        let key = order.key.clone();
+        let child = self.carry_out(order, child, starter).await;
+        self.shared.unheard.close(&self.options.name, &key);
+        child
+    }
+
+    async fn carry_out(&mut self, order: Order, child: Option<Life>, starter: &Starter) -> Option<Life> {
         if let Some((_, done)) = self.keys.iter().find(|(key, _)| *key == order.key) {
             let _ = order.reply.send(Ok(Restarted { repeated: true, ..done.clone() }));
             return child;
         }
         let name = &self.options.name;
+        // Whoever ordered it has gone, and has said that nothing is known of it: nothing happens after that word.
+        if order.reply.is_closed() {
+            tracing::info!(process = name, key = order.key, "a restart that nobody waits for any more is left out");
+            return child;
+        }
         let before = child.as_ref().and_then(|life| life.child.id());
+        if let Some(only) = order.only
+            && before.is_some()
+        {
+            let started_at = self.shared.status().get(name).and_then(|status| status.started_at);
+            if (Identity { pid: before, started_at }) != only {
+                let _ = order.reply.send(Err(Error::Moved(name.clone())));
+                return child;
+            }
+        }
         tracing::info!(process = name, key = order.key, pid = before, "restart ordered");
         if let Some(child) = child {
             self.end(child).await;
@@ -373,12 +434,18 @@ impl Keeper {
                 if self.keys.len() == KEYS {
                     self.keys.pop_front();
                 }
+                self.shared.unheard.halved(&self.options.name, &order.key, None);
                 self.keys.push_back((order.key, done.clone()));
                 let _ = order.reply.send(Ok(done));
                 Some(child)
             }
             Err(why) => {
-                let _ = order.reply.send(Err(Error::CantStart { name: self.options.name.clone(), why }));
+                let (name, ended) = (self.options.name.clone(), before.is_some());
+                if ended {
+                    let why = format!("the process of {name} was ended, and it can't be started again: {why}");
+                    self.shared.unheard.halved(&name, &order.key, Some(why));
+                }
+                let _ = order.reply.send(Err(Error::CantStart { name, why, ended }));
                 None
             }
         }

@@ -199,6 +199,8 @@ pub struct World {
     pub more: Vec<&'static str>,
     /// Task types that the next process has no executor for.
     pub gone: Vec<&'static str>,
+    /// Real executors, in the place of those here.
+    pub real: Vec<Arc<dyn Action>>,
     /// Versions of its actions, where that is not 1.
     pub versions: HashMap<&'static str, u32>,
     texts: Vec<String>,
@@ -247,6 +249,7 @@ impl World {
             options,
             more: Vec::new(),
             gone: Vec::new(),
+            real: Vec::new(),
             versions: HashMap::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             pump,
@@ -285,6 +288,8 @@ impl World {
             fake("Config_Rollback", Settle::Probe),
         ];
         actions.extend(self.more.iter().map(|kind| fake(kind, Settle::Repeat)));
+        actions.retain(|action| self.real.iter().all(|real| real.kind() != action.kind()));
+        actions.extend(self.real.iter().cloned());
         actions.retain(|action| !self.gone.contains(&action.kind()));
         let books = self.texts.iter().map(|text| {
             Book::read("test.yaml", text.as_bytes()).unwrap_or_else(|wrong| {

@@ -22,6 +22,7 @@ mod engine_ending;
 mod engine_held;
 mod engine_people;
 mod engine_priority;
+mod engine_program;
 mod engine_replicas;
 mod engine_rollback;
 mod engine_shipped;

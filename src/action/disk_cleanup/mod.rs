@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::here::Here;
 use super::{json as to_json, parameters, target};
 use crate::catalog::{Catalog, CleanupFolder};
 use crate::core::duration::Span;
@@ -31,6 +32,7 @@ const SHOWN: usize = 18;
 pub struct DiskCleanup {
     catalog: Arc<Catalog>,
     max_files: usize,
+    here: Here,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +46,9 @@ struct Parameters {
 #[derive(Debug, Serialize, Deserialize)]
 struct Target {
     service: String,
+    /// Where, among several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
     folders: Vec<Folder>,
     /// Fullness of the first folder's file system when the plan was made, percent.
     usage_before: f64,
@@ -83,7 +88,13 @@ impl DiskCleanup {
     /// Cleans folders of this catalogue, at most `max_files` at once.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, max_files: usize) -> Self {
-        Self { catalog, max_files: max_files.clamp(1, 10_000) }
+        Self { catalog, max_files: max_files.clamp(1, 10_000), here: Here::default() }
+    }
+
+    /// On this machine, which is one of several.
+    #[must_use]
+    pub fn on(self, here: Here) -> Self {
+        Self { here, ..self }
     }
 
     fn allowed(&self, service: &str) -> Result<(String, Vec<CleanupFolder>), Error> {
@@ -102,6 +113,7 @@ fn look(
     older_than: Option<Span>,
     now: Timestamp,
     max_files: usize,
+    here: &Here,
 ) -> Result<Planned, Error> {
     let mut notes = Vec::new();
     let mut listed = Vec::new();
@@ -128,10 +140,11 @@ fn look(
     if listed.is_empty() {
         return Err(Error::Permanent(say::nothing_to_clean(&service)));
     }
-    Ok(planned(Target { service, folders: listed, usage_before: usage_before.unwrap_or_default() }, notes))
+    let usage_before = usage_before.unwrap_or_default();
+    Ok(planned(Target { service, machine: here.name(), folders: listed, usage_before }, notes, here))
 }
 
-fn planned(target: Target, mut notes: Vec<String>) -> Planned {
+fn planned(target: Target, mut notes: Vec<String>, here: &Here) -> Planned {
     let files = || target.folders.iter().flat_map(|folder| folder.files.iter().map(move |file| (folder, file)));
     let count = files().count();
     let bytes = files().map(|(_, file)| file.frees).sum();
@@ -153,7 +166,7 @@ fn planned(target: Target, mut notes: Vec<String>) -> Planned {
     notes.truncate(20 - details.len().min(20));
     details.append(&mut notes);
     Planned {
-        object: format!("old files of {}", target.service),
+        object: here.object(format!("old files of {}", target.service)),
         changes: changes.collect(),
         radius: say::cleanup_radius(count, bytes, target.folders.len()),
         undo: None,
@@ -180,7 +193,8 @@ fn usage(path: &Path) -> Result<f64, Error> {
 
 fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
     let mut sum = walk::Removed::default();
-    let mut folders = Vec::new();
+    // All is looked at before the first file goes: an error means that nothing was removed.
+    let mut opened = Vec::new();
     for folder in &target.folders {
         // What stands in the journal gives no right to a folder that the catalogue does not allow.
         let permitted = allowed.iter().find(|allowed| allowed.path == folder.path);
@@ -197,7 +211,10 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         if !folder.files.iter().all(named) {
             return Err(Error::Permanent("the list has a file that no allowed pattern matches".to_owned()));
         }
-        let handle = walk::open(&folder.path).map_err(Error::Transient)?;
+        opened.push((folder, walk::open(&folder.path).map_err(Error::Transient)?));
+    }
+    let mut folders = Vec::new();
+    for (folder, handle) in opened {
         let done = walk::remove(handle.as_fd(), &folder.files);
         sum.files += done.files;
         sum.bytes += done.bytes;
@@ -209,9 +226,8 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         return Err(Error::Permanent(format!("nothing was removed: {}", sum.left.join("; "))));
     }
     sum.left.truncate(20);
-    let usage_after = target.folders.first().map_or(Ok(0.0), |folder| usage(&folder.path))?;
     metrics::counter!("mayday_action_cleanup_bytes").increment(sum.bytes);
-    Ok(json!({
+    let mut output = json!({
         "removed": sum.files,
         "files_removed": sum.files,
         "freed_bytes": sum.bytes,
@@ -220,8 +236,13 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         "left": sum.left,
         "left_count": sum.left_count,
         "disk_usage_before": target.usage_before,
-        "disk_usage_after": usage_after,
-    }))
+    });
+    // The files are gone whether the file system can be measured or not.
+    match target.folders.first().map(|folder| usage(&folder.path)) {
+        Some(Err(why)) => output["note"] = json!(say::usage_unknown(&why.to_string())),
+        measured => output["disk_usage_after"] = json!(measured.and_then(Result::ok).unwrap_or_default()),
+    }
+    Ok(output)
 }
 
 /// Runs file work off the event loop.
@@ -234,8 +255,12 @@ impl Action for DiskCleanup {
         KIND
     }
 
-    fn settle(&self, _: &Value) -> Settle {
-        Settle::Repeat
+    fn settle(&self, value: &Value) -> Settle {
+        // Targets are read when they are performed; one that can't be read does nothing then.
+        match target::<Target>(KIND, value) {
+            Ok(target) if !self.here.is(target.machine.as_deref()) => Settle::AskPerson,
+            _ => Settle::Repeat,
+        }
     }
 
     fn default_timeout(&self) -> Duration {
@@ -246,8 +271,8 @@ impl Action for DiskCleanup {
         Box::pin(async move {
             let Parameters { service, older_than } = parameters(KIND, value)?;
             let (service, folders) = self.allowed(&service)?;
-            let (now, max_files) = (context.now, self.max_files);
-            off_loop(move || look(service, folders, older_than, now, max_files)).await
+            let (now, max_files, here) = (context.now, self.max_files, self.here.clone());
+            off_loop(move || look(service, folders, older_than, now, max_files, &here)).await
         })
     }
 
@@ -268,6 +293,7 @@ impl Action for DiskCleanup {
     fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             let target: Target = target(KIND, &intent.target)?;
+            self.here.check(target.machine.as_deref())?;
             let (_, allowed) = self.allowed(&target.service)?;
             off_loop(move || clean(&target, &allowed)).await.map(Perform::Done)
         })

@@ -141,6 +141,29 @@ async fn a_new_file_does_not_void_what_was_approved_and_a_changed_one_does() {
 }
 
 #[tokio::test]
+async fn an_error_means_that_nothing_was_removed_in_any_folder() {
+    let shop = Shop::new();
+    shop.write("spool/a.log.1", 100);
+    let planned = shop.plan().await.unwrap();
+    // The second folder is one that the catalogue does not allow, then one that is gone.
+    let mut target = planned.target.clone();
+    let mut second = target["folders"][0].clone();
+    second["path"] = json!(shop.path("gone"));
+    target["folders"].as_array_mut().unwrap().push(second);
+    let with = |target: Value| Planned { target, ..planned.clone() };
+    assert!(shop.perform(&with(target.clone())).await.is_err());
+    assert!(shop.path("spool/a.log.1").exists());
+    let entry = service("order-service", |service| {
+        let folder = |path| CleanupFolder { path, patterns: vec!["*".into()], older_than: Span::default() };
+        service.cleanup = vec![folder(shop.path("spool")), folder(shop.path("gone"))];
+    });
+    let action = DiskCleanup::new(catalog(vec![entry]), 100);
+    let failed = action.perform(&shop.context(), &intent(target)).await;
+    assert!(matches!(failed, Err(Error::Transient(_))), "{failed:?}");
+    assert!(shop.path("spool/a.log.1").exists(), "it is said that nothing happened, so nothing did");
+}
+
+#[tokio::test]
 async fn links_never_lead_out_of_the_folder() {
     let shop = Shop::new();
     shop.write("secret/x.log.1", 1);

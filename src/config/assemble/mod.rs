@@ -168,7 +168,7 @@ impl Bot {
             sink.clone(),
             config.auditor.clone(),
         ));
-        let charge = Arc::new(ports::Shared { leases: leases.clone(), machine });
+        let charge = Arc::new(ports::Shared { leases: leases.clone(), machine: machine.clone() });
         let (watch, eyes) =
             watch::Service::new(config.watch.clone(), store.clone(), series, sink, charge, clock.clone())?;
         let logs: Arc<dyn source::Logs> = Arc::new(eyes.logs.clone());
@@ -200,6 +200,7 @@ impl Bot {
             mail: None,
             store: store.clone(),
             clock: clock.clone(),
+            machine,
             own_listener: Some(listen),
             options: config.actions.clone(),
         })?;

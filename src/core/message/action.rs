@@ -19,6 +19,54 @@ pub fn not_shown(status: u16) -> String {
 pub fn changed_since(field: &str, now: &str) -> String {
     format!("`{field}` is {now} now, which this run did not set; nothing is set back, do it by hand if it should be")
 }
+/// Another machine's process can't be asked.
+#[must_use]
+pub fn asked_only_there(planned: &str) -> String {
+    format!("only on the machine {planned} it can be seen whether it happened")
+}
+/// What was planned on one machine is not done on another.
+#[must_use]
+pub fn other_machine(planned: &str, here: Option<&str>) -> String {
+    let here = here.map(|here| format!(", and this is {here}")).unwrap_or_default();
+    format!("it was planned on the machine {planned}{here}; nothing was done here, propose the run again")
+}
+/// A name of the allow-list that stood for another program, or for other arguments, when people approved it.
+#[must_use]
+pub fn command_changed(name: &str) -> String {
+    format!(
+        "actions.commands says something else under `{name}` now (program, arguments, environment or folder) than what was \
+         approved; nothing was run, propose the run again"
+    )
+}
+/// A shell on the allow-list.
+#[must_use]
+pub fn command_is_a_shell() -> String {
+    "a shell runs whatever a text says; name the program itself, or put the commands into a script and name that"
+        .to_owned()
+}
+/// A program that runs others on the allow-list, with arguments from playbooks.
+#[must_use]
+pub fn command_runs_others() -> String {
+    "with arguments from a playbook it could run anything; name the program itself, or leave `allow_args` out"
+        .to_owned()
+}
+/// An argument that may not be given.
+#[must_use]
+pub fn argument_refused(arg: &str, option: bool) -> String {
+    let option = if option { "; an argument that begins with `-` needs a pattern that begins with `-`" } else { "" };
+    format!("the argument `{arg}` matches no pattern of its allow_args{option}")
+}
+/// Files are removed, and how full the disk is now can't be told.
+#[must_use]
+pub fn usage_unknown(why: &str) -> String {
+    format!("the files are removed; how full the disk is now can't be told: {why}")
+}
+/// A program that ran and failed; `said` is the last of its output.
+#[must_use]
+pub fn program_failed(how: &str, said: &str) -> String {
+    let said = if said.is_empty() { "it said nothing".to_owned() } else { format!("it said: {said}") };
+    format!("the program {how}, and may have done some or all of its work; {said}")
+}
 /// How what a program did is taken back.
 #[must_use]
 pub fn command_undo(undo: &str) -> String {

@@ -160,6 +160,12 @@ pub fn moved(difference: &str) -> String {
     format!("changed since the approval: {difference}")
 }
 
+/// In the middle of a long value.
+#[must_use]
+pub fn left_out(bytes: usize) -> String {
+    format!("… ({bytes} bytes left out) …")
+}
+
 /// More lines than are shown.
 #[must_use]
 pub fn and_more(count: usize) -> String {

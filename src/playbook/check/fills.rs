@@ -93,6 +93,11 @@ impl Checker<'_> {
                 continue;
             }
             self.texts(&path, value, before, task);
+            if tasks::is_address(&task.kind, name) && names_an_alert(value) {
+                let says = "an alert can't choose who is told; write the name here, or make it a parameter of type `name` \
+                            with this text as its default, and use `{{ params.… }}` here";
+                self.add(&path, Code::PB022, says);
+            }
             let said = value.as_str().is_some_and(|words| dollar(words).is_some());
             if let Some(says) = values::fits(parameter.kind, value).err().filter(|_| !said) {
                 self.add(&path, Code::PB015, format!("`{name}` {says}"));
@@ -193,4 +198,15 @@ fn dollar(words: &str) -> Option<usize> {
         let rest = words[at + 2..].trim_start_matches('{').trim_start();
         names.iter().any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '}', ' ', '['])))
     })
+}
+
+/// Whether a text in this value is filled in from an alert.
+fn names_an_alert(value: &Value) -> bool {
+    match value {
+        Value::String(words) => {
+            text::names(words).is_ok_and(|names| names.iter().any(|name| name == "alert" || name.starts_with("alert.")))
+        }
+        Value::Array(items) => items.iter().any(names_an_alert),
+        _ => false,
+    }
 }

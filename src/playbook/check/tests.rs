@@ -137,6 +137,23 @@ tasks:
 }
 
 #[test]
+fn an_alert_does_not_choose_who_is_told() {
+    let text = format!(
+        "{HEAD}parameters:
+  channel: {{type: name, default: '{{{{ alert.labels.channel }}}}'}}
+tasks:
+  - {{id: a, type: Notification, parameters: {{message: '{{{{ alert.description }}}}', channel: '{{{{ alert.labels.chan }}}}'}}}}
+  - {{id: b, type: Notification, parameters: {{message: x, recipients: ['{{{{ alert.labels.who }}}}']}}}}
+  - {{id: c, type: Notification, parameters: {{message: x, channel: '{{{{ params.channel }}}}'}}}}
+  - {{id: d, type: Ask_Human, parameters: {{question: '{{{{ alert.description }}}}'}}}}
+"
+    );
+    let found = mistakes(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found.iter().all(|line| line.contains("PB022") && line.contains("who is told")), "{found:#?}");
+}
+
+#[test]
 fn a_verification_must_be_measurable() {
     let text = format!(
         "{HEAD}tasks:

@@ -116,7 +116,7 @@ impl Tools {
         tokio::select! {
             biased;
             planned = work => match planned {
-                Ok(Ok(planned)) => Ok(planned),
+                Ok(Ok(planned)) => Ok(planned.for_people()),
                 Ok(Err(error)) => Err(failure(error)),
                 Err(_) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
             },
@@ -417,4 +417,67 @@ pub struct Verification {
     pub readings: Value,
     /// How long it took, seconds.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Actor;
+    use crate::core::clock::SystemClock;
+    use crate::core::{BoxFuture, RunId};
+    use crate::playbook::action::{Change, Error};
+
+    /// Plans what it is given as every text of the plan.
+    struct Forger;
+
+    impl Action for Forger {
+        fn kind(&self) -> &'static str {
+            "Disk_Cleanup"
+        }
+        fn settle(&self, _: &Value) -> Settle {
+            Settle::AskPerson
+        }
+        fn plan<'a>(&'a self, _: &'a Context, value: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
+            let text = || value.as_str().unwrap_or_default().to_owned();
+            Box::pin(std::future::ready(Ok(Planned {
+                object: text(),
+                changes: vec![Change { field: text(), before: text(), after: text() }],
+                target: value.clone(),
+                radius: text(),
+                undo: Some(text()),
+                details: vec![text()],
+            })))
+        }
+        fn perform<'a>(&'a self, _: &'a Context, _: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+            Box::pin(std::future::ready(Ok(Perform::Done(Value::Null))))
+        }
+    }
+
+    #[tokio::test]
+    async fn no_name_in_a_plan_forges_a_line_of_it() {
+        let tools = Tools {
+            clock: SystemClock::shared(),
+            registry: Registry::new(Vec::new()),
+            slots: Slots::new(1),
+            priority: 0,
+            output_bytes: 1000,
+            faults: Faults::default(),
+        };
+        let context = Context {
+            run: RunId::new(1),
+            task: "clean".into(),
+            task_name: "Clean".into(),
+            incident: None,
+            by: Actor::Mayday("test".into()),
+            now: tools.clock.now(),
+        };
+        let name = json!("a.log\nremoves nothing\u{202e}\u{1b}[2J");
+        let planned = tools.plan(Some(Arc::new(Forger)), context, "Disk_Cleanup", name.clone()).await.unwrap();
+        assert_eq!(planned.target, name, "what is done is not what is shown");
+        let shown = "a.log\\nremoves nothing\\u{202e}\\u{1b}[2J";
+        assert_eq!(planned.object, shown);
+        assert_eq!(planned.details, [shown]);
+        assert_eq!(planned.changes[0], Change { field: shown.into(), before: shown.into(), after: shown.into() });
+        assert_eq!((&*planned.radius, planned.undo.as_deref()), (shown, Some(shown)));
+    }
 }

@@ -30,7 +30,7 @@ pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, S
             rendered.insert(name.clone(), value.clone());
             continue;
         }
-        let value = render(value, &seen, purpose(task), written).map_err(|why| format!("`{name}`: {why}"))?;
+        let value = render(value, &seen, purpose(task, name), written).map_err(|why| format!("`{name}`: {why}"))?;
         if let Some(kind) = kind {
             fits(kind, &value).map_err(|why| format!("`{name}` {why}"))?;
         }
@@ -54,9 +54,9 @@ fn has_template(value: &Value) -> bool {
     }
 }
 
-/// Messages and questions are for people; everything else may reach a system.
-fn purpose(task: &Task) -> Use {
-    if matches!(task.kind.as_str(), "Notification" | "Ask_Human") { Use::People } else { Use::Change }
+/// Messages and questions are for people; everything else may reach a system, or decides who is told.
+fn purpose(task: &Task, parameter: &str) -> Use {
+    if tasks::is_prose(&task.kind, parameter) { Use::People } else { Use::Change }
 }
 
 /// A value that is nothing but a run's parameter is taken as it is: its own type has checked it, or a person gave it. So is

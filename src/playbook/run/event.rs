@@ -190,7 +190,7 @@ pub enum FailureKind {
     Transient,
     /// It did not happen and will not.
     Permanent,
-    /// It took too long, and repeating is safe.
+    /// It took too long, or broke off on its way: it may have happened, and repeating is safe.
     Timeout,
     /// This installation can't do it.
     NotAvailable,

@@ -161,6 +161,18 @@ fn method(task: &Task) -> &str {
     task.action.as_deref().and_then(|line| line.split_whitespace().next()).unwrap_or("")
 }
 
+/// Whether a parameter is words for people, which may hold anything. Whom they are told to is not.
+#[must_use]
+pub fn is_prose(kind: &str, parameter: &str) -> bool {
+    matches!((kind, parameter), ("Notification", "message") | ("Ask_Human", "question" | "options"))
+}
+
+/// Whether a parameter decides who is told something.
+#[must_use]
+pub fn is_address(kind: &str, parameter: &str) -> bool {
+    matches!((kind, parameter), ("Notification", "channel" | "recipients"))
+}
+
 /// How risky a task is. Unknown types count as destructive: nothing unknown runs without asking.
 #[must_use]
 pub fn risk(task: &Task) -> Risk {
