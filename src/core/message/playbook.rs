@@ -327,6 +327,16 @@ pub fn end_expired() -> String {
 pub fn end_unreadable(why: &str) -> String {
     format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
 }
+/// A run whose next step can't be made or written down.
+#[must_use]
+pub fn end_hopeless(why: &str) -> String {
+    format!("Mayday can't go on with it; look at the system: {why}")
+}
+/// A plan that is too large to be kept.
+#[must_use]
+pub fn plan_too_large(bytes: usize, most: usize) -> String {
+    format!("what it would do takes {bytes} bytes to write down, more than {most}; let it do less at once")
+}
 /// A repetition nobody is asked for any more.
 #[must_use]
 pub fn not_repeated() -> String {

@@ -17,13 +17,16 @@ use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
 use crate::access::Risk;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
+use crate::core::text::capped;
 use crate::core::{BoxFuture, RunId, Timestamp};
 use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
+use crate::playbook::run::{
+    End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, each_capped, stale, stops,
+};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -39,6 +42,9 @@ const VERIFY_EVERY: Span = Span::from_secs(2);
 /// Readings that an approved change depends on are taken anew right before it when they are older than this; before one
 /// that interrupts or destroys something always, since what recovered a moment ago must be left alone.
 const READINGS_HOLD: Duration = Duration::from_secs(30);
+
+/// A run of which so many steps could not be written down, for a reason that stays, ends as stuck.
+const HOPELESS: u32 = 3;
 
 /// Something this process was working on has come to an end.
 pub(super) enum Landed {
@@ -71,22 +77,36 @@ pub async fn drive(
     let run = status.head.run;
     let mut driver = Driver::new(shared.clone(), lease, status, book);
     let mut pause = Duration::from_millis(100);
+    let mut hopeless = 0;
     loop {
-        match driver.go(&mut mailbox).await {
+        let why = match driver.go(&mut mailbox).await {
             Ok(()) | Err(Lost::Crashed) => break,
             Err(Lost::Lease) => {
                 tracing::warn!(%run, "another process has taken this run over");
                 break;
             }
             Err(Lost::Store(error)) => {
-                // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
-                tracing::warn!(%run, %error, "a commit failed; reading the run again");
-                metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
-                match driver.again(&mut pause).await {
-                    Some(next) => driver = next,
-                    None => break,
-                }
+                hopeless += u32::from(matches!(error, store::Error::TooLarge { .. } | store::Error::Encode(_)));
+                error.to_string()
             }
+            Err(Lost::Illegal(why)) => {
+                hopeless += 1;
+                why
+            }
+        };
+        // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
+        tracing::warn!(%run, %why, "a run can't go on from here; reading it again");
+        metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
+        if hopeless >= HOPELESS {
+            // The same journal leads to the same again: what the run holds is let go of, and people are told.
+            match stuck::end(&shared, run, &say::end_hopeless(&capped(&why, 500))).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
+            }
+        }
+        match driver.again(&mut pause).await {
+            Some(next) => driver = next,
+            None => break,
         }
     }
     let mut runs = locked(&shared.live);
@@ -161,7 +181,7 @@ impl Driver {
                 Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
                     let run = self.status.head.run;
                     tracing::error!(%run, %error, "a run can't be read");
-                    match stuck::end(&self.shared, run, &error.to_string()).await {
+                    match stuck::end(&self.shared, run, &say::end_unreadable(&capped(&error.to_string(), 500))).await {
                         Ok(()) => return None,
                         Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
                     }
@@ -211,7 +231,10 @@ impl Driver {
             if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
-                        Next::Record(event) => {
+                        Next::Record(mut event) => {
+                            if let Event::Joined { output, .. } = &mut event {
+                                *output = each_capped(output.take(), self.shared.parts.options.output_bytes);
+                            }
                             self.record(event, now)?;
                             break;
                         }
@@ -341,10 +364,7 @@ impl Driver {
     pub(super) fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
         self.status.step(&event, now).map_err(|illegal| {
             tracing::error!(%illegal, "an event does not fit the run");
-            Lost::Store(store::Error::Corrupt {
-                key: journal::status_key(self.status.head.run),
-                why: illegal.to_string(),
-            })
+            Lost::Illegal(illegal.to_string())
         })?;
         self.pending.notices.extend(notices::after(&self.book, &self.status, &event));
         self.pending.events.push(journal::Journaled { at: now, event });

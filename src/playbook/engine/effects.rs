@@ -26,6 +26,9 @@ use crate::work::Lease;
 /// Looking at a live system before a change may take this long.
 const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A larger plan is not kept, bytes: the plans of all tasks that one commit may write must fit into it.
+const PLAN_MOST: usize = 128 * 1024;
+
 /// What effects need of the engine.
 #[derive(Clone)]
 pub struct Tools {
@@ -113,7 +116,13 @@ impl Tools {
         tokio::select! {
             biased;
             planned = work => match planned {
-                Ok(Ok(planned)) => Ok(planned),
+                Ok(Ok(planned)) => {
+                    let bytes = serde_json::to_vec(&(&parameters, &planned)).map_or(0, |text| text.len());
+                    if bytes > PLAN_MOST {
+                        return Err((FailureKind::Permanent, say::plan_too_large(bytes, PLAN_MOST)));
+                    }
+                    Ok(planned)
+                }
                 Ok(Err(error)) => Err(failure(error)),
                 Err(_) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
             },

@@ -9,7 +9,9 @@ use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops};
+use crate::playbook::run::{
+    Event, FailureKind, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
+};
 use crate::playbook::view::RunOutcome;
 
 impl Driver {
@@ -75,7 +77,9 @@ impl Driver {
                     let output = if self.declared(index).kind == "Wait" {
                         json!({"waited_seconds": found.seconds})
                     } else {
-                        json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
+                        let most = self.shared.parts.options.output_bytes;
+                        let readings = capped(found.readings, most);
+                        json!({"holds": true, "seconds": found.seconds, "readings": readings})
                     };
                     let note = Some(found.note);
                     return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
