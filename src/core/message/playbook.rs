@@ -327,10 +327,10 @@ pub fn end_expired() -> String {
 pub fn end_unreadable(why: &str) -> String {
     format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
 }
-/// A run whose next step can't be made or written down.
+/// A run whose next step can't be written down.
 #[must_use]
-pub fn end_hopeless(why: &str) -> String {
-    format!("Mayday can't go on with it; look at the system: {why}")
+pub fn end_unwritable(why: &str) -> String {
+    format!("what comes next can't be written down, so that Mayday can't go on; look at the system: {why}")
 }
 /// A plan that is too large to be kept.
 #[must_use]
@@ -341,6 +341,11 @@ pub fn plan_too_large(bytes: usize, most: usize) -> String {
 #[must_use]
 pub fn not_repeated() -> String {
     "Mayday was interrupted, and the run is to end, so that it is not started again".to_owned()
+}
+/// What was interrupted too often to be begun once more.
+#[must_use]
+pub fn repeated_too_often(times: u32) -> String {
+    format!("Mayday was interrupted in the middle of it {} times, so that it is not started again by itself", times + 1)
 }
 /// It took too long.
 #[must_use]

@@ -19,7 +19,7 @@ use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
 use crate::core::{BoxFuture, RunId, Timestamp};
-use crate::playbook::action::{Context, Planned};
+use crate::playbook::action::{Context, Intent, Planned, Settle};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
@@ -99,7 +99,7 @@ pub async fn drive(
         metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
         if hopeless >= HOPELESS {
             // The same journal leads to the same again: what the run holds is let go of, and people are told.
-            match stuck::end(&shared, run, &say::end_hopeless(&capped(&why, 500))).await {
+            match stuck::end(&shared, run, &say::end_unwritable(&capped(&why, 500))).await {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
             }
@@ -238,11 +238,11 @@ impl Driver {
                             self.record(event, now)?;
                             break;
                         }
-                        Next::Wake(at) => self.wake = Some(at),
+                        Next::Wake(at) => self.wake_at(at),
                         Next::Prepare(task) => self.plan(task, now, Landed::Planned)?,
                         Next::Begin(task) => self.plan(task, now, Landed::Checked)?,
                         Next::Look(task) => self.perform(task),
-                        Next::Settle(task) => self.settle(task),
+                        Next::Settle(task) => self.settle(task, now),
                         Next::Verify(task) => self.verify(task),
                     }
                 }
@@ -404,6 +404,27 @@ impl Driver {
         matches!(kind, "Verify" | "Wait") && self.book.verify[declared].is_some()
     }
 
+    /// Whether the engine itself carries the step out.
+    pub(super) fn is_own(&self, index: usize) -> bool {
+        self.measures(index) || self.is_child(index)
+    }
+
+    /// Whether this process is to let go of the run.
+    pub(super) fn leaves(&self) -> bool {
+        self.ends.is_set()
+    }
+
+    /// Whether a change that was interrupted would be made again.
+    fn would_repeat(&self, index: usize, intent: &Intent) -> bool {
+        let head = &self.status.head.tasks[index];
+        let action = self.shared.tools.registry.get(&head.kind);
+        head.changes && action.is_some_and(|action| action.settle(&intent.target) == Settle::Repeat)
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
     /// The parameters of a step, filled in: its task's, or what its action says undoes what was done.
     fn parameters(&self, index: usize) -> Result<Value, String> {
         let undoes = matches!(self.status.part(index), Part::Undo { inverse: true, .. });
@@ -440,7 +461,7 @@ impl Driver {
             }
         };
         self.busy.insert(index);
-        if self.measures(index) || self.is_child(index) {
+        if self.is_own(index) {
             let planned = Planned {
                 object: String::new(),
                 changes: Vec::new(),
@@ -506,7 +527,7 @@ impl Driver {
     /// Performs the task's durable intent.
     fn perform(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
-        let own = self.measures(index) || self.is_child(index);
+        let own = self.is_own(index);
         if own && self.shared.tools.faults.fail.as_deref() == Some(self.status.head.tasks[index].id.as_str()) {
             self.busy.insert(index);
             let came = Came::Failed(FailureKind::Permanent, say::made_to_fail());
@@ -546,10 +567,15 @@ impl Driver {
         self.flights.push(Box::pin(performed));
     }
 
-    fn settle(&mut self, index: usize) {
+    fn settle(&mut self, index: usize, now: Timestamp) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        let deadline = self.status.head.deadline;
+        if self.status.paused.is_some() && now < deadline && self.would_repeat(index, &intent) {
+            // It would start again, and nothing starts while the run is paused. A pause ends with the run's time.
+            return self.wake_at(deadline);
+        }
         self.busy.insert(index);
-        if self.measures(index) || self.is_child(index) {
+        if self.is_own(index) {
             self.flights.push(Box::pin(std::future::ready(Landed::Came(index, Came::Repeat))));
             return;
         }

@@ -14,6 +14,9 @@ use crate::playbook::run::{
 };
 use crate::playbook::view::RunOutcome;
 
+/// After so many interruptions of one try nothing is made again by itself.
+const MOST_REPEATS: u32 = 3;
+
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
         Intent {
@@ -249,17 +252,34 @@ impl Driver {
     }
 
     /// An effect that may have happened and may be made again: a try like any other, counted and audited. Once the run is
-    /// to end, nothing starts any more, and a person says whether it happened.
+    /// to end, nothing starts any more, and a person says whether it happened. While it is paused, or goes to another
+    /// process, it stays as it is and is settled later.
     fn repeat(&mut self, index: usize, now: Timestamp) -> Result<(), Lost> {
+        if self.leaves() {
+            return Ok(());
+        }
         let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
         intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
-        if self.status.head.tasks[index].changes {
-            let task = self.id(index);
-            let ends = !self.status.part(index).is_undo()
-                && (self.status.cancelled.is_some()
-                    || self.status.rejected.is_some()
-                    || self.status.unwinding.is_some()
-                    || now >= self.status.head.deadline);
+        let (task, changes) = (self.id(index), self.status.head.tasks[index].changes);
+        if self.status.tasks[index].repeats >= MOST_REPEATS && !self.is_own(index) {
+            // It may be what takes Mayday down.
+            let why = say::repeated_too_often(MOST_REPEATS);
+            return self.record(
+                if changes {
+                    Event::Doubted { why: say::in_doubt(&task, &why), task }
+                } else {
+                    Event::Failed { task, kind: FailureKind::Permanent, why, retry_at: None, output: None }
+                },
+                now,
+            );
+        }
+        if changes {
+            let ends = !self.status.part(index).is_undo() && stops(&self.book, &self.status, now);
+            let held = self.status.paused.is_some();
+            if held && !ends && now < self.status.head.deadline {
+                return Ok(());
+            }
+            let ends = ends || held;
             let right = self.right(index).zip(self.status.tasks[index].plan.clone());
             let Some((right, plan)) = right.filter(|_| !ends) else {
                 let why = say::in_doubt(&task, &say::not_repeated());

@@ -402,6 +402,7 @@ impl Status {
                 task.intent = Some(intent.clone());
                 task.version = *version;
                 task.started = Some(seq);
+                task.repeats = 0;
                 task.stage = Stage::Running;
                 task.note = None;
                 // What a child run does is not known here.
@@ -414,6 +415,7 @@ impl Status {
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
                 task.started = Some(seq);
+                task.repeats += 1;
                 task.done = task.done.or(Some(seq));
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {

@@ -48,6 +48,9 @@ pub struct TaskStatus {
     /// What is different since its plan was approved, until people are asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
+    /// How often the try that was started last was started again because Mayday was interrupted.
+    #[serde(default)]
+    pub repeats: u32,
     /// The item it is for, in a step of a `for_each`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
@@ -142,6 +145,7 @@ impl TaskStatus {
             earlier: Vec::new(),
             started: None,
             moved: Vec::new(),
+            repeats: 0,
             item: None,
         }
     }

@@ -1,0 +1,108 @@
+//! What was interrupted is begun again only where the run goes on, and not for ever.
+
+use mayday::access::Role;
+use mayday::playbook::view::{Order, RunOutcome};
+use mayday::playbook::{Engine, Faults, RunView, Runs as _, TaskState};
+
+use super::engine_world::{Act, World, person};
+
+const SHIFT: &str = "
+playbook_id: PB-Shift
+name: a change that may be made again, and another that fails beside it
+tasks:
+  - {id: shift, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, timeout: 5m, rollback: inverse}
+  - {id: clean, type: Disk_Cleanup, parameters: {service: a}}
+  - {id: bad, type: Metric_Query, depends_on: [clean], parameters: {expr: up}}
+";
+
+const READ: &str = "
+playbook_id: PB-Shift
+name: a reading
+tasks:
+  - {id: shift, type: Metric_Query, parameters: {expr: up}, timeout: 5m}
+";
+
+fn calls(world: &World) -> u32 {
+    world.target().calls.get("shift").copied().unwrap_or_default()
+}
+
+/// A process that goes on where the one before it was interrupted.
+async fn next(world: &World) -> Engine {
+    let engine = world.engine(Faults::none()).await;
+    assert_eq!(engine.resume().await.unwrap(), 1);
+    engine
+}
+
+/// Lets six minutes pass: every deadline that was given before is over.
+async fn passes(world: &World) {
+    let until = world.now() + std::time::Duration::from_secs(360);
+    while world.now() < until {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn is(view: &RunView, task: &str, state: TaskState) -> bool {
+    World::states(view)[task] == state
+}
+
+#[tokio::test]
+async fn a_change_is_not_made_again_once_another_task_has_failed_for_good() {
+    let world = World::of(&[SHIFT]);
+    world.target().script.insert("shift".to_owned(), [Act::Hang].into());
+    world.target().script.insert("bad".to_owned(), [Act::Permanent].into());
+    let first = world.engine(Faults::none()).await;
+    let run = world.propose(&first, "PB-Shift").await;
+    world.until_asked(&first, run).await;
+    world.approve(&first, run, "ana").await;
+    world.until(&first, run, "failed", |view| is(view, "bad", TaskState::Failed)).await;
+    assert_eq!(calls(&world), 1);
+    let second = next(&world).await;
+    passes(&world).await;
+    world.until(&second, run, "in doubt", |view| is(view, "shift", TaskState::InDoubt)).await;
+    let view = world.finish(&second, run).await.unwrap();
+    assert_eq!((view.outcome, calls(&world)), (Some(RunOutcome::Failed), 1), "{view:#?}");
+}
+
+#[tokio::test]
+async fn nor_while_a_person_has_paused_the_run() {
+    let world = World::of(&[SHIFT]);
+    world.target().script.insert("shift".to_owned(), [Act::Hang].into());
+    let first = world.engine(Faults::none()).await;
+    let run = world.propose(&first, "PB-Shift").await;
+    world.until_asked(&first, run).await;
+    world.approve(&first, run, "ana").await;
+    world.until(&first, run, "under way", |view| is(view, "shift", TaskState::Running) && calls(&world) == 1).await;
+    let ana = person("ana", Role::Approver);
+    first.order(run, Order::Pause, &ana).await.unwrap();
+    let second = next(&world).await;
+    passes(&world).await;
+    assert_eq!(calls(&world), 1);
+    second.order(run, Order::Resume, &ana).await.unwrap();
+    let view = world.finish(&second, run).await.unwrap();
+    assert_eq!((World::states(&view)["shift"], calls(&world)), (TaskState::Succeeded, 2), "{view:#?}");
+}
+
+#[tokio::test]
+async fn what_takes_mayday_down_each_time_is_not_begun_for_ever() {
+    for (text, end) in [(READ, TaskState::Failed), (SHIFT, TaskState::InDoubt)] {
+        let world = World::of(&[text]);
+        world.target().script.insert("shift".to_owned(), vec![Act::Hang; 9].into());
+        let mut engine = world.engine(Faults::none()).await;
+        let run = world.propose(&engine, "PB-Shift").await;
+        if end == TaskState::InDoubt {
+            world.until_asked(&engine, run).await;
+            world.approve(&engine, run, "ana").await;
+        }
+        for time in 1..=4 {
+            world.until(&engine, run, "begun", |_| calls(&world) == time).await;
+            engine = next(&world).await;
+            if end == TaskState::InDoubt {
+                passes(&world).await;
+            }
+        }
+        let view = world.until(&engine, run, "given up", |view| is(view, "shift", end)).await;
+        let task = view.tasks.iter().find(|task| task.id == "shift").unwrap();
+        assert!(task.note.as_ref().unwrap().contains("interrupted in the middle of it 4 times"), "{task:#?}");
+        assert_eq!(calls(&world), 4);
+    }
+}
