@@ -121,7 +121,8 @@ impl Action for Fake {
     }
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         lock(&self.target).planned.push(context.task.clone());
-        let object = lock(&self.target).objects.get(&context.task).cloned().unwrap_or_else(|| "the object".to_owned());
+        let other = lock(&self.target).objects.get(&context.task).cloned();
+        let object = other.clone().unwrap_or_else(|| "the object".to_owned());
         let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
         let mut to = parameters.clone();
         let undoes = context.task.starts_with("undo:") || parameters["parameters"]["undoes"].is_string();
@@ -130,6 +131,9 @@ impl Action for Fake {
             let reads =
                 read.contains(&self.kind) || parameters["action"].as_str().is_some_and(|line| line.starts_with("GET"));
             map.insert("undo_me".to_owned(), json!(!undoes && !reads));
+            if let Some(other) = other {
+                map.insert("object".to_owned(), json!(other));
+            }
         }
         Box::pin(std::future::ready(Ok(Planned {
             object,

@@ -19,11 +19,20 @@ const MOST_REPEATS: u32 = 3;
 
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
+        let changes = self.status.head.tasks[index].changes;
+        let task = &self.status.tasks[index];
+        // Every try of the same effect has the same key, also of a run that an earlier Mayday began. What only reads or
+        // tells has one effect a round, whatever its words are by now.
+        let before = task.intent.as_ref().filter(|before| !changes || before.target == target);
+        let idempotency_key = match before {
+            Some(before) => before.idempotency_key.clone(),
+            None => idempotency_key(&self.status.head, &self.id(index), task.round, &target),
+        };
         Intent {
-            idempotency_key: idempotency_key(&self.status.head, &self.id(index), self.status.round),
+            idempotency_key,
             target,
             deadline: now.checked_add(self.timeout(index)).unwrap_or(now),
-            attempt: self.status.tasks[index].attempt + 1,
+            attempt: task.attempt + 1,
         }
     }
 
@@ -37,11 +46,11 @@ impl Driver {
     }
 
     fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
-        let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
         let task = &self.status.tasks[index];
+        let seed = format!("{}-{}-{}", self.status.head.run, self.id(index), task.round);
         let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
         let attempt = task.attempt + u32::from(!started);
-        let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &key, now);
+        let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &seed, now);
         self.record(Event::Failed { task: self.id(index), kind, why, retry_at, output: None }, now)
     }
 

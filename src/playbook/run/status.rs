@@ -277,7 +277,7 @@ impl Status {
                 let Some(failed) = self.failed_undo() else { return Err(self.illegal(event)) };
                 self.round += 1;
                 self.ended = None;
-                self.tasks[failed] = TaskStatus::new();
+                self.tasks[failed] = TaskStatus { round: self.round, ..TaskStatus::new() };
             }
             Event::Retried { measure, .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
                 self.round += 1;

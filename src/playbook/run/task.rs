@@ -48,6 +48,9 @@ pub struct TaskStatus {
     /// What is different since its plan was approved, until people are asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
+    /// Which of the run's rounds it is in: how often people had started failed tasks again when it was begun anew.
+    #[serde(default)]
+    pub round: u32,
     /// How often the try that was started last was started again because Mayday was interrupted.
     #[serde(default)]
     pub repeats: u32,
@@ -145,6 +148,7 @@ impl TaskStatus {
             earlier: Vec::new(),
             started: None,
             moved: Vec::new(),
+            round: 0,
             repeats: 0,
             item: None,
         }
