@@ -1,4 +1,5 @@
-//! What was interrupted is begun again only where the run goes on, and not for ever.
+//! What was interrupted is begun again only where the run goes on, and not for ever; and no action that breaks off leaves a run
+//! to nobody.
 
 use mayday::access::Role;
 use mayday::playbook::view::{Order, RunOutcome};
@@ -104,5 +105,65 @@ async fn what_takes_mayday_down_each_time_is_not_begun_for_ever() {
         let task = view.tasks.iter().find(|task| task.id == "shift").unwrap();
         assert!(task.note.as_ref().unwrap().contains("interrupted in the middle of it 4 times"), "{task:#?}");
         assert_eq!(calls(&world), 4);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slot_does_not_start_once_a_person_has_cancelled_or_paused_the_run() {
+    let text = "
+playbook_id: PB-Shift
+name: two changes and one slot
+tasks:
+  - {id: shift, type: Disk_Cleanup, parameters: {service: a}, timeout: 20s, on_failure: continue}
+  - {id: other, type: Disk_Cleanup, parameters: {service: b}, timeout: 5m, on_failure: continue}
+";
+    for pauses in [false, true] {
+        let mut world = World::of(&[text]);
+        world.options.effects_at_once = 1;
+        for task in ["shift", "other"] {
+            world.target().script.insert(task.to_owned(), [Act::Hang].into());
+        }
+        let engine = world.engine(Faults::none()).await;
+        let run = world.propose(&engine, "PB-Shift").await;
+        world.until_asked(&engine, run).await;
+        world.approve(&engine, run, "ana").await;
+        let both = |view: &RunView| ["shift", "other"].iter().all(|task| is(view, task, TaskState::Running));
+        world.until(&engine, run, "both begin", both).await;
+        let ana = person("ana", Role::Approver);
+        engine.order(run, if pauses { Order::Pause } else { Order::Cancel }, &ana).await.unwrap();
+        passes(&world).await;
+        let performed = |world: &World| world.target().calls.values().sum::<u32>();
+        assert_eq!(performed(&world), 1, "paused: {pauses}");
+        if pauses {
+            engine.order(run, Order::Resume, &ana).await.unwrap();
+        }
+        let view = world.finish(&engine, run).await.unwrap();
+        let wanted = if pauses { RunOutcome::NoEffect } else { RunOutcome::Cancelled };
+        assert_eq!((view.outcome, performed(&world)), (Some(wanted), 1 + u32::from(pauses)), "{view:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_breaks_off_when_it_is_asked_something_leaves_no_run_to_nobody() {
+    super::engine_crash::quiet();
+    for (what, times) in
+        [("settle", 9), ("default_timeout", 99), ("inverse", 9), ("still_holds", 9), ("version", 1), ("version", 99)]
+    {
+        let world = World::of(&[&SHIFT.replace(", timeout: 5m", "")]);
+        world.target().script.insert("shift".to_owned(), [Act::DoUnsaid].into());
+        world.target().script.insert("bad".to_owned(), [Act::Permanent].into());
+        let engine = world.engine(Faults::none()).await;
+        let run = world.propose(&engine, "PB-Shift").await;
+        world.until_asked(&engine, run).await;
+        world.target().breaks.insert(what, times);
+        if what == "still_holds" {
+            world.target().objects.insert("shift".to_owned(), "another".to_owned());
+        }
+        let view = world.finish(&engine, run).await.unwrap();
+        let why = view.why.clone().unwrap_or_default();
+        // Only what nobody can go on with ends the run as stuck, and it says so.
+        let stuck = (what, times) == ("version", 99) || what == "inverse";
+        assert_eq!(view.outcome == Some(RunOutcome::Stuck), stuck, "{what}: {why}");
+        assert_eq!(why.contains("broke off"), (what, times) == ("version", 99), "{what}: {why}");
     }
 }

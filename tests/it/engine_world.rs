@@ -54,6 +54,8 @@ pub struct Target {
     pub objects: HashMap<String, String>,
     /// Whether an approved change can still be done as people saw it though its plan is another now.
     pub still_holds: bool,
+    /// Questions at which the actions break off instead of answering, and how often.
+    pub breaks: HashMap<&'static str, u32>,
     /// Messages that were sent.
     pub said: Vec<String>,
     /// Tasks in the order in which they were planned.
@@ -79,6 +81,15 @@ fn lock(target: &SharedTarget) -> MutexGuard<'_, Target> {
 }
 
 impl Fake {
+    fn asked(&self, what: &str) {
+        let breaks = lock(&self.target).breaks.get_mut(what).is_some_and(|left| {
+            let breaks = *left > 0;
+            *left = left.saturating_sub(1);
+            breaks
+        });
+        assert!(!breaks, "{what} breaks off (on purpose)");
+    }
+
     fn output(target: &mut Target, task: &str) -> Value {
         match target.outputs.get_mut(task) {
             Some(queue) if queue.len() > 1 => queue.pop_front().unwrap_or_default(),
@@ -111,12 +122,15 @@ impl Action for Fake {
         self.kind
     }
     fn version(&self) -> u32 {
+        self.asked("version");
         self.version
     }
     fn settle(&self, _: &Value) -> Settle {
+        self.asked("settle");
         self.settle
     }
     fn default_timeout(&self) -> Duration {
+        self.asked("default_timeout");
         Duration::from_secs(10)
     }
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
@@ -173,6 +187,7 @@ impl Action for Fake {
         })
     }
     fn inverse(&self, target: &Value, _: &Value) -> Option<Value> {
+        self.asked("inverse");
         // Never what has no `to`: an action may find that it can't.
         if self.kind == "Kubernetes_Scale" {
             return Some(json!({"service": target["service"], "replicas": 2}));
@@ -180,6 +195,7 @@ impl Action for Fake {
         target["to"].as_str().filter(|to| *to != "nowhere").map(|to| json!({"to": to, "service": "a", "percent": 100}))
     }
     fn still_holds(&self, _: &Planned, _: &Planned) -> bool {
+        self.asked("still_holds");
         lock(&self.target).still_holds
     }
     fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {

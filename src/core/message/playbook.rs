@@ -327,10 +327,20 @@ pub fn end_expired() -> String {
 pub fn end_unreadable(why: &str) -> String {
     format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
 }
-/// A run whose next step can't be written down.
+/// A run whose next step can't be made or written down.
 #[must_use]
-pub fn end_unwritable(why: &str) -> String {
-    format!("what comes next can't be written down, so that Mayday can't go on; look at the system: {why}")
+pub fn end_hopeless(why: &str) -> String {
+    format!("Mayday can't go on with it; look at the system: {why}")
+}
+/// Mayday's own code broke off in the middle of a run.
+#[must_use]
+pub fn broke_off() -> String {
+    "a part of Mayday broke off; the log has more".to_owned()
+}
+/// A change that waited for its turn until the run was paused or stopped.
+#[must_use]
+pub fn halted() -> String {
+    "it was not started: the run was paused or is to end".to_owned()
 }
 /// A plan that is too large to be kept.
 #[must_use]

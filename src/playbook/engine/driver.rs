@@ -1,6 +1,7 @@
 //! One open run: decide, commit, perform, wait; until it has ended.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::child::Stopping;
 use super::commit::{Lost, Pending, commit};
-use super::effects::{Came, Held, Tools, Unplanned, Verification};
+use super::effects::{Came, Halt, Held, TIMEOUT, Tools, Unplanned, Verification, safely, settles, timeout_of};
 use super::share::Ends;
 use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
 use crate::access::Risk;
@@ -75,11 +76,13 @@ pub async fn drive(
     mut mailbox: mpsc::Receiver<Letter>,
 ) {
     let run = status.head.run;
+    let _place = Place { shared: shared.clone(), run };
     let mut driver = Driver::new(shared.clone(), lease, status, book);
     let mut pause = Duration::from_millis(100);
     let mut hopeless = 0;
     loop {
-        let why = match driver.go(&mut mailbox).await {
+        let went = AssertUnwindSafe(driver.go(&mut mailbox)).catch_unwind().await;
+        let why = match went.unwrap_or_else(|_| Err(Lost::Illegal(say::broke_off()))) {
             Ok(()) | Err(Lost::Crashed) => break,
             Err(Lost::Lease) => {
                 tracing::warn!(%run, "another process has taken this run over");
@@ -99,7 +102,7 @@ pub async fn drive(
         metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
         if hopeless >= HOPELESS {
             // The same journal leads to the same again: what the run holds is let go of, and people are told.
-            match stuck::end(&shared, run, &say::end_unwritable(&capped(&why, 500))).await {
+            match stuck::end(&shared, run, &say::end_hopeless(&capped(&why, 500))).await {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
             }
@@ -109,13 +112,24 @@ pub async fn drive(
             None => break,
         }
     }
-    let mut runs = locked(&shared.live);
-    runs.remove(&run);
-    metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
-    drop(runs);
-    Engine::wake_parents(&shared);
-    shared.ended.notify_waiters();
-    shared.ended.notify_one();
+}
+
+/// A run's place among those that this process drives: given up however its task ends, so that the run can be taken up again.
+struct Place {
+    shared: Arc<Shared>,
+    run: RunId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut runs = locked(&self.shared.live);
+        runs.remove(&self.run);
+        metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
+        drop(runs);
+        Engine::wake_parents(&self.shared);
+        self.shared.ended.notify_waiters();
+        self.shared.ended.notify_one();
+    }
 }
 
 pub(super) struct Driver {
@@ -134,6 +148,8 @@ pub(super) struct Driver {
     pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
+    /// Looked at by changes that had to wait for a slot.
+    halt: Arc<Halt>,
     /// Told to those who wait for children.
     pub(super) stopping: Arc<Stopping>,
 }
@@ -146,7 +162,7 @@ impl Driver {
             approval_expires: options.approval_expires,
             allow_self: options.allow_self,
             parallel_tasks: options.parallel_tasks,
-            missing: shared.tools.registry.missing(&status.head.actions),
+            missing: safely(|| shared.tools.registry.missing(&status.head.actions), Vec::new),
         };
         Self {
             ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
@@ -161,6 +177,7 @@ impl Driver {
             starting: Vec::new(),
             replies: Vec::new(),
             wake: None,
+            halt: Arc::default(),
             stopping: Arc::default(),
         }
     }
@@ -225,9 +242,12 @@ impl Driver {
             self.wake = None;
             // A step may also fail before it is worked on at all: whatever was written down, it is decided again.
             let before = self.status.seq;
-            if stops(&self.book, &self.status, now) {
+            let stopping = stops(&self.book, &self.status, now);
+            if stopping {
                 self.stopping.set();
             }
+            // Before it is durable and told: from then on nothing starts that only waits for a slot.
+            self.halt.tell(stopping, self.status.paused.is_some());
             if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
@@ -418,7 +438,7 @@ impl Driver {
     fn would_repeat(&self, index: usize, intent: &Intent) -> bool {
         let head = &self.status.head.tasks[index];
         let action = self.shared.tools.registry.get(&head.kind);
-        head.changes && action.is_some_and(|action| action.settle(&intent.target) == Settle::Repeat)
+        head.changes && action.is_some_and(|action| settles(&**action, &intent.target) == Settle::Repeat)
     }
 
     fn wake_at(&mut self, at: Timestamp) {
@@ -438,7 +458,7 @@ impl Driver {
         }
         let target = task.intent.as_ref().map_or(&Value::Null, |intent| &intent.target);
         let output = task.output.as_ref().unwrap_or(&Value::Null);
-        action.inverse(target, output).ok_or_else(|| say::no_inverse(kind))
+        safely(|| action.inverse(target, output), || None).ok_or_else(|| say::no_inverse(kind))
     }
 
     fn plan(
@@ -560,9 +580,12 @@ impl Driver {
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
         let tools = self.tools();
-        let held = self.status.head.tasks[index]
-            .changes
-            .then(|| Held { store: self.shared.parts.store.clone(), lease: self.lease.clone() });
+        let held = self.status.head.tasks[index].changes.then(|| Held {
+            store: self.shared.parts.store.clone(),
+            lease: self.lease.clone(),
+            halt: self.halt.clone(),
+            undoes: self.status.part(index).is_undo(),
+        });
         let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
         self.flights.push(Box::pin(performed));
     }
@@ -617,7 +640,7 @@ impl Driver {
         }
         let declared = self.declared(index).timeout.map(|span| span.0);
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
-        declared.unwrap_or_else(|| action.map_or(Duration::from_secs(30), |action| action.default_timeout()))
+        declared.unwrap_or_else(|| action.map_or(TIMEOUT, |action| timeout_of(&**action)))
     }
 
     pub(super) fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
-use super::effects::{Came, Unplanned};
+use super::effects::{Came, Unplanned, safely};
 use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
@@ -179,7 +179,7 @@ impl Driver {
         };
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
         let still_holds = plan.parameters == approved.parameters
-            && action.is_some_and(|action| action.still_holds(&approved.planned, &plan.planned));
+            && action.is_some_and(|action| safely(|| action.still_holds(&approved.planned, &plan.planned), || false));
         if plan.hash() != approved.hash() && !still_holds {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
@@ -204,7 +204,8 @@ impl Driver {
     /// How a change is undone, for the people who approve it.
     fn undone_by(&self, index: usize, planned: &Planned) -> Option<String> {
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind)?;
-        crate::playbook::authoring::undone_by(&self.book, self.declared(index), action.as_ref(), planned)
+        let says = || crate::playbook::authoring::undone_by(&self.book, self.declared(index), action.as_ref(), planned);
+        safely(says, || None)
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved
@@ -312,6 +313,12 @@ impl Driver {
             Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
             Came::Failed(kind, why) => self.failed(index, kind, why, now),
             Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
+            // What an earlier try may have done stays known.
+            Came::NotNow if self.status.tasks[index].done.is_some() => {
+                let (kind, why, retry_at) = (FailureKind::Transient, say::halted(), Some(now));
+                self.record(Event::Failed { task, kind, why, retry_at, output: None }, now)
+            }
+            Came::NotNow => self.record(Event::NotDone { task, by: None }, now),
             Came::Repeat => self.repeat(index, now),
             Came::TakenOver => Err(Lost::Lease),
             Came::Doubt(why) => {
