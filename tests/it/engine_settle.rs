@@ -167,3 +167,19 @@ async fn an_action_that_breaks_off_when_it_is_asked_something_leaves_no_run_to_n
         assert_eq!(why.contains("broke off"), (what, times) == ("version", 99), "{what}: {why}");
     }
 }
+
+#[tokio::test]
+async fn a_change_that_has_begun_is_looked_at_also_while_the_run_is_paused() {
+    let world = World::of(&[SHIFT]);
+    world.target().script.insert("shift".to_owned(), [Act::Later].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Shift").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until(&engine, run, "begun", |view| is(view, "shift", TaskState::Waiting) && calls(&world) == 1).await;
+    let ana = person("ana", Role::Approver);
+    engine.order(run, Order::Pause, &ana).await.unwrap();
+    passes(&world).await;
+    let view = world.until(&engine, run, "done", |view| is(view, "shift", TaskState::Succeeded)).await;
+    assert_eq!(calls(&world), 2, "{view:#?}");
+}

@@ -33,6 +33,8 @@ pub enum Act {
     Lost,
     /// It never answers; it has not happened.
     Hang,
+    /// It has begun, and is done a minute later.
+    Later,
     /// The action breaks off before it did anything.
     Panic,
 }
@@ -50,6 +52,10 @@ pub struct Target {
     pub script: HashMap<String, VecDeque<Act>>,
     /// Outputs by task; a queue, the last one stays.
     pub outputs: HashMap<String, VecDeque<Value>>,
+    /// What readings give as long as no change is made, and afterwards.
+    pub helped: HashMap<String, (Value, Value)>,
+    /// How often each task had an effect: where repeating is said to be safe, the same key a second time is none.
+    pub effects: BTreeMap<String, u32>,
     /// The object each change sees, by task; part of its plan.
     pub objects: HashMap<String, String>,
     /// Whether an approved change can still be done as people saw it though its plan is another now.
@@ -91,6 +97,9 @@ impl Fake {
     }
 
     fn output(target: &mut Target, task: &str) -> Value {
+        if let Some((before, after)) = target.helped.get(task) {
+            return if target.slate.is_empty() { before.clone() } else { after.clone() };
+        }
         match target.outputs.get_mut(task) {
             Some(queue) if queue.len() > 1 => queue.pop_front().unwrap_or_default(),
             Some(queue) => queue.front().cloned().unwrap_or_default(),
@@ -98,8 +107,12 @@ impl Fake {
         }
     }
 
-    fn happens(target: &mut Target, context: &Context, intent: &Intent) {
-        *target.happened.entry(intent.idempotency_key.clone()).or_default() += 1;
+    fn happens(&self, target: &mut Target, context: &Context, intent: &Intent) {
+        let times = target.happened.entry(intent.idempotency_key.clone()).or_default();
+        *times += 1;
+        if *times == 1 || self.settle == Settle::AskPerson {
+            *target.effects.entry(context.task.clone()).or_default() += 1;
+        }
         let keys = target.keys.entry(context.task.clone()).or_default();
         if !keys.contains(&intent.idempotency_key) {
             keys.push(intent.idempotency_key.clone());
@@ -165,14 +178,17 @@ impl Action for Fake {
                 *target.calls.entry(context.task.clone()).or_default() += 1;
                 let act = target.script.get_mut(&context.task).and_then(VecDeque::pop_front).unwrap_or(Act::Do);
                 // A reading that is given as a failure is one.
-                let given = target.outputs.get(&context.task).and_then(VecDeque::front);
+                let given = match target.helped.get(&context.task) {
+                    Some((before, after)) => Some(if target.slate.is_empty() { before } else { after }),
+                    None => target.outputs.get(&context.task).and_then(VecDeque::front),
+                };
                 if let Some(why) = given.and_then(|given| given["fails"].as_str()).filter(|_| act == Act::Do) {
                     let why = why.to_owned();
                     drop(Self::output(&mut target, &context.task));
                     return Err(Error::Permanent(why));
                 }
                 if matches!(act, Act::Do | Act::DoUnsaid) {
-                    Self::happens(&mut target, context, intent);
+                    self.happens(&mut target, context, intent);
                 }
                 act
             };
@@ -181,6 +197,9 @@ impl Action for Fake {
                 Act::Transient => Err(Error::Transient("not now".to_owned())),
                 Act::Permanent => Err(Error::Permanent("never".to_owned())),
                 Act::DoUnsaid | Act::Lost => Err(Error::InDoubt("the answer is lost".to_owned())),
+                Act::Later => {
+                    Ok(Perform::Wait { until: context.now + Duration::from_secs(60), why: "later".to_owned() })
+                }
                 Act::Hang => std::future::pending().await,
                 Act::Panic => panic!("the action breaks off (on purpose)"),
             }
@@ -221,6 +240,8 @@ pub struct World {
     pub gone: Vec<&'static str>,
     /// Versions of its actions, where that is not 1.
     pub versions: HashMap<&'static str, u32>,
+    /// What a failure must name so that it can be seen again: the seed.
+    pub label: String,
     texts: Vec<String>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -268,6 +289,7 @@ impl World {
             more: Vec::new(),
             gone: Vec::new(),
             versions: HashMap::new(),
+            label: String::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             pump,
         }
@@ -349,7 +371,7 @@ impl World {
             if wanted(&view) {
                 return view;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "never {what}: {view:#?}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}: never {what}: {view:#?}", self.label);
             tokio::task::yield_now().await;
         }
     }
@@ -384,7 +406,12 @@ impl World {
                     self.decide(engine, child).await;
                 }
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "never ended: {view:#?}\n{:#?}", self.target());
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{}: never ended: {view:#?}\n{:#?}",
+                self.label,
+                self.target()
+            );
             // Looking is dear, and most looks find nothing to do.
             for _ in 0..8 {
                 tokio::task::yield_now().await;

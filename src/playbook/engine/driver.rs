@@ -548,7 +548,7 @@ impl Driver {
     fn perform(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
         let own = self.is_own(index);
-        if own && self.shared.tools.faults.fail.as_deref() == Some(self.status.head.tasks[index].id.as_str()) {
+        if own && self.shared.tools.faults.fail.contains(&self.status.head.tasks[index].id) {
             self.busy.insert(index);
             let came = Came::Failed(FailureKind::Permanent, say::made_to_fail());
             return self.fly(std::future::ready(Landed::Came(index, came)));
@@ -575,7 +575,8 @@ impl Driver {
             return;
         };
         let mut intent = intent;
-        if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
+        let looks = matches!(self.status.tasks[index].stage, Stage::Waits { .. });
+        if looks {
             // A look at something that waits is bounded by a time-out of its own; the intent stays the same.
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
@@ -583,7 +584,8 @@ impl Driver {
         let held = self.status.head.tasks[index].changes.then(|| Held {
             store: self.shared.parts.store.clone(),
             lease: self.lease.clone(),
-            halt: self.halt.clone(),
+            // What has begun is seen through.
+            halt: (!looks).then(|| self.halt.clone()),
             undoes: self.status.part(index).is_undo(),
         });
         let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
@@ -623,6 +625,9 @@ impl Driver {
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.flights.push(Box::pin(async move {
+            if tools.faults.repeat.as_ref() == Some(&context.task) {
+                let _ = tools.verify(&book, &status, index, &context, until, every).await;
+            }
             let verification = tools.verify(&book, &status, index, &context, until, every).await;
             land(index, verification)
         }));

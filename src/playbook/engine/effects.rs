@@ -90,8 +90,8 @@ impl Halt {
 
 /// What a change looks at last: whether this process still holds the run's shard, and whether it is still wanted.
 pub struct Held {
-    /// Whether the run is paused or is to end.
-    pub halt: Arc<Halt>,
+    /// Whether the run is paused or is to end; none for a look at what has begun.
+    pub halt: Option<Arc<Halt>>,
     /// Whether it undoes something: that waits only while the run is paused.
     pub undoes: bool,
     /// Where the lease stands.
@@ -102,7 +102,9 @@ pub struct Held {
 
 impl Held {
     fn halts(&self) -> bool {
-        self.halt.paused.load(Ordering::SeqCst) || !self.undoes && self.halt.stops.load(Ordering::SeqCst)
+        self.halt
+            .as_ref()
+            .is_some_and(|halt| halt.paused.load(Ordering::SeqCst) || !self.undoes && halt.stops.load(Ordering::SeqCst))
     }
 
     async fn look(&self) -> Result<bool, store::Error> {
@@ -205,7 +207,7 @@ impl Tools {
         if left.is_zero() {
             return late();
         }
-        if self.faults.fail.as_deref() == Some(context.task.as_str()) {
+        if self.faults.fail.contains(&context.task) {
             return Came::Failed(FailureKind::Permanent, say::made_to_fail());
         }
         if self.faults.repeat.as_deref() == Some(context.task.as_str()) {
@@ -215,6 +217,7 @@ impl Tools {
         let why = tokio::select! {
             biased;
             performed = work => match performed {
+                Ok(Ok(Perform::Done(_))) if self.faults.unheard.contains(&context.task) => say::made_to_fail(),
                 Ok(Ok(Perform::Done(output))) => return Came::Done(self.stored(output)),
                 Ok(Ok(Perform::Wait { until, why })) => return Came::Waits { until, why: redacted(&why) },
                 Ok(Err(action::Error::InDoubt(why))) => redacted(&why),
@@ -298,6 +301,10 @@ impl Tools {
         every: Duration,
     ) -> Verification {
         let begun = self.clock.now();
+        if self.faults.unverified.contains(&context.task) {
+            let (note, readings) = (say::made_to_fail(), Value::Null);
+            return Verification { holds: false, worse: false, note, readings, seconds: 0.0 };
+        }
         let Some(condition) = book.verify.get(status.declared(index)).and_then(Option::as_ref) else {
             return Verification {
                 holds: false,
