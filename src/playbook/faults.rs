@@ -1,6 +1,8 @@
 //! Faults on purpose: a crash before or after a journal record, a failing or repeated task. Part of the engine, so that
 //! tests prove every playbook; a running Mayday has [`Faults::none`].
 
+use std::collections::BTreeSet;
+
 /// What goes wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -8,8 +10,12 @@ pub struct Faults {
     pub crash_before: Option<u64>,
     /// The process dies right after the commit that holds this record is durable.
     pub crash_after: Option<u64>,
-    /// This task fails for good instead of being performed.
-    pub fail: Option<String>,
+    /// These tasks fail for good instead of being performed.
+    pub fail: BTreeSet<String>,
+    /// These are performed, and nobody hears their answer.
+    pub unheard: BTreeSet<String>,
+    /// What must hold after these does not.
+    pub unverified: BTreeSet<String>,
     /// This task is performed twice under the same intent.
     pub repeat: Option<String>,
 }

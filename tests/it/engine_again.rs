@@ -268,3 +268,56 @@ tasks:
     }
     world.until_ended(&engine, run).await;
 }
+
+const KEYS: &str = "
+playbook_id: PB-Keys
+name: two changes beside each other
+tasks:
+  - {id: one, type: Disk_Cleanup, parameters: {service: a}, retry: {attempts: 4, backoff: 1m, jitter: 0}}
+  - {id: two, type: Run_Command, parameters: {program: fix}, on_failure: continue}
+";
+
+/// The keys under which a task was started, in order.
+async fn keys(engine: &Engine, run: RunId, wanted: &str) -> Vec<String> {
+    let started = engine.journal(run).await.unwrap().into_iter().filter_map(|entry| match entry.event {
+        Event::Started { task, intent, .. } if task == wanted => Some(intent.idempotency_key),
+        _ => None,
+    });
+    started.collect()
+}
+
+#[tokio::test]
+async fn a_key_stays_when_people_start_another_task_again_and_changes_with_the_target() {
+    let world = World::of(&[KEYS]);
+    world.target().script.insert("one".to_owned(), [Act::Transient, Act::Hang].into());
+    world.target().script.insert("two".to_owned(), [Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Keys").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    until_task(&world, &engine, run, "two", TaskState::Failed).await;
+    world.until(&engine, run, "tried", |_| world.target().calls.get("one") == Some(&1)).await;
+    order(&engine, run, Order::Retry).await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    until_task(&world, &engine, run, "two", TaskState::Succeeded).await;
+    let two = keys(&engine, run, "two").await;
+    assert!(two.len() == 2 && two[0] != two[1], "what people start again is another effect: {two:?}");
+    world.until(&engine, run, "tried", |_| world.target().calls.get("one") == Some(&2)).await;
+    world.target().objects.insert("one".to_owned(), "another".to_owned());
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until_ended(&engine, run).await;
+    let one = keys(&engine, run, "one").await;
+    assert_eq!((one.len(), &one[0]), (3, &one[1]), "a try like the first: {one:?}");
+    assert_ne!(one[1], one[2], "another target is another effect");
+
+    // Another installation has a run of the same number.
+    let other = World::of(&[KEYS]);
+    other.clock.advance(std::time::Duration::from_secs(86_400));
+    let engine = other.engine(Faults::none()).await;
+    let same = other.propose(&engine, "PB-Keys").await;
+    other.finish(&engine, same).await.unwrap();
+    assert_eq!(same, run);
+    assert_ne!(keys(&engine, same, "one").await[0], one[0]);
+}

@@ -147,7 +147,7 @@ async fn every_record(playbooks: &[(&str, &str)]) {
 async fn a_task_that_fails_on_purpose_ends_the_run_and_one_performed_twice_is_recorded_once() {
     for task in ["read", "restart", "tell"] {
         let ((outcome, states, _), _) =
-            run(RESTART, "PB-Restart", Faults { fail: Some(task.to_owned()), ..Faults::none() }).await;
+            run(RESTART, "PB-Restart", Faults { fail: [task.to_owned()].into(), ..Faults::none() }).await;
         assert_eq!(states[task], TaskState::Failed);
         assert_eq!(outcome, Some(mayday::playbook::view::RunOutcome::Failed), "{task}");
         let ((_, states, _), _) =
@@ -259,7 +259,8 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
 fn of_seed(seed: u64) -> (World, String, Dice) {
     let mut dice = Dice::of(seed);
     let (text, scripts) = random(&mut dice);
-    let world = World::of(&[&text, PART]);
+    let mut world = World::of(&[&text, PART]);
+    world.label = format!("seed {seed}");
     for (task, acts) in scripts {
         world.target().script.insert(task, acts.into());
     }

@@ -1,8 +1,10 @@
 //! `for_each`: the list once, an intent for each item, as many at a time as allowed, one approval for all.
 
 use mayday::access::Role;
+use mayday::core::BoxFuture;
 use mayday::playbook::view::{Order, RunOutcome};
 use mayday::playbook::{Faults, RunState, Runs as _, TaskState};
+use mayday::store::{Batch, Entry, Error, Key, Range, Revision, SharedStore, Store, Watch, Write};
 use serde_json::json;
 
 use super::engine_world::{Act, World, person};
@@ -164,4 +166,90 @@ async fn a_crash_at_any_record_changes_nothing_with_items_and_their_undoing() {
             assert!(times.iter().all(|times| *times <= 1), "{faults:?} {times:?}");
         }
     }
+}
+
+const LARGE: &str = "
+playbook_id: PB-Large
+name: readings and a change that may be large
+concurrency_key: one
+tasks:
+  - {id: read, type: Metric_Query, for_each: {in: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40], concurrency: 8}, parameters: {expr: up}, output_variable: read}
+  - {id: clean, type: Disk_Cleanup, depends_on: [read], parameters: {service: a}}
+  - {id: tell, type: Notification, depends_on: [clean], parameters: {message: '{{ read|length }} items'}}
+";
+
+/// A store that takes no batch of any size.
+struct Limited(SharedStore);
+
+impl Store for Limited {
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        self.0.read(key)
+    }
+    fn scan<'a>(&'a self, range: &'a Range) -> BoxFuture<'a, Result<Vec<Entry>, Error>> {
+        self.0.scan(range)
+    }
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, Error>> {
+        let size = |write: &Write| if let Write::Put(_, value) = write { value.len() } else { 0 };
+        let (bytes, most) = (batch.writes.iter().map(size).sum(), 2 * 1024 * 1024);
+        if bytes > most {
+            return Box::pin(std::future::ready(Err(Error::TooLarge { bytes, most })));
+        }
+        self.0.commit(batch)
+    }
+    fn watch(&self, prefix: &Key) -> Watch {
+        self.0.watch(prefix)
+    }
+}
+
+fn limited(text: &str) -> World {
+    let mut world = World::of(&[text]);
+    world.store = std::sync::Arc::new(Limited(world.store.clone()));
+    world
+}
+
+#[tokio::test]
+async fn a_run_that_outgrows_a_commit_ends_and_its_list_keeps_a_place_for_each_item() {
+    let world = limited(LARGE);
+    for item in 0..40 {
+        let large = json!({"value": 1, "body": "x".repeat(60_000)});
+        world.target().outputs.insert(format!("read[{item}]"), [large].into());
+    }
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Large").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(World::states(&view)["tell"], TaskState::Succeeded, "{:?}", view.why);
+    assert_eq!(world.target().said, ["40 items"]);
+    let task = view.tasks.iter().find(|task| task.id == "read").unwrap();
+    let output = task.output.as_ref().unwrap();
+    assert!(output.to_string().len() < 80_000, "{}", output.to_string().len());
+    assert_eq!(output[39]["value"], 1);
+    // As another process reads it.
+    let listed = engine.list(None, 10).await.unwrap();
+    assert_eq!((listed[0].run, listed[0].outcome), (run, view.outcome));
+}
+
+#[tokio::test]
+async fn a_plan_that_is_too_large_fails_its_task_and_a_step_that_can_not_be_written_ends_the_run() {
+    let mut world = limited(LARGE);
+    world.target().objects.insert("clean".to_owned(), "x".repeat(3_000_000));
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Large").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(view.outcome, Some(RunOutcome::Failed), "{:?}", view.why);
+    assert!(view.why.as_ref().unwrap().contains("to write down"), "{:?}", view.why);
+    engine.stop().await;
+
+    // Who allows outputs that the store does not take has them end the run.
+    world.options.output_bytes = 8_000_000;
+    world.target().objects.clear();
+    world.target().outputs.insert("clean".to_owned(), [json!({"body": "x".repeat(3_000_000)})].into());
+    let engine = world.engine(Faults::none()).await;
+    let request = world.request("PB-Large", "another");
+    let mayday::playbook::Proposed::New(run) = engine.propose(request).await.unwrap() else { panic!() };
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(view.outcome, Some(RunOutcome::Stuck), "{:?}", view.why);
+    assert!(view.why.as_ref().unwrap().contains("larger than the store takes"), "{:?}", view.why);
+    assert_eq!(World::states(&view)["clean"], TaskState::InDoubt, "a person can say what happened");
+    let request = world.request("PB-Large", "once more");
+    assert!(engine.propose(request).await.is_ok(), "nothing is held any more");
 }

@@ -158,7 +158,12 @@ async fn until_over(world: &World, engine: &Engine, run: RunId, dice: &mut Dice,
         if act(world, engine, &view, dice, odd).await {
             *odd = odd.saturating_sub(1);
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "never ended: {view:#?}\n{:#?}", world.target());
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{}: never ended: {view:#?}\n{:#?}",
+            world.label,
+            world.target()
+        );
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
@@ -178,7 +183,8 @@ async fn whatever_people_do_what_was_done_is_undone_or_spoken_of() {
         looked += 1;
         let mut dice = Dice::of(seed);
         let (text, scripts, readings) = random(&mut dice);
-        let world = World::of(&[&text]);
+        let mut world = World::of(&[&text]);
+        world.label = format!("seed {seed}");
         for (task, acts) in scripts {
             world.target().script.insert(task, acts.into());
         }

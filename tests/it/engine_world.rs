@@ -33,6 +33,8 @@ pub enum Act {
     Lost,
     /// It never answers; it has not happened.
     Hang,
+    /// It has begun, and is done a minute later.
+    Later,
     /// The action breaks off before it did anything.
     Panic,
 }
@@ -50,10 +52,16 @@ pub struct Target {
     pub script: HashMap<String, VecDeque<Act>>,
     /// Outputs by task; a queue, the last one stays.
     pub outputs: HashMap<String, VecDeque<Value>>,
+    /// What readings give as long as no change is made, and afterwards.
+    pub helped: HashMap<String, (Value, Value)>,
+    /// How often each task had an effect: where repeating is said to be safe, the same key a second time is none.
+    pub effects: BTreeMap<String, u32>,
     /// The object each change sees, by task; part of its plan.
     pub objects: HashMap<String, String>,
     /// Whether an approved change can still be done as people saw it though its plan is another now.
     pub still_holds: bool,
+    /// Questions at which the actions break off instead of answering, and how often.
+    pub breaks: HashMap<&'static str, u32>,
     /// Messages that were sent.
     pub said: Vec<String>,
     /// Tasks in the order in which they were planned.
@@ -79,7 +87,19 @@ fn lock(target: &SharedTarget) -> MutexGuard<'_, Target> {
 }
 
 impl Fake {
+    fn asked(&self, what: &str) {
+        let breaks = lock(&self.target).breaks.get_mut(what).is_some_and(|left| {
+            let breaks = *left > 0;
+            *left = left.saturating_sub(1);
+            breaks
+        });
+        assert!(!breaks, "{what} breaks off (on purpose)");
+    }
+
     fn output(target: &mut Target, task: &str) -> Value {
+        if let Some((before, after)) = target.helped.get(task) {
+            return if target.slate.is_empty() { before.clone() } else { after.clone() };
+        }
         match target.outputs.get_mut(task) {
             Some(queue) if queue.len() > 1 => queue.pop_front().unwrap_or_default(),
             Some(queue) => queue.front().cloned().unwrap_or_default(),
@@ -87,8 +107,12 @@ impl Fake {
         }
     }
 
-    fn happens(target: &mut Target, context: &Context, intent: &Intent) {
-        *target.happened.entry(intent.idempotency_key.clone()).or_default() += 1;
+    fn happens(&self, target: &mut Target, context: &Context, intent: &Intent) {
+        let times = target.happened.entry(intent.idempotency_key.clone()).or_default();
+        *times += 1;
+        if *times == 1 || self.settle == Settle::AskPerson {
+            *target.effects.entry(context.task.clone()).or_default() += 1;
+        }
         let keys = target.keys.entry(context.task.clone()).or_default();
         if !keys.contains(&intent.idempotency_key) {
             keys.push(intent.idempotency_key.clone());
@@ -111,17 +135,21 @@ impl Action for Fake {
         self.kind
     }
     fn version(&self) -> u32 {
+        self.asked("version");
         self.version
     }
     fn settle(&self, _: &Value) -> Settle {
+        self.asked("settle");
         self.settle
     }
     fn default_timeout(&self) -> Duration {
+        self.asked("default_timeout");
         Duration::from_secs(10)
     }
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         lock(&self.target).planned.push(context.task.clone());
-        let object = lock(&self.target).objects.get(&context.task).cloned().unwrap_or_else(|| "the object".to_owned());
+        let other = lock(&self.target).objects.get(&context.task).cloned();
+        let object = other.clone().unwrap_or_else(|| "the object".to_owned());
         let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
         let mut to = parameters.clone();
         let undoes = context.task.starts_with("undo:") || parameters["parameters"]["undoes"].is_string();
@@ -130,6 +158,9 @@ impl Action for Fake {
             let reads =
                 read.contains(&self.kind) || parameters["action"].as_str().is_some_and(|line| line.starts_with("GET"));
             map.insert("undo_me".to_owned(), json!(!undoes && !reads));
+            if let Some(other) = other {
+                map.insert("object".to_owned(), json!(other));
+            }
         }
         Box::pin(std::future::ready(Ok(Planned {
             object,
@@ -147,14 +178,17 @@ impl Action for Fake {
                 *target.calls.entry(context.task.clone()).or_default() += 1;
                 let act = target.script.get_mut(&context.task).and_then(VecDeque::pop_front).unwrap_or(Act::Do);
                 // A reading that is given as a failure is one.
-                let given = target.outputs.get(&context.task).and_then(VecDeque::front);
+                let given = match target.helped.get(&context.task) {
+                    Some((before, after)) => Some(if target.slate.is_empty() { before } else { after }),
+                    None => target.outputs.get(&context.task).and_then(VecDeque::front),
+                };
                 if let Some(why) = given.and_then(|given| given["fails"].as_str()).filter(|_| act == Act::Do) {
                     let why = why.to_owned();
                     drop(Self::output(&mut target, &context.task));
                     return Err(Error::Permanent(why));
                 }
                 if matches!(act, Act::Do | Act::DoUnsaid) {
-                    Self::happens(&mut target, context, intent);
+                    self.happens(&mut target, context, intent);
                 }
                 act
             };
@@ -163,12 +197,16 @@ impl Action for Fake {
                 Act::Transient => Err(Error::Transient("not now".to_owned())),
                 Act::Permanent => Err(Error::Permanent("never".to_owned())),
                 Act::DoUnsaid | Act::Lost => Err(Error::InDoubt("the answer is lost".to_owned())),
+                Act::Later => {
+                    Ok(Perform::Wait { until: context.now + Duration::from_secs(60), why: "later".to_owned() })
+                }
                 Act::Hang => std::future::pending().await,
                 Act::Panic => panic!("the action breaks off (on purpose)"),
             }
         })
     }
     fn inverse(&self, target: &Value, _: &Value) -> Option<Value> {
+        self.asked("inverse");
         // Never what has no `to`: an action may find that it can't.
         if self.kind == "Kubernetes_Scale" {
             return Some(json!({"service": target["service"], "replicas": 2}));
@@ -176,6 +214,7 @@ impl Action for Fake {
         target["to"].as_str().filter(|to| *to != "nowhere").map(|to| json!({"to": to, "service": "a", "percent": 100}))
     }
     fn still_holds(&self, _: &Planned, _: &Planned) -> bool {
+        self.asked("still_holds");
         lock(&self.target).still_holds
     }
     fn probe<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Probe, Error>> {
@@ -203,6 +242,8 @@ pub struct World {
     pub real: Vec<Arc<dyn Action>>,
     /// Versions of its actions, where that is not 1.
     pub versions: HashMap<&'static str, u32>,
+    /// What a failure must name so that it can be seen again: the seed.
+    pub label: String,
     texts: Vec<String>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -251,6 +292,7 @@ impl World {
             gone: Vec::new(),
             real: Vec::new(),
             versions: HashMap::new(),
+            label: String::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             pump,
         }
@@ -334,7 +376,7 @@ impl World {
             if wanted(&view) {
                 return view;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "never {what}: {view:#?}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}: never {what}: {view:#?}", self.label);
             tokio::task::yield_now().await;
         }
     }
@@ -369,7 +411,12 @@ impl World {
                     self.decide(engine, child).await;
                 }
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "never ended: {view:#?}\n{:#?}", self.target());
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{}: never ended: {view:#?}\n{:#?}",
+                self.label,
+                self.target()
+            );
             // Looking is dear, and most looks find nothing to do.
             for _ in 0..8 {
                 tokio::task::yield_now().await;

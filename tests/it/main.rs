@@ -25,6 +25,7 @@ mod engine_priority;
 mod engine_program;
 mod engine_replicas;
 mod engine_rollback;
+mod engine_settle;
 mod engine_shipped;
 mod engine_world;
 mod heal_loop;

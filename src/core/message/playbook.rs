@@ -343,10 +343,35 @@ pub fn end_expired() -> String {
 pub fn end_unreadable(why: &str) -> String {
     format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
 }
+/// A run whose next step can't be made or written down.
+#[must_use]
+pub fn end_hopeless(why: &str) -> String {
+    format!("Mayday can't go on with it; look at the system: {why}")
+}
+/// Mayday's own code broke off in the middle of a run.
+#[must_use]
+pub fn broke_off() -> String {
+    "a part of Mayday broke off; the log has more".to_owned()
+}
+/// A change that waited for its turn until the run was paused or stopped.
+#[must_use]
+pub fn halted() -> String {
+    "it was not started: the run was paused or is to end".to_owned()
+}
+/// A plan that is too large to be kept.
+#[must_use]
+pub fn plan_too_large(bytes: usize, most: usize) -> String {
+    format!("what it would do takes {bytes} bytes to write down, more than {most}; let it do less at once")
+}
 /// A repetition nobody is asked for any more.
 #[must_use]
 pub fn not_repeated() -> String {
     "Mayday was interrupted, and the run is to end, so that it is not started again".to_owned()
+}
+/// What was interrupted too often to be begun once more.
+#[must_use]
+pub fn repeated_too_often(times: u32) -> String {
+    format!("Mayday was interrupted in the middle of it {} times, so that it is not started again by itself", times + 1)
 }
 /// It took too long.
 #[must_use]

@@ -93,6 +93,10 @@ impl Driver {
                     Ok(Proposed::New(run) | Proposed::Already(run)) => {
                         Came::Waits { until: now, why: say::waits_for(run) }
                     }
+                    // Asking again would come to the same.
+                    Err(error @ Error::Store(store::Error::TooLarge { .. } | store::Error::Encode(_))) => {
+                        Came::Failed(FailureKind::Permanent, error.to_string())
+                    }
                     // Whether it was proposed is not known: it is asked again under the same key.
                     Err(Error::Store(error)) => {
                         tracing::warn!(run = %wanted.key, %error, "a child run can't be proposed yet");

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::journal::{Journaled, Together, event_key, open_key, status_key, wants_snapshot};
+use super::journal::{Journaled, Together, event_key, open_key, put_snapshot, wants_snapshot};
 use super::share::Taken;
 use super::{Shared, shard_of};
 use crate::access::AuditRecord;
@@ -42,6 +42,8 @@ pub enum Lost {
     Lease,
     /// The store did not take it, or it is not known whether it did: read again what there is.
     Store(store::Error),
+    /// What follows does not fit the run: a mistake in Mayday.
+    Illegal(String),
 }
 
 /// Writes what is pending. `status` is the one after it. Returns when it is durable.
@@ -66,12 +68,12 @@ pub async fn commit_with(
         shared.crash();
         return Err(Lost::Crashed);
     }
-    let batch = filled(batch, shared, lease, status, pending, first).map_err(Lost::Store)?;
-    let committed = if pending.audit.is_empty() {
-        shared.parts.store.commit(batch).await
-    } else {
-        audited(shared, batch, &pending.audit, lease.shard).await
-    };
+    let snapshot = wants_snapshot(&pending.events, first);
+    let mut committed = write(shared, lease, batch.clone(), status, pending, snapshot).await;
+    if snapshot && matches!(committed, Err(store::Error::TooLarge { .. })) {
+        // The events alone are the truth; nothing was written yet.
+        committed = write(shared, lease, batch, status, pending, false).await;
+    }
     match committed {
         Ok(_) => {}
         Err(store::Error::Conflict(key)) if key == lease.key => return Err(Lost::Lease),
@@ -89,21 +91,38 @@ pub async fn commit_with(
     Ok(())
 }
 
+async fn write(
+    shared: &Shared,
+    lease: &Lease,
+    batch: Batch,
+    status: &Status,
+    pending: &Pending,
+    snapshot: bool,
+) -> Result<store::Revision, store::Error> {
+    let batch = filled(batch, shared, lease, status, pending, snapshot)?;
+    if pending.audit.is_empty() {
+        shared.parts.store.commit(batch).await
+    } else {
+        audited(shared, batch, &pending.audit, lease.shard).await
+    }
+}
+
 fn filled(
     mut batch: Batch,
     shared: &Shared,
     lease: &Lease,
     status: &Status,
     pending: &Pending,
-    first: u64,
+    snapshot: bool,
 ) -> Result<Batch, store::Error> {
     let head = &status.head;
     let shard = shard_of(head.run);
+    let first = status.seq - pending.events.len() as u64;
     lease.guard(&mut batch);
     batch.require_absent(event_key(head.run, first));
     batch.put(event_key(head.run, first), &Together(pending.events.clone()))?;
-    if wants_snapshot(&pending.events, first) {
-        batch.put(status_key(head.run), status)?;
+    if snapshot {
+        put_snapshot(&mut batch, status)?;
     }
     if status.ended.is_some() {
         batch.delete(open_key(head.run));

@@ -1,6 +1,7 @@
 //! One open run: decide, commit, perform, wait; until it has ended.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +12,22 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
-use super::effects::{Came, Held, Tools, Unplanned, Verification};
+use super::effects::{Came, Halt, Held, TIMEOUT, Tools, Unplanned, Verification, safely, settles, timeout_of};
 use super::share::Ends;
 use super::{Engine, Letter, Said, Shared, journal, locked, render, stuck};
 use crate::access::Risk;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
+use crate::core::text::capped;
 use crate::core::{BoxFuture, RunId, Timestamp};
-use crate::playbook::action::{Context, Planned};
+use crate::playbook::action::{Context, Intent, Planned, Settle};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
+use crate::playbook::run::{
+    End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, each_capped, stale, stops,
+};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -39,6 +43,9 @@ const VERIFY_EVERY: Span = Span::from_secs(2);
 /// Readings that an approved change depends on are taken anew right before it when they are older than this; before one
 /// that interrupts or destroys something always, since what recovered a moment ago must be left alone.
 const READINGS_HOLD: Duration = Duration::from_secs(30);
+
+/// A run of which so many steps could not be written down, for a reason that stays, ends as stuck.
+const HOPELESS: u32 = 3;
 
 /// Something this process was working on has come to an end.
 pub(super) enum Landed {
@@ -71,33 +78,60 @@ pub async fn drive(
     mut mailbox: mpsc::Receiver<Letter>,
 ) {
     let run = status.head.run;
+    let _place = Place { shared: shared.clone(), run };
     let mut driver = Driver::new(shared.clone(), lease, status, book);
     let mut pause = Duration::from_millis(100);
+    let mut hopeless = 0;
     loop {
-        match driver.go(&mut mailbox).await {
+        let went = AssertUnwindSafe(driver.go(&mut mailbox)).catch_unwind().await;
+        let why = match went.unwrap_or_else(|_| Err(Lost::Illegal(say::broke_off()))) {
             Ok(()) | Err(Lost::Crashed) => break,
             Err(Lost::Lease) => {
                 tracing::warn!(%run, "another process has taken this run over");
                 break;
             }
             Err(Lost::Store(error)) => {
-                // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
-                tracing::warn!(%run, %error, "a commit failed; reading the run again");
-                metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
-                match driver.again(&mut pause).await {
-                    Some(next) => driver = next,
-                    None => break,
-                }
+                hopeless += u32::from(matches!(error, store::Error::TooLarge { .. } | store::Error::Encode(_)));
+                error.to_string()
+            }
+            Err(Lost::Illegal(why)) => {
+                hopeless += 1;
+                why
+            }
+        };
+        // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
+        tracing::warn!(%run, %why, "a run can't go on from here; reading it again");
+        metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
+        if hopeless >= HOPELESS {
+            // The same journal leads to the same again: what the run holds is let go of, and people are told.
+            match stuck::end(&shared, run, &say::end_hopeless(&capped(&why, 500))).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
             }
         }
+        match driver.again(&mut pause).await {
+            Some(next) => driver = next,
+            None => break,
+        }
     }
-    let mut runs = locked(&shared.live);
-    runs.remove(&run);
-    metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
-    drop(runs);
-    Engine::wake_parents(&shared);
-    shared.ended.notify_waiters();
-    shared.ended.notify_one();
+}
+
+/// A run's place among those that this process drives: given up however its task ends, so that the run can be taken up again.
+struct Place {
+    shared: Arc<Shared>,
+    run: RunId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut runs = locked(&self.shared.live);
+        runs.remove(&self.run);
+        metrics::gauge!("mayday_playbook_runs_open").set(runs.len() as f64);
+        drop(runs);
+        Engine::wake_parents(&self.shared);
+        self.shared.ended.notify_waiters();
+        self.shared.ended.notify_one();
+    }
 }
 
 pub(super) struct Driver {
@@ -118,6 +152,8 @@ pub(super) struct Driver {
     wake: Option<Timestamp>,
     /// What measures the changes that start next, as it is right before them.
     pub(super) before: HashMap<usize, Value>,
+    /// Looked at by changes that had to wait for a slot.
+    halt: Arc<Halt>,
     /// Told to those who wait for children.
     pub(super) stopping: Arc<Stopping>,
 }
@@ -130,7 +166,7 @@ impl Driver {
             approval_expires: options.approval_expires,
             allow_self: options.allow_self,
             parallel_tasks: options.parallel_tasks,
-            missing: shared.tools.registry.missing(&status.head.actions),
+            missing: safely(|| shared.tools.registry.missing(&status.head.actions), Vec::new),
         };
         Self {
             ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
@@ -146,6 +182,7 @@ impl Driver {
             replies: Vec::new(),
             wake: None,
             before: HashMap::new(),
+            halt: Arc::default(),
             stopping: Arc::default(),
         }
     }
@@ -166,7 +203,7 @@ impl Driver {
                 Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
                     let run = self.status.head.run;
                     tracing::error!(%run, %error, "a run can't be read");
-                    match stuck::end(&self.shared, run, &error.to_string()).await {
+                    match stuck::end(&self.shared, run, &say::end_unreadable(&capped(&error.to_string(), 500))).await {
                         Ok(()) => return None,
                         Err(error) => tracing::warn!(%run, %error, "a stuck run can't be ended yet"),
                     }
@@ -210,21 +247,27 @@ impl Driver {
             self.wake = None;
             // A step may also fail before it is worked on at all: whatever was written down, it is decided again.
             let before = self.status.seq;
-            if stops(&self.book, &self.status, now) {
+            let stopping = stops(&self.book, &self.status, now);
+            if stopping {
                 self.stopping.set();
             }
+            // Before it is durable and told: from then on nothing starts that only waits for a slot.
+            self.halt.tell(stopping, self.status.paused.is_some());
             if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
-                        Next::Record(event) => {
+                        Next::Record(mut event) => {
+                            if let Event::Joined { output, .. } = &mut event {
+                                *output = each_capped(output.take(), self.shared.parts.options.output_bytes);
+                            }
                             self.record(event, now)?;
                             break;
                         }
-                        Next::Wake(at) => self.wake = Some(at),
+                        Next::Wake(at) => self.wake_at(at),
                         Next::Prepare(task) => self.plan(task, now, Landed::Planned)?,
                         Next::Begin(task) => self.plan(task, now, Landed::Checked)?,
                         Next::Look(task) => self.perform(task),
-                        Next::Settle(task) => self.settle(task),
+                        Next::Settle(task) => self.settle(task, now),
                         Next::Verify(task) => self.verify(task),
                     }
                 }
@@ -346,10 +389,7 @@ impl Driver {
     pub(super) fn record(&mut self, event: Event, now: Timestamp) -> Result<(), Lost> {
         self.status.step(&event, now).map_err(|illegal| {
             tracing::error!(%illegal, "an event does not fit the run");
-            Lost::Store(store::Error::Corrupt {
-                key: journal::status_key(self.status.head.run),
-                why: illegal.to_string(),
-            })
+            Lost::Illegal(illegal.to_string())
         })?;
         self.pending.notices.extend(notices::after(&self.book, &self.status, &event));
         self.pending.events.push(journal::Journaled { at: now, event });
@@ -389,6 +429,27 @@ impl Driver {
         matches!(kind, "Verify" | "Wait") && self.book.verify[declared].is_some()
     }
 
+    /// Whether the engine itself carries the step out.
+    pub(super) fn is_own(&self, index: usize) -> bool {
+        self.measures(index) || self.is_child(index)
+    }
+
+    /// Whether this process is to let go of the run.
+    pub(super) fn leaves(&self) -> bool {
+        self.ends.is_set()
+    }
+
+    /// Whether a change that was interrupted would be made again.
+    fn would_repeat(&self, index: usize, intent: &Intent) -> bool {
+        let head = &self.status.head.tasks[index];
+        let action = self.shared.tools.registry.get(&head.kind);
+        head.changes && action.is_some_and(|action| settles(&**action, &intent.target) == Settle::Repeat)
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
     /// The parameters of a step, filled in: its task's, or what its action says undoes what was done.
     fn parameters(&self, index: usize) -> Result<Value, String> {
         let undoes = matches!(self.status.part(index), Part::Undo { inverse: true, .. });
@@ -402,7 +463,7 @@ impl Driver {
         }
         let target = task.intent.as_ref().map_or(&Value::Null, |intent| &intent.target);
         let output = task.output.as_ref().unwrap_or(&Value::Null);
-        action.inverse(target, output).ok_or_else(|| say::no_inverse(kind))
+        safely(|| action.inverse(target, output), || None).ok_or_else(|| say::no_inverse(kind))
     }
 
     fn plan(
@@ -425,7 +486,7 @@ impl Driver {
             }
         };
         self.busy.insert(index);
-        if self.measures(index) || self.is_child(index) {
+        if self.is_own(index) {
             let planned = Planned {
                 object: String::new(),
                 changes: Vec::new(),
@@ -524,8 +585,8 @@ impl Driver {
     /// Performs the task's durable intent.
     fn perform(&mut self, index: usize) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
-        let own = self.measures(index) || self.is_child(index);
-        if own && self.shared.tools.faults.fail.as_deref() == Some(self.status.head.tasks[index].id.as_str()) {
+        let own = self.is_own(index);
+        if own && self.shared.tools.faults.fail.contains(&self.status.head.tasks[index].id) {
             self.busy.insert(index);
             let came = Came::Failed(FailureKind::Permanent, say::made_to_fail());
             return self.fly(std::future::ready(Landed::Came(index, came)));
@@ -552,22 +613,32 @@ impl Driver {
             return;
         };
         let mut intent = intent;
-        if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
+        let looks = matches!(self.status.tasks[index].stage, Stage::Waits { .. });
+        if looks {
             // A look at something that waits is bounded by a time-out of its own; the intent stays the same.
             intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         }
         let tools = self.tools();
-        let held = self.status.head.tasks[index]
-            .changes
-            .then(|| Held { store: self.shared.parts.store.clone(), lease: self.lease.clone() });
+        let held = self.status.head.tasks[index].changes.then(|| Held {
+            store: self.shared.parts.store.clone(),
+            lease: self.lease.clone(),
+            // What has begun is seen through.
+            halt: (!looks).then(|| self.halt.clone()),
+            undoes: self.status.part(index).is_undo(),
+        });
         let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
         self.flights.push(Box::pin(performed));
     }
 
-    fn settle(&mut self, index: usize) {
+    fn settle(&mut self, index: usize, now: Timestamp) {
         let Some(intent) = self.status.tasks[index].intent.clone() else { return };
+        let deadline = self.status.head.deadline;
+        if self.status.paused.is_some() && now < deadline && self.would_repeat(index, &intent) {
+            // It would start again, and nothing starts while the run is paused. A pause ends with the run's time.
+            return self.wake_at(deadline);
+        }
         self.busy.insert(index);
-        if self.measures(index) || self.is_child(index) {
+        if self.is_own(index) {
             self.flights.push(Box::pin(std::future::ready(Landed::Came(index, Came::Repeat))));
             return;
         }
@@ -592,6 +663,9 @@ impl Driver {
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.flights.push(Box::pin(async move {
+            if tools.faults.repeat.as_ref() == Some(&context.task) {
+                let _ = tools.verify(&book, &status, index, &context, until, every).await;
+            }
             let verification = tools.verify(&book, &status, index, &context, until, every).await;
             land(index, verification)
         }));
@@ -609,7 +683,7 @@ impl Driver {
         }
         let declared = self.declared(index).timeout.map(|span| span.0);
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
-        declared.unwrap_or_else(|| action.map_or(Duration::from_secs(30), |action| action.default_timeout()))
+        declared.unwrap_or_else(|| action.map_or(TIMEOUT, |action| timeout_of(&**action)))
     }
 
     pub(super) fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {

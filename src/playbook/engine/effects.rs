@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -28,6 +29,8 @@ const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// No change waits longer for one of the readings that it is measured by.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A larger plan is not kept, bytes: the plans of all tasks that one commit may write must fit into it.
+const PLAN_MOST: usize = 128 * 1024;
 
 /// What effects need of the engine.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ pub enum Came {
     Failed(FailureKind, String),
     /// It did not happen, says the target: start again.
     NotDone,
+    /// Nothing was started: meanwhile the run is paused, or is to end.
+    NotNow,
     /// Doing it again is safe: do.
     Repeat,
     /// Nobody can tell.
@@ -70,8 +75,27 @@ pub enum Came {
     TakenOver,
 }
 
-/// What a change looks at last: whether this process still holds the run's shard.
+/// Whether changes of a run may start: told by the run's task, looked at by those that had to wait.
+#[derive(Debug, Default)]
+pub struct Halt {
+    stops: AtomicBool,
+    paused: AtomicBool,
+}
+
+impl Halt {
+    /// What holds from now on.
+    pub fn tell(&self, stops: bool, paused: bool) {
+        self.stops.store(stops, Ordering::SeqCst);
+        self.paused.store(paused, Ordering::SeqCst);
+    }
+}
+
+/// What a change looks at last: whether this process still holds the run's shard, and whether it is still wanted.
 pub struct Held {
+    /// Whether the run is paused or is to end; none for a look at what has begun.
+    pub halt: Option<Arc<Halt>>,
+    /// Whether it undoes something: that waits only while the run is paused.
+    pub undoes: bool,
     /// Where the lease stands.
     pub store: SharedStore,
     /// The lease as this process knows it.
@@ -79,6 +103,12 @@ pub struct Held {
 }
 
 impl Held {
+    fn halts(&self) -> bool {
+        self.halt
+            .as_ref()
+            .is_some_and(|halt| halt.paused.load(Ordering::SeqCst) || !self.undoes && halt.stops.load(Ordering::SeqCst))
+    }
+
     async fn look(&self) -> Result<bool, store::Error> {
         Ok(self.store.read(&self.lease.key).await?.is_some_and(|entry| entry.revision == self.lease.revision))
     }
@@ -101,6 +131,24 @@ fn redacted(text: &str) -> String {
     crate::core::text::capped(&crate::core::redact::redact(text), 2_000)
 }
 
+/// How long one try may take where neither the playbook nor the action says.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks an action something; one that breaks off has said the careful thing.
+pub fn safely<T>(ask: impl FnOnce() -> T, careful: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| careful())
+}
+
+/// How an action settles what is in doubt.
+pub fn settles(action: &dyn Action, target: &Value) -> Settle {
+    safely(|| action.settle(target), || Settle::AskPerson)
+}
+
+/// How long one try of an action may take where the playbook does not say.
+pub fn timeout_of(action: &dyn Action) -> Duration {
+    safely(|| action.default_timeout(), || TIMEOUT)
+}
+
 impl Tools {
     /// Works out what a task would do. Nothing is changed, so nothing is written down before it.
     pub async fn plan(
@@ -116,7 +164,13 @@ impl Tools {
         tokio::select! {
             biased;
             planned = work => match planned {
-                Ok(Ok(planned)) => Ok(planned.for_people()),
+                Ok(Ok(planned)) => {
+                    let bytes = serde_json::to_vec(&(&parameters, &planned)).map_or(0, |text| text.len());
+                    if bytes > PLAN_MOST {
+                        return Err((FailureKind::Permanent, say::plan_too_large(bytes, PLAN_MOST)));
+                    }
+                    Ok(planned.for_people())
+                }
                 Ok(Err(error)) => Err(failure(error)),
                 Err(_) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
             },
@@ -135,31 +189,37 @@ impl Tools {
         intent: Intent,
         held: Option<Held>,
     ) -> Came {
-        let _slot = self.slots.get(self.priority).await;
+        let late = || Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
+        let wait = Duration::try_from(intent.deadline.duration_since(self.clock.now())).unwrap_or_default();
+        let _slot = tokio::select! {
+            biased;
+            slot = self.slots.get(self.priority) => slot,
+            () = self.clock.sleep(wait) => return late(),
+        };
         if let Some(held) = held {
             match held.look().await {
+                Ok(true) if held.halts() => return Came::NotNow,
                 Ok(true) => {}
                 Ok(false) => return Came::TakenOver,
                 Err(error) => return Came::Failed(FailureKind::Transient, redacted(&error.to_string())),
             }
         }
         context.now = self.clock.now();
-        let Ok(left) = Duration::try_from(intent.deadline.duration_since(context.now)) else {
-            return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
-        };
+        let left = Duration::try_from(intent.deadline.duration_since(context.now)).unwrap_or_default();
         if left.is_zero() {
-            return Came::Failed(FailureKind::Transient, "no slot was free in time".to_owned());
+            return late();
         }
-        if self.faults.fail.as_deref() == Some(context.task.as_str()) {
+        if self.faults.fail.contains(&context.task) {
             return Came::Failed(FailureKind::Permanent, say::made_to_fail());
         }
         if self.faults.repeat.as_deref() == Some(context.task.as_str()) {
             let _ = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind().await;
         }
-        let work = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind();
+        let work = AssertUnwindSafe(async { action.perform(&context, &intent).await }).catch_unwind();
         let why = tokio::select! {
             biased;
             performed = work => match performed {
+                Ok(Ok(Perform::Done(_))) if self.faults.unheard.contains(&context.task) => say::made_to_fail(),
                 Ok(Ok(Perform::Done(output))) => return Came::Done(self.stored(output)),
                 Ok(Ok(Perform::Wait { until, why })) => return Came::Waits { until, why: redacted(&why) },
                 Ok(Err(action::Error::InDoubt(why))) => redacted(&why),
@@ -205,11 +265,11 @@ impl Tools {
     }
 
     async fn find_out(&self, action: &dyn Action, context: &Context, intent: &Intent, why: String) -> Came {
-        match action.settle(&intent.target) {
+        match settles(action, &intent.target) {
             Settle::Repeat => Came::Repeat,
             Settle::AskPerson => Came::Doubt(why),
             Settle::Probe => {
-                let work = AssertUnwindSafe(action.probe(context, intent)).catch_unwind();
+                let work = AssertUnwindSafe(async { action.probe(context, intent).await }).catch_unwind();
                 let probed = tokio::select! {
                     biased;
                     probed = work => probed,
@@ -243,6 +303,10 @@ impl Tools {
         every: Duration,
     ) -> Verification {
         let begun = self.clock.now();
+        if self.faults.unverified.contains(&context.task) {
+            let (note, readings) = (say::made_to_fail(), Value::Null);
+            return Verification { holds: false, worse: false, note, readings, seconds: 0.0 };
+        }
         let Some(condition) = book.verify.get(status.declared(index)).and_then(Option::as_ref) else {
             return Verification {
                 holds: false,
@@ -388,7 +452,7 @@ impl Tools {
             self.plan(action.clone(), context.clone(), &task.kind, parameters).await.map_err(|(_, why)| why)?;
         let Some(action) = action else { return Err(say::no_executor(&task.kind)) };
         let now = self.clock.now();
-        let timeout = task.timeout.map_or_else(|| action.default_timeout(), |span| span.0);
+        let timeout = task.timeout.map_or_else(|| timeout_of(&*action), |span| span.0);
         let deadline = now.checked_add(timeout).unwrap_or(until);
         let intent = Intent {
             idempotency_key: format!("{}-{}-reading", context.run, task.id),
@@ -399,7 +463,7 @@ impl Tools {
         match self.perform(action, context, intent, None).await {
             Came::Done(output) => Ok(output),
             Came::Failed(_, why) | Came::Doubt(why) | Came::Waits { why, .. } => Err(why),
-            Came::NotDone | Came::Repeat | Came::TakenOver => Err("it could not be read".to_owned()),
+            Came::NotDone | Came::NotNow | Came::Repeat | Came::TakenOver => Err("it could not be read".to_owned()),
         }
     }
 }

@@ -104,7 +104,7 @@ async fn write(engine: &Engine, mut status: Status, events: Vec<Event>, mut pend
     match commit(shared, &lease, &status, &pending).await {
         Ok(()) => Ok(()),
         Err(Lost::Store(error)) => Err(error.into()),
-        Err(Lost::Lease | Lost::Crashed) => {
+        Err(Lost::Lease | Lost::Crashed | Lost::Illegal(_)) => {
             let why = format!("{run} is not this process's any more; try again");
             Err(store::Error::Unavailable(why).into())
         }

@@ -1,17 +1,20 @@
 //! A run's journal in the store: one record per commit, and now and then the status folded from them.
 //!
 //! `run-event/<n>/<seq>` is the truth: the events of one commit, under the number of the first. `run/<n>` is the status as of some event, rewritten when the run's own state changes
-//! and every sixteenth event: reading a run folds what came after it. So a step costs one small record (the outcome of one task and the
+//! and every sixteenth event, unless it is too large to be written at once: reading a run folds what came after it. So a step costs one small record (the outcome of one task and the
 //! intent of the next are decided together), not a whole status.
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::{RunId, Timestamp};
 use crate::playbook::run::{Event, Status, apply};
-use crate::store::{self, Key, Range, Record, SharedStore};
+use crate::store::{self, Batch, Key, Range, Record, SharedStore, Write};
 
 /// The status is rewritten at least every so many events.
 const SNAPSHOT_EVERY: u64 = 16;
+
+/// A larger status is not written, bytes: the events suffice, and the store takes no batch of any size.
+const SNAPSHOT_MOST: usize = 1024 * 1024;
 
 /// One event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,18 @@ pub fn open_key(run: RunId) -> Key {
 pub fn wants_snapshot(events: &[Journaled], before: u64) -> bool {
     let after = before + events.len() as u64;
     before / SNAPSHOT_EVERY != after / SNAPSHOT_EVERY || events.iter().any(|journaled| journaled.event.task().is_none())
+}
+
+/// Writes the status with a batch, unless it is too large for that: then the run is folded from its events.
+///
+/// # Errors
+/// [`store::Error::Encode`].
+pub fn put_snapshot(batch: &mut Batch, status: &Status) -> Result<(), store::Error> {
+    batch.put(status_key(status.head.run), status)?;
+    if matches!(batch.writes.last(), Some(Write::Put(_, value)) if value.len() > SNAPSHOT_MOST) {
+        batch.writes.pop();
+    }
+    Ok(())
 }
 
 /// A run as the journal has it.

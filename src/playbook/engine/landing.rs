@@ -4,21 +4,35 @@ use serde_json::{Value, json};
 
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
-use super::effects::{Came, Unplanned};
+use super::effects::{Came, Unplanned, safely};
 use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
-use crate::playbook::run::{Event, FailureKind, Stage, TaskPlan, difference, idempotency_key, retry, retry_at, stops};
+use crate::playbook::run::{
+    Event, FailureKind, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
+};
 use crate::playbook::view::RunOutcome;
+
+/// After so many interruptions of one try nothing is made again by itself.
+const MOST_REPEATS: u32 = 3;
 
 impl Driver {
     fn intent(&self, index: usize, target: Value, now: Timestamp) -> Intent {
+        let changes = self.status.head.tasks[index].changes;
+        let task = &self.status.tasks[index];
+        // Every try of the same effect has the same key, also of a run that an earlier Mayday began. What only reads or
+        // tells has one effect a round, whatever its words are by now.
+        let before = task.intent.as_ref().filter(|before| !changes || before.target == target);
+        let idempotency_key = match before {
+            Some(before) => before.idempotency_key.clone(),
+            None => idempotency_key(&self.status.head, &self.id(index), task.round, &target),
+        };
         Intent {
-            idempotency_key: idempotency_key(&self.status.head, &self.id(index), self.status.round),
+            idempotency_key,
             target,
             deadline: now.checked_add(self.timeout(index)).unwrap_or(now),
-            attempt: self.status.tasks[index].attempt + 1,
+            attempt: task.attempt + 1,
         }
     }
 
@@ -33,11 +47,11 @@ impl Driver {
     }
 
     fn failed(&mut self, index: usize, kind: FailureKind, why: String, now: Timestamp) -> Result<(), Lost> {
-        let key = idempotency_key(&self.status.head, &self.id(index), self.status.round);
         let task = &self.status.tasks[index];
+        let seed = format!("{}-{}-{}", self.status.head.run, self.id(index), task.round);
         let started = matches!(task.stage, Stage::Running | Stage::Waits { .. });
         let attempt = task.attempt + u32::from(!started);
-        let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &key, now);
+        let retry_at = retry_at(retry(&self.book, &self.status, index).as_ref(), kind, attempt, &seed, now);
         self.record(Event::Failed { task: self.id(index), kind, why, retry_at, output: None }, now)
     }
 
@@ -80,7 +94,9 @@ impl Driver {
                     let output = if self.declared(index).kind == "Wait" {
                         json!({"waited_seconds": found.seconds})
                     } else {
-                        json!({"holds": true, "seconds": found.seconds, "readings": found.readings})
+                        let most = self.shared.parts.options.output_bytes;
+                        let readings = capped(found.readings, most);
+                        json!({"holds": true, "seconds": found.seconds, "readings": readings})
                     };
                     let note = Some(found.note);
                     return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
@@ -168,7 +184,7 @@ impl Driver {
         };
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
         let still_holds = plan.parameters == approved.parameters
-            && action.is_some_and(|action| action.still_holds(&approved.planned, &plan.planned));
+            && action.is_some_and(|action| safely(|| action.still_holds(&approved.planned, &plan.planned), || false));
         if plan.hash() != approved.hash() && !still_holds {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
@@ -193,7 +209,8 @@ impl Driver {
     /// How a change is undone, for the people who approve it.
     fn undone_by(&self, index: usize, planned: &Planned) -> Option<String> {
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind)?;
-        super::preview::undone_by(&self.book, self.declared(index), action.as_ref(), planned)
+        let says = || super::preview::undone_by(&self.book, self.declared(index), action.as_ref(), planned);
+        safely(says, || None)
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved
@@ -250,17 +267,34 @@ impl Driver {
     }
 
     /// An effect that may have happened and may be made again: a try like any other, counted and audited. Once the run is
-    /// to end, nothing starts any more, and a person says whether it happened.
+    /// to end, nothing starts any more, and a person says whether it happened. While it is paused, or goes to another
+    /// process, it stays as it is and is settled later.
     fn repeat(&mut self, index: usize, now: Timestamp) -> Result<(), Lost> {
+        if self.leaves() {
+            return Ok(());
+        }
         let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
         intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
-        if self.status.head.tasks[index].changes {
-            let task = self.id(index);
-            let ends = !self.status.part(index).is_undo()
-                && (self.status.cancelled.is_some()
-                    || self.status.rejected.is_some()
-                    || self.status.unwinding.is_some()
-                    || now >= self.status.head.deadline);
+        let (task, changes) = (self.id(index), self.status.head.tasks[index].changes);
+        if self.status.tasks[index].repeats >= MOST_REPEATS && !self.is_own(index) {
+            // It may be what takes Mayday down.
+            let why = say::repeated_too_often(MOST_REPEATS);
+            return self.record(
+                if changes {
+                    Event::Doubted { why: say::in_doubt(&task, &why), task }
+                } else {
+                    Event::Failed { task, kind: FailureKind::Permanent, why, retry_at: None, output: None }
+                },
+                now,
+            );
+        }
+        if changes {
+            let ends = !self.status.part(index).is_undo() && stops(&self.book, &self.status, now);
+            let held = self.status.paused.is_some();
+            if held && !ends && now < self.status.head.deadline {
+                return Ok(());
+            }
+            let ends = ends || held;
             let right = self.right(index).zip(self.status.tasks[index].plan.clone());
             let Some((right, plan)) = right.filter(|_| !ends) else {
                 let why = say::in_doubt(&task, &say::not_repeated());
@@ -284,6 +318,12 @@ impl Driver {
             Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
             Came::Failed(kind, why) => self.failed(index, kind, why, now),
             Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
+            // What an earlier try may have done stays known.
+            Came::NotNow if self.status.tasks[index].done.is_some() => {
+                let (kind, why, retry_at) = (FailureKind::Transient, say::halted(), Some(now));
+                self.record(Event::Failed { task, kind, why, retry_at, output: None }, now)
+            }
+            Came::NotNow => self.record(Event::NotDone { task, by: None }, now),
             Came::Repeat => self.repeat(index, now),
             Came::TakenOver => Err(Lost::Lease),
             Came::Doubt(why) => {

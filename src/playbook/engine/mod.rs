@@ -50,6 +50,7 @@ use super::{Error, RunChanged};
 use crate::access::{Audit, Person};
 use crate::core::message::playbook as say;
 use crate::core::stop::{Stop, Stopper};
+use crate::core::text::capped;
 use crate::core::{BoxFuture, RunId, SharedClock};
 use crate::store::key::Order as KeyOrder;
 use crate::store::{self, Key, Range, SharedStore};
@@ -184,7 +185,7 @@ impl Engine {
                     }
                     Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         tracing::error!(%run, %error, "a run can't go on; it ends as stuck");
-                        stuck::end(&self.0, run, &error.to_string()).await?;
+                        stuck::end(&self.0, run, &say::end_unreadable(&capped(&error.to_string(), 500))).await?;
                     }
                     Err(Error::Store(error)) => return Err(error),
                     Err(error) => tracing::error!(%run, %error, "a run can't go on"),

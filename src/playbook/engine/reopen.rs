@@ -73,7 +73,7 @@ pub async fn answer(
             Ok(Decided::Nothing(say::reopen_blocked(run, &other)))
         }
         Err(Lost::Store(error)) => Err(error.into()),
-        Err(Lost::Lease | Lost::Crashed) => {
+        Err(Lost::Lease | Lost::Crashed | Lost::Illegal(_)) => {
             let why = format!("{} of {run} is not this process's any more; try again", shard_of(run).key());
             Err(store::Error::Unavailable(why).into())
         }

@@ -1,16 +1,16 @@
 //! A run whose records can't be read, or whose playbook is gone: it ends as stuck in one commit, which lets go of what the
 //! run holds and tells people. What stands in its journal stays there, for whoever looks.
 
-use super::journal::{Journaled, Together, event_key, open_key, status_key};
+use super::journal::{self, Journaled, Together, event_key, open_key, put_snapshot, status_key};
 use super::propose::Made;
 use super::{Shared, shard_of};
 use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::RunChanged;
 use crate::playbook::notices;
-use crate::playbook::run::{End, Event, Status, apply};
+use crate::playbook::run::{End, Event, FailureKind, Stage, Status, apply};
 use crate::playbook::view::RunOutcome;
-use crate::store::{self, Batch, Key, Range, SharedStore};
+use crate::store::{self, Batch, Key, Range, SharedStore, Write};
 
 /// Ends a run that can't go on.
 ///
@@ -20,7 +20,7 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
     let store = &shared.parts.store;
     let shard = shard_of(run);
     let now = shared.parts.clock.now();
-    let why = say::end_unreadable(&crate::core::text::capped(why, 500));
+    let why = why.to_owned();
     let mut batch = Batch::new();
     // Another process's: that one ends it.
     let Some(lease) = shared.parts.leases.of(shard) else { return Ok(()) };
@@ -29,9 +29,27 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
     for lock in locks(store, run).await? {
         batch.delete(lock);
     }
+    let is_snapshot = |write: &&Write| matches!(write, Write::Put(key, _) if *key == status_key(run));
     let mut incident = None;
     let mut playbook = run.to_string();
-    if let Some(mut status) = readable(store, run).await? {
+    if let Ok(Some(mut status)) = journal::load(store, run).await {
+        // All of it can be read: it ends like any other, with what was under way left as it is known.
+        let first = status.seq;
+        let mut events = under_way(&status, &why);
+        events.push(Event::Ended { outcome: RunOutcome::Stuck, why: why.clone() });
+        let mut together = Vec::new();
+        for event in events {
+            status
+                .step(&event, now)
+                .map_err(|illegal| store::Error::Corrupt { key: status_key(run), why: illegal.to_string() })?;
+            together.push(Journaled { at: now, event });
+        }
+        batch.require_absent(event_key(run, first));
+        batch.put(event_key(run, first), &Together(together))?;
+        put_snapshot(&mut batch, &status)?;
+        incident = status.head.incident;
+        playbook = status.head.playbook;
+    } else if let Some(mut status) = readable(store, run).await? {
         let seq = last(store, run).await?.map_or(status.seq, |last| last + 1).max(status.seq);
         let event = Event::Ended { outcome: RunOutcome::Stuck, why: why.clone() };
         batch.require_absent(event_key(run, seq));
@@ -47,9 +65,31 @@ pub async fn end(shared: &Shared, run: RunId, why: &str) -> Result<(), store::Er
     }
     shared.notices.tell(&mut batch, shard, &notices::ended(run, incident, playbook, &why))?;
     shared.changed.push(&mut batch, shard, &RunChanged { run, incident })?;
-    store.commit(batch).await?;
+    let lean =
+        Batch { writes: batch.writes.iter().filter(|write| !is_snapshot(write)).cloned().collect(), ..batch.clone() };
+    match store.commit(batch).await {
+        // The events alone tell the same.
+        Err(store::Error::TooLarge { .. }) => store.commit(lean).await?,
+        committed => committed?,
+    };
     metrics::counter!("mayday_runs_ended_total", "outcome" => "stuck").increment(1);
     Ok(())
+}
+
+/// What becomes of what was under way: of a change a person must say whether it happened.
+fn under_way(status: &Status, why: &str) -> Vec<Event> {
+    let running = status.tasks.iter().zip(&status.head.tasks).filter(|(task, _)| task.stage == Stage::Running);
+    running
+        .map(|(_, head)| {
+            let task = head.id.clone();
+            if head.changes {
+                let why = say::in_doubt(&task, why);
+                return Event::Doubted { task, why };
+            }
+            let why = why.to_owned();
+            Event::Failed { task, kind: FailureKind::Permanent, why, retry_at: None, output: None }
+        })
+        .collect()
 }
 
 /// The run as far as it can be read: its folded status, else what its first events say.

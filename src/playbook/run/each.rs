@@ -65,13 +65,14 @@ impl Status {
     pub(super) fn again(&mut self, index: usize) {
         let spread = self.items(index).next().is_some();
         let changes = self.head.tasks[index].changes || self.head.tasks[index].kind == CHILD;
+        let round = self.round;
         let task = &mut self.tasks[index];
         // What may have happened before may still have to be undone.
         if changes && !spread {
             task.keep();
         }
         let earlier = std::mem::take(&mut task.earlier);
-        *task = TaskStatus { earlier, item: task.item.take(), ..TaskStatus::new() };
+        *task = TaskStatus { earlier, item: task.item.take(), round, ..TaskStatus::new() };
         if spread {
             task.stage = Stage::Spread;
         }

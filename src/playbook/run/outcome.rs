@@ -38,6 +38,18 @@ pub fn capped(output: Value, max: usize) -> Value {
     Value::Object(object)
 }
 
+/// What the items of a task gave, as one list of at most about `max` bytes: it stays a list with a place for each item.
+#[must_use]
+pub fn each_capped(output: Value, max: usize) -> Value {
+    match output {
+        Value::Array(items) if serde_json::to_string(&items).is_ok_and(|text| text.len() > max) => {
+            let share = max / items.len().max(1);
+            Value::Array(items.into_iter().map(|item| capped(item, share)).collect())
+        }
+        output => output,
+    }
+}
+
 fn shorten(value: &mut Value, limit: usize, depth: usize) {
     match value {
         Value::String(text) => *text = crate::core::text::capped(text, limit.max(8)),

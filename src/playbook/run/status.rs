@@ -284,7 +284,7 @@ impl Status {
                 let Some(failed) = self.failed_undo() else { return Err(self.illegal(event)) };
                 self.round += 1;
                 self.ended = None;
-                self.tasks[failed] = TaskStatus::new();
+                self.tasks[failed] = TaskStatus { round: self.round, ..TaskStatus::new() };
             }
             Event::Retried { measure, .. } if self.tasks.iter().any(|task| task.stage == Stage::Failed) => {
                 self.round += 1;
@@ -416,6 +416,7 @@ impl Status {
                 task.intent = Some(intent.clone());
                 task.version = *version;
                 task.started = Some(seq);
+                task.repeats = 0;
                 task.stage = Stage::Running;
                 task.note = None;
                 // What a child run does is not known here.
@@ -428,6 +429,7 @@ impl Status {
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());
                 task.started = Some(seq);
+                task.repeats += 1;
                 task.done = task.done.or(Some(seq));
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {

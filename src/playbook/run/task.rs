@@ -51,6 +51,12 @@ pub struct TaskStatus {
     /// What is different since its plan was approved, until people are asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
+    /// Which of the run's rounds it is in: how often people had started failed tasks again when it was begun anew.
+    #[serde(default)]
+    pub round: u32,
+    /// How often the try that was started last was started again because Mayday was interrupted.
+    #[serde(default)]
+    pub repeats: u32,
     /// The item it is for, in a step of a `for_each`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
@@ -146,6 +152,8 @@ impl TaskStatus {
             started: None,
             before: None,
             moved: Vec::new(),
+            round: 0,
+            repeats: 0,
             item: None,
         }
     }
