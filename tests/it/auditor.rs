@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mayday::access::audit::{KEY_NAME, Signer, checkpoint};
+use mayday::access::{Actor, Audit, AuditRecord};
 use mayday::alert::{Alert, Format, Status};
 use mayday::catalog::Catalog;
 use mayday::chat::outbox::{self, Delivery};
@@ -168,6 +169,46 @@ async fn a_cut_audit_no_longer_fits_the_newest_checkpoint() {
     let said = found(&auditor).await;
     assert!(said.contains(&(chain, "audit_cut")), "{said:?}");
     assert!(said.contains(&("RUN-1".to_owned(), "audit_missing")), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_cut_audit_stays_an_alert_when_it_is_time_to_sign_again() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let audit = Audit::new(world.store.clone(), world.clock());
+    let say = |number: u32| AuditRecord {
+        actor: Actor::Mayday("test".into()),
+        action: "say".into(),
+        subject: format!("INC-{number}"),
+        detail: json!({}),
+        right: None,
+    };
+    for number in 0..4 {
+        audit.commit(Batch::new(), say(number)).await.unwrap();
+    }
+    let data = tempfile::tempdir().unwrap();
+    let signer = Signer::open(&data.path().join(KEY_NAME)).unwrap();
+    let signing = checkpoint::Service::new(world.store.clone(), world.clock(), signer, &checkpoint::Options::default());
+    signing.make(Span::from_secs(0)).await.unwrap().unwrap();
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink).trusting(signing.only_key());
+    assert_eq!(found(&auditor).await, []);
+    let links = under(&world.store, &["audit", "main"]).await;
+    let payloads = under(&world.store, &["audit-payload", "main"]).await;
+    let second: serde_json::Value = serde_json::from_slice(&links[1].value).unwrap();
+    let head = json!({"v": 1, "d": {"seq": 2, "at": second["d"]["at"], "hash": second["d"]["hash"]}});
+    let mut cut = vec![Write::Put(Key::of(["audit-head", "main"]), head.to_string().into_bytes())];
+    cut.extend(links[2..].iter().chain(&payloads[2..]).map(|entry| Write::Delete(entry.key.clone())));
+    write(&world.store, cut).await;
+    let alarm = [("audit chain main".to_owned(), "audit_cut")];
+    assert_eq!(found(&auditor).await, alarm);
+    for _ in 0..3 {
+        let again = Audit::new(world.store.clone(), world.clock());
+        again.commit(Batch::new(), say(9)).await.unwrap();
+        assert!(signing.make(Span::from_secs(0)).await.unwrap_err().to_string().contains("nothing is signed"));
+        assert_eq!(found(&auditor).await, alarm);
+    }
+    drop(engine);
 }
 
 /// An incident whose card stands in the web channel.

@@ -134,18 +134,22 @@ impl Bot {
         let checkpoints = config.access.checkpoints.clone();
         let key_path = checkpoints.key_path.clone().unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME));
         let signer = crate::access::audit::Signer::open(&key_path)?;
-        let signing = Arc::new(checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints));
+        // Without a path each replica has drawn a key of its own.
+        let own_keys = config.store.postgres.is_some() && checkpoints.key_path.is_none();
+        let signing = checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints);
+        let signing = Arc::new(signing.beside_other_keys(own_keys));
         let incidents = Incidents::new(store.clone(), clock.clone());
         let intake = incident::Intake::new(store.clone(), clock.clone(), catalog.clone(), config.incidents.clone());
 
         let sink = Arc::new(ports::OwnAlerts(intake.clone()));
-        let auditor = Arc::new(Auditor::new(
+        let auditor = Auditor::new(
             store.clone(),
             clock.clone(),
             Arc::new(incidents.clone()),
             sink.clone(),
             config.auditor.clone(),
-        ));
+        );
+        let auditor = Arc::new(auditor.trusting(signing.only_key()));
         let charge = Arc::new(ports::Shared { leases: leases.clone(), machine });
         let (watch, eyes) =
             watch::Service::new(config.watch.clone(), store.clone(), series, sink, charge, clock.clone())?;

@@ -112,10 +112,10 @@ pub fn items_given_up(queue: &str, items: usize, or_more: bool, first: &str) -> 
     format!("{items}{more} items of the queue {queue} were given up, the first is kept under {first}; the log says why")
 }
 
-/// The auditor: a signature does not fit.
+/// The auditor: a checkpoint is not the one that was signed.
 #[must_use]
-pub fn checkpoint_changed(number: u64) -> String {
-    format!("the audit's checkpoint {number} was changed after it was signed; compare with a copy kept elsewhere")
+pub fn checkpoint_changed(number: u64, why: &str) -> String {
+    format!("the audit's checkpoint {number} is not to be trusted: {why}; compare with a copy kept elsewhere")
 }
 
 /// The auditor: a chain is not what was signed.

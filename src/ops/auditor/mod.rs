@@ -82,6 +82,7 @@ pub struct Auditor {
     incidents: Arc<Incidents>,
     sink: Arc<dyn AlertSink>,
     options: Options,
+    key: Option<String>,
 }
 
 impl Auditor {
@@ -96,7 +97,14 @@ impl Auditor {
     ) -> Self {
         // Only read with: its own view of the chains, whatever others hold in memory.
         let audit = Audit::new(store.clone(), clock.clone());
-        Self { store, clock, audit, incidents, sink, options }
+        Self { store, clock, audit, incidents, sink, options, key: None }
+    }
+
+    /// Takes a checkpoint that another key signed after this one for a forgery. None where replicas have keys of their own.
+    #[must_use]
+    pub fn trusting(mut self, key: Option<&str>) -> Self {
+        self.key = key.map(str::to_owned);
+        self
     }
 
     /// Looks again and again until asked to stop.
