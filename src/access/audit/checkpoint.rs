@@ -33,7 +33,8 @@ const PAGE: usize = 50;
 pub struct Options {
     /// How often the chains' ends are signed.
     pub every: Span,
-    /// The signing key; `audit-key` in the data folder when missing. Made if it is not there.
+    /// The signing key; `audit-key` in the data folder when missing. Made if it is not there. Give all replicas on one
+    /// PostgreSQL the same file; then a checkpoint that another key signed is an alert.
     pub key_path: Option<PathBuf>,
 }
 

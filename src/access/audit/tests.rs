@@ -352,10 +352,10 @@ async fn a_marker_that_no_record_speaks_of_is_a_removal() {
 async fn the_records_since_a_moment_come_newest_first_up_to_a_limit() {
     let desk = written(450).await;
     let since = "2026-11-21T02:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(101);
-    let found = desk.audit.since(MAIN, since, 10_000).await.unwrap();
+    let found = desk.audit.since(MAIN, since, 10_000).await.unwrap().records;
     assert_eq!((found.len(), found[0].seq, found[349].seq), (350, 450, 101));
-    assert_eq!(desk.audit.since(MAIN, since, 7).await.unwrap().len(), 7);
-    assert!(desk.audit.since("none", since, 7).await.unwrap().is_empty());
+    assert_eq!(desk.audit.since(MAIN, since, 7).await.unwrap().records.len(), 7);
+    assert!(desk.audit.since("none", since, 7).await.unwrap().records.is_empty());
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ impl Bot {
             config.schedules.clone(),
         )?;
 
-        let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes), clock.clone());
+        let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes, &auditor), clock.clone());
         let desk = command::Desk::new(
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
@@ -488,14 +488,16 @@ fn checks(
     telemetry: &Telemetry,
     library: &Arc<Library>,
     eyes: &watch::Handle,
+    auditor: &Arc<Auditor>,
 ) -> Vec<Arc<dyn Check>> {
-    let library = library.clone();
+    let (library, auditor) = (library.clone(), auditor.clone());
     vec![
         Arc::new(health::StoreCheck(store.clone())),
         Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
         Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
         Arc::new(Ask { name: "playbooks", ask: move || (State::Well, message::playbooks_loaded(library.all().len())) }),
         ports::own_eyes(eyes),
+        Arc::new(Ask { name: "auditor", ask: move || auditor.health() }),
         Arc::new(health::ProcessCheck(telemetry.clone())),
     ]
 }

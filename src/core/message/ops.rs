@@ -150,6 +150,44 @@ pub fn events_cut(found: u64, known: u64) -> String {
     format!("it has {found} records, its status knows {known}")
 }
 
+/// A stored status is another one than the journal's.
+#[must_use]
+pub fn status_differs(number: u64) -> String {
+    format!("its status says something else than its journal after record {number}")
+}
+
+/// The auditor: a run's time is over, and nobody ends it.
+#[must_use]
+pub fn run_late(run: RunId, due: Timestamp) -> String {
+    format!(
+        "{run} should have gone on, or ended, at {due:.0}, and nothing has happened since; see `health` and the log"
+    )
+}
+
+/// The auditor: a run is gone that the audit speaks of.
+#[must_use]
+pub fn run_missing(run: RunId, who: &str) -> String {
+    format!("{who} tells of {run}, and there is no such run")
+}
+
+/// The auditor: a record is gone whose number was taken.
+#[must_use]
+pub fn number_missing(incident: IncidentId, last: u64) -> String {
+    format!("the record of {incident} is missing; numbers up to {last} were given")
+}
+
+/// The auditor: an incident is marked as open and is not.
+#[must_use]
+pub fn incident_mark_left(incident: IncidentId) -> String {
+    format!("{incident} is marked as open, and has ended or is not there")
+}
+
+/// The auditor: an open incident would not be found.
+#[must_use]
+pub fn incident_mark_missing(incident: IncidentId) -> String {
+    format!("{incident} is open and is not marked as open; lists of open incidents leave it out")
+}
+
 /// The auditor: a run would not be found after a restart.
 #[must_use]
 pub fn open_mark_missing(run: RunId) -> String {
@@ -173,6 +211,21 @@ pub fn audit_missing(run: RunId, action: &str, chain: &str) -> String {
 #[must_use]
 pub fn step_missing(run: RunId, key: &str) -> String {
     format!("the audit says that {run} performed {key}, its journal does not")
+}
+
+/// The auditor: it could look.
+#[must_use]
+pub fn auditor_looks(findings: usize) -> String {
+    match findings {
+        0 => "nothing is missing".to_owned(),
+        findings => format!("finds {findings} things missing or wrong; each is an alert"),
+    }
+}
+
+/// The auditor: it could not look.
+#[must_use]
+pub fn auditor_blind(rounds: u32, why: &str) -> String {
+    format!("could not look {rounds} times in a row, so what is missing does not show: {why}")
 }
 
 /// The auditor: all is there again.

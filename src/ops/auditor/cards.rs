@@ -1,10 +1,13 @@
-//! Each open incident's card stands in its channel, in the incident's version.
+//! The card of each incident that is open, or ended within a day, stands in its channel, in the incident's version.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Auditor, Finding, INCIDENTS, say};
+use super::{Auditor, Finding, INCIDENTS, readable, say};
 use crate::chat::{ChannelId, Post};
-use crate::core::Timestamp;
+use crate::core::{IncidentId, Timestamp};
 use crate::incident::Incident;
 use crate::ops::delivery;
 use crate::store::{self, Key, Range, Record};
@@ -13,34 +16,47 @@ use crate::work::{Queue, Shard};
 /// Posts of a channel that wait; with more, delivery is late, which is a finding of its own.
 const WAITING: usize = 1_000;
 
+/// Incidents that ended longer ago are looked at no more.
+const WINDOW: Duration = Duration::from_secs(24 * 3600);
+
 /// What a slot's record says, as far as it matters here.
 #[derive(Deserialize, serde::Serialize)]
 struct Shown {
+    seq: u64,
     version: u64,
 }
 impl Record for Shown {}
 
-/// When a message was said.
+/// What a message is, and when it was said.
 #[derive(Deserialize, serde::Serialize)]
 struct Said {
+    slot: String,
+    version: u64,
     at: Timestamp,
 }
 impl Record for Said {}
 
 impl Auditor {
     pub(super) async fn cards(&self) -> Result<Vec<Finding>, store::Error> {
-        let mut findings = Vec::new();
-        for incident in self.incidents.list(true, None, INCIDENTS).await? {
+        let mut findings = self.numbers().await?;
+        for incident in self.looked_at(&mut findings).await? {
+            for brief in &incident.runs {
+                if self.store.read(&Key::of(["run", &brief.run.key()])).await?.is_none() {
+                    let says = say::run_missing(brief.run, &incident.id.to_string());
+                    findings.push(Finding::new("run_missing", brief.run.to_string(), says));
+                }
+            }
             // Only the web channel keeps what it shows in the store.
-            if incident.channel.chat != "web"
-                || self.is_shown(&incident).await?
-                || self.is_on_its_way(&incident).await?
-            {
+            if incident.channel.chat != "web" {
                 continue;
+            }
+            match readable(self.is_shown(&incident).await, &mut findings)? {
+                Some(false) if !self.is_on_its_way(&incident).await? => {}
+                _ => continue,
             }
             // Shown between the two looks, or changed meanwhile.
             let again = self.incidents.get(incident.id).await?;
-            let moved = again.is_none_or(|again| again.version != incident.version || again.phase.is_over());
+            let moved = again.is_none_or(|again| again.version != incident.version);
             if !moved && !self.is_shown(&incident).await? {
                 let says = say::card_not_shown(incident.id, incident.version, &incident.channel.name);
                 findings.push(Finding::new("card_not_shown", incident.id.to_string(), says));
@@ -49,11 +65,60 @@ impl Auditor {
         Ok(findings)
     }
 
+    /// The newest incidents, and all that are marked as open, that can be read: those that are open or ended within a day.
+    /// A mark must agree with its incident.
+    async fn looked_at(&self, findings: &mut Vec<Finding>) -> Result<Vec<Incident>, store::Error> {
+        let under = |prefix: &str| Range::under(&Key::of([prefix]), INCIDENTS).backward();
+        let since = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
+        let mut ids = BTreeSet::new();
+        for entry in self.store.scan(&under("incident-open")).await? {
+            let Ok(id) = entry.key.last().parse().map(IncidentId::new) else { continue };
+            ids.insert(id);
+            let incident = readable(self.incidents.get(id).await, findings)?;
+            // It may have ended between the two looks.
+            let left = |incident: &Option<Incident>| incident.as_ref().is_none_or(|incident| incident.phase.is_over());
+            if incident.is_some_and(|incident| left(&incident)) && self.store.read(&entry.key).await? == Some(entry) {
+                findings.push(Finding::new("incident_mark_left", id.to_string(), say::incident_mark_left(id)));
+            }
+        }
+        for entry in self.store.scan(&under("incident")).await? {
+            ids.extend(entry.key.last().parse().map(IncidentId::new));
+        }
+        let mut found = Vec::new();
+        for id in ids {
+            let Some(Some(incident)) = readable(self.incidents.get(id).await, findings)? else { continue };
+            if !incident.phase.is_over() {
+                let mark = Key::of(["incident-open", &id.key()]);
+                // It may have ended between the two looks.
+                if self.store.read(&mark).await?.is_none()
+                    && self.incidents.get(id).await?.is_some_and(|now| !now.phase.is_over())
+                    && self.store.read(&mark).await?.is_none()
+                {
+                    findings.push(Finding::new(
+                        "incident_mark_missing",
+                        id.to_string(),
+                        say::incident_mark_missing(id),
+                    ));
+                }
+            }
+            if !incident.phase.is_over() || incident.resolved_at.is_some_and(|at| at >= since) {
+                found.push(incident);
+            }
+        }
+        Ok(found)
+    }
+
     async fn is_shown(&self, incident: &Incident) -> Result<bool, store::Error> {
         let channel = &incident.channel.name;
         let slot = self.store.read(&Key::of(["web-slot", channel, &incident.id.to_string()])).await?;
         if let Some(entry) = slot {
-            return Ok(entry.decode::<Shown>()?.version >= incident.version);
+            let shown: Shown = entry.decode()?;
+            // The slot only says where the message stands.
+            let place = Key::of(["web", channel, &format!("{:010}", shown.seq)]);
+            let Some(message) = self.store.read(&place).await? else { return Ok(false) };
+            let message: Said = message.decode()?;
+            let same = message.slot == incident.id.to_string() && message.version >= shown.version;
+            return Ok(same && shown.version >= incident.version);
         }
         // A channel keeps its newest messages only: a card older than the oldest of them was let go.
         let oldest = self.store.scan(&Range::under(&Key::of(["web", channel]), 1)).await?;
