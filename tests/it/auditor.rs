@@ -17,7 +17,7 @@ use mayday::incident::{self, Incidents, Intake};
 use mayday::ops::auditor::{Auditor, Options};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::State;
-use mayday::playbook::Faults;
+use mayday::playbook::{Faults, Runs as _};
 use mayday::store::memory::Memory;
 use mayday::store::{self, Batch, Entry, Key, Range, SharedStore, Store, Write};
 use mayday::watch::AlertSink;
@@ -403,6 +403,48 @@ async fn a_message_without_its_text_an_incident_without_its_mark_and_one_that_is
     assert_eq!(look().await, [card()]);
     house.manual.advance(Duration::from_secs(25 * 3600));
     assert_eq!(look().await, []);
+}
+
+#[tokio::test]
+async fn an_alert_that_was_taken_in_and_belongs_to_no_incident_is_found() {
+    let house = House::new().await;
+    let link = under(&house.store, &["alert-incident"]).await.remove(0);
+    write(&house.store, vec![Write::Delete(link.key.clone())]).await;
+    let auditor = auditor(&house.store, &house.clock, &house.sink);
+    assert_eq!(found(&auditor).await, [], "it may be on its way");
+    house.manual.advance(Duration::from_secs(301));
+    assert_eq!(found(&auditor).await, [("alerts".to_owned(), "alert_without_incident")]);
+    write(&house.store, vec![Write::Put(link.key, link.value)]).await;
+    assert_eq!(found(&auditor).await, []);
+}
+
+#[tokio::test]
+async fn the_card_of_a_run_without_an_incident_stands_in_its_newest_version() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.finish(&engine, run).await.unwrap();
+    let journal = engine.get(run).await.unwrap().unwrap().journal;
+    drop(engine);
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    let card = |version: u64| {
+        let slot = json!({"v": 1, "d": {"seq": 1, "root": null, "version": version, "replies": 0}});
+        let message = json!({"v": 1, "d": {"slot": "RUN-1", "version": version, "at": world.now()}});
+        let put = |key: &[&str], value: &serde_json::Value| {
+            Write::Put(Key::of(key.iter().copied()), value.to_string().into_bytes())
+        };
+        vec![
+            put(&["web-channel", "incidents"], &json!({})),
+            put(&["web-slot", "incidents", "RUN-1"], &slot),
+            put(&["web", "incidents", "0000000001"], &message),
+        ]
+    };
+    write(&world.store, card(journal - 1)).await;
+    world.clock.advance(Duration::from_secs(301));
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "card_not_shown")]);
+    write(&world.store, card(journal)).await;
+    assert_eq!(found(&auditor).await, []);
 }
 
 #[tokio::test]

@@ -99,6 +99,18 @@ pub fn card_not_shown(incident: IncidentId, version: u64, channel: &str) -> Stri
     )
 }
 
+/// The auditor: a run's own card is not what the run is.
+#[must_use]
+pub fn run_card_not_shown(run: RunId, version: u64, channel: &str) -> String {
+    format!("the card of {run} does not stand in channel {channel} in its version {version}")
+}
+
+/// The auditor: alerts that were taken in and went nowhere.
+#[must_use]
+pub fn alerts_without_incident(alerts: usize, first: &str) -> String {
+    format!("{alerts} alerts that fire were taken in and belong to no incident, the newest is {first}; see `health`")
+}
+
 /// The auditor: an item waits for too long.
 #[must_use]
 pub fn item_not_done(queue: &str, shard: u16, due: Timestamp) -> String {

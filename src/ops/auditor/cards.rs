@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Auditor, Finding, INCIDENTS, readable, say};
 use crate::chat::{ChannelId, Post};
-use crate::core::{IncidentId, Timestamp};
+use crate::core::{IncidentId, RunId, Timestamp};
 use crate::incident::Incident;
 use crate::ops::delivery;
 use crate::store::{self, Key, Range, Record};
@@ -18,6 +18,9 @@ const WAITING: usize = 1_000;
 
 /// Incidents that ended longer ago are looked at no more.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// Channels that are looked through for a run's own card.
+const CHANNELS: usize = 50;
 
 /// What a slot's record says, as far as it matters here.
 #[derive(Deserialize, serde::Serialize)]
@@ -110,20 +113,46 @@ impl Auditor {
 
     async fn is_shown(&self, incident: &Incident) -> Result<bool, store::Error> {
         let channel = &incident.channel.name;
-        let slot = self.store.read(&Key::of(["web-slot", channel, &incident.id.to_string()])).await?;
-        if let Some(entry) = slot {
-            let shown: Shown = entry.decode()?;
-            // The slot only says where the message stands.
-            let place = Key::of(["web", channel, &format!("{:010}", shown.seq)]);
-            let Some(message) = self.store.read(&place).await? else { return Ok(false) };
-            let message: Said = message.decode()?;
-            let same = message.slot == incident.id.to_string() && message.version >= shown.version;
-            return Ok(same && shown.version >= incident.version);
+        if let Some(version) = self.version_in(channel, &incident.id.to_string()).await? {
+            return Ok(version >= incident.version);
         }
         // A channel keeps its newest messages only: a card older than the oldest of them was let go.
         let oldest = self.store.scan(&Range::under(&Key::of(["web", channel]), 1)).await?;
         let Some(oldest) = oldest.first() else { return Ok(false) };
         Ok(oldest.decode::<Said>()?.at > incident.opened_at)
+    }
+
+    /// In which version a slot's message stands in a channel: none without the slot, 0 where nothing stands behind it.
+    async fn version_in(&self, channel: &str, slot: &str) -> Result<Option<u64>, store::Error> {
+        let Some(entry) = self.store.read(&Key::of(["web-slot", channel, slot])).await? else { return Ok(None) };
+        let shown: Shown = entry.decode()?;
+        // The slot only says where the message stands.
+        let place = Key::of(["web", channel, &format!("{:010}", shown.seq)]);
+        let Some(message) = self.store.read(&place).await? else { return Ok(Some(0)) };
+        let message: Said = message.decode()?;
+        Ok(Some(if message.slot == slot { shown.version.min(message.version) } else { 0 }))
+    }
+
+    /// Cards of runs without an incident, each with the number of its last event: in whichever channel one stands, it is
+    /// the newest. (Where none stands it was let go, or an earlier Mayday made none.)
+    pub(super) async fn run_cards(&self, runs: &[(RunId, u64)]) -> Result<Vec<Finding>, store::Error> {
+        let mut findings = Vec::new();
+        if runs.is_empty() {
+            return Ok(findings);
+        }
+        let channels = self.store.scan(&Range::under(&Key::of(["web-channel"]), CHANNELS)).await?;
+        for (run, version) in runs {
+            for channel in channels.iter().map(|entry| entry.key.last()) {
+                let read = self.version_in(channel, &run.to_string()).await;
+                if let Some(Some(shown)) = readable(read, &mut findings)?
+                    && shown < *version
+                {
+                    let says = say::run_card_not_shown(*run, *version, channel);
+                    findings.push(Finding::new("card_not_shown", run.to_string(), says));
+                }
+            }
+        }
+        Ok(findings)
     }
 
     /// Whether a post with it waits to be delivered. One that waits for long is a finding of its queue.

@@ -43,6 +43,7 @@ impl Auditor {
         let newest = self.store.scan(&Range::under(&Key::of(["run"]), RUNS).backward()).await?;
         let since = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
         let mut by_chain: BTreeMap<String, Vec<Recomputed>> = BTreeMap::new();
+        let mut own_cards = Vec::new();
         for entry in newest {
             let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
             match self.recompute(run).await? {
@@ -50,6 +51,10 @@ impl Auditor {
                 Ok(found) => {
                     findings.extend(self.marked(&found.status).await?);
                     findings.extend(self.stands_still(&found.status).await?);
+                    // By then the card has been delivered, or its post is late, which is a finding of its queue.
+                    if found.status.head.incident.is_none() && self.is_late(found.status.at) {
+                        own_cards.push((run, found.status.seq));
+                    }
                     by_chain.entry(format!("run-{}", Shard::of(&run.to_string()).key())).or_default().push(found);
                 }
                 Err(why) => {
@@ -58,6 +63,7 @@ impl Auditor {
                 }
             }
         }
+        findings.extend(self.run_cards(&own_cards).await?);
         // Also the chains that only lost runs have written to.
         for shard in Shard::all() {
             let chain = format!("run-{}", shard.key());
