@@ -268,9 +268,10 @@ pub enum AuditCommand {
         /// Signed checkpoints that were exported earlier and kept elsewhere: shows a cut tail too
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,
-        /// The public key that must have signed them (default: the first one's)
-        #[arg(long, value_name = "ed25519:…", requires = "checkpoints")]
-        key: Option<String>,
+        /// A public key that may have signed checkpoints, the file's and the store's; repeat it for each replica's
+        /// (default: the first one's of the file, any of the store)
+        #[arg(long, value_name = "ed25519:…")]
+        key: Vec<String>,
         /// Where the bot or its data is.
         #[command(flatten)]
         bot: Bot,

@@ -16,15 +16,15 @@ use crate::core::message::cli as message;
 const PAGE: usize = 500;
 
 /// Recomputes every link: by the running bot, or in the data folder if none runs on it. Then looks whether the records at
-/// the checkpoints are still those that were signed.
+/// the checkpoints, those in the store and those handed in, are still those that were signed.
 pub(super) async fn verify(
     checkpoints: Option<&Path>,
-    key: Option<&str>,
+    keys: &[String],
     bot: &Bot,
     doors: &dyn Doors,
 ) -> Result<Exit, Problem> {
     let known = match checkpoints {
-        Some(file) => read_checkpoints(file, key)?,
+        Some(file) => read_checkpoints(file, keys)?,
         None => Vec::new(),
     };
     let report = match Client::find(bot, doors) {
@@ -35,9 +35,17 @@ pub(super) async fn verify(
         },
     };
     let records = report["records"].as_u64().unwrap_or(0);
+    let signed_with: Vec<&str> = report["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let foreign = |found: &&&str| !keys.is_empty() && !keys.iter().any(|key| key == **found);
+    if let Some(found) = signed_with.iter().find(foreign) {
+        return Err(Problem::refused(message::checkpoint_of_another(found)));
+    }
     match report.get("first_bad").filter(|bad| !bad.is_null()) {
         None => {
             say(&message::audit_whole(records));
+            if let Some(count @ 1..) = report["checkpoints"].as_u64() {
+                say(&message::stored_checkpoints_hold(count, &signed_with));
+            }
             if !known.is_empty() {
                 say(&message::checkpoints_hold(known.len()));
             }
@@ -47,10 +55,10 @@ pub(super) async fn verify(
     }
 }
 
-fn read_checkpoints(file: &Path, key: Option<&str>) -> Result<Vec<Checkpoint>, Problem> {
+fn read_checkpoints(file: &Path, keys: &[String]) -> Result<Vec<Checkpoint>, Problem> {
     let named = |why: String| Problem::refused(format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
-    checkpoint::trusted(&text, key).map_err(|error| named(error.to_string()))
+    checkpoint::trusted(&text, keys).map_err(|error| named(error.to_string()))
 }
 
 /// The chains are whole by the bot's word; with the hash at each checkpoint's place, all before it is what it was.

@@ -161,7 +161,7 @@ fn carry_out(command: Command, doors: &dyn Doors) -> Result<Exit, Problem> {
         Command::Health(args) => wait(health::carry_out(args, doors)),
         Command::Audit(args) => match args.command {
             AuditCommand::Verify { checkpoints, key, bot } => {
-                wait(audit::verify(checkpoints.as_deref(), key.as_deref(), &bot, doors))
+                wait(audit::verify(checkpoints.as_deref(), &key, &bot, doors))
             }
             AuditCommand::Export { checkpoints: true, bot } => wait(audit::export_checkpoints(&bot, doors)),
             AuditCommand::Export { checkpoints: false, bot } => wait(audit::export(&bot, doors)),

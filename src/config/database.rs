@@ -19,7 +19,12 @@ pub async fn look(path: &Path, config: &Config) -> Result<Vec<Diagnostic>, Diagn
     let diagnostic = |code, says| Diagnostic { file: file.clone(), place, code, says };
     match postgres::probe(options).await {
         Ok(probed) => {
-            Ok(probed.warnings.iter().map(|says| diagnostic(Code::DatabaseUnsafe, message::warning(says))).collect())
+            let mut warnings: Vec<Diagnostic> =
+                probed.warnings.iter().map(|says| diagnostic(Code::DatabaseUnsafe, message::warning(says))).collect();
+            if config.access.checkpoints.key_path.is_none() {
+                warnings.push(diagnostic(Code::OwnKeys, message::warning(message::own_keys())));
+            }
+            Ok(warnings)
         }
         Err(error) => Err(diagnostic(Code::DatabaseDown, error.to_string())),
     }

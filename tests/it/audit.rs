@@ -129,6 +129,10 @@ async fn exported_checkpoints_show_a_cut_tail_and_let_a_record_be_erased() {
     let online = verify(&["--checkpoints", file, "--key", key]);
     assert_eq!(online.0, Some(0), "{online:?}");
     assert!(online.1.contains("5 records") && online.1.contains("at 1 places"), "{online:?}");
+    let two = verify(&["--checkpoints", file, "--key", "ed25519:AAAA", "--key", key]);
+    assert!(two.0 == Some(0) && two.1.contains("signed checkpoints in the store"), "{two:?}");
+    let stored = verify(&["--key", "ed25519:AAAA"]);
+    assert!(stored.0 == Some(1) && stored.1.contains("name it too"), "{stored:?}");
     let other = verify(&["--checkpoints", file, "--key", "ed25519:AAAA"]);
     assert!(other.0 == Some(1) && other.1.contains("not with ed25519:AAAA"), "{other:?}");
     assert!(std::process::Command::new("kill").arg(bot.id().to_string()).status().unwrap().success());
@@ -153,7 +157,7 @@ async fn exported_checkpoints_show_a_cut_tail_and_let_a_record_be_erased() {
     store.commit(Batch { conditions: Vec::new(), writes }).await.unwrap();
     drop(store);
     let cut = verify(&[]);
-    assert!(cut.0 == Some(1) && cut.1.contains("\"seq\":2"), "the marker has lost its record: {cut:?}");
+    assert!(cut.0 == Some(1) && cut.1.contains("up to the checkpoint are missing"), "{cut:?}");
     let store = opened(&data).await;
     let payload = first_two.last().unwrap().clone();
     store
@@ -161,8 +165,15 @@ async fn exported_checkpoints_show_a_cut_tail_and_let_a_record_be_erased() {
         .await
         .unwrap();
     drop(store);
+    let cut = verify(&[]);
+    assert!(cut.0 == Some(1) && cut.1.contains("up to the checkpoint are missing"), "{cut:?}");
+    let store = opened(&data).await;
+    let signed = store.scan(&store::Range::under(&store::Key::of(["audit-checkpoint"]), 10)).await.unwrap();
+    let writes = signed.into_iter().map(|entry| store::Write::Delete(entry.key)).collect();
+    store.commit(Batch { conditions: Vec::new(), writes }).await.unwrap();
+    drop(store);
     let alone = verify(&[]);
-    assert!(alone.0 == Some(0) && alone.1.contains("3 records"), "this is what a chain alone can't show: {alone:?}");
+    assert!(alone.0 == Some(0) && alone.1.contains("3 records"), "this is what a store alone can't show: {alone:?}");
     let cut = verify(&["--checkpoints", file]);
     assert!(cut.0 == Some(1) && cut.1.contains("checkpoint"), "{cut:?}");
 }

@@ -1,9 +1,11 @@
 //! The auditor finds what is taken away behind everyone's back, raises an alert for it, and ends the alert when it is back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mayday::access::audit::{KEY_NAME, Signer, checkpoint};
+use mayday::access::{Actor, Audit, AuditRecord, PersonId};
 use mayday::alert::{Alert, Format, Status};
 use mayday::catalog::Catalog;
 use mayday::chat::outbox::{self, Delivery};
@@ -14,9 +16,10 @@ use mayday::core::{BoxFuture, RunId, SharedClock, Timestamp};
 use mayday::incident::{self, Incidents, Intake};
 use mayday::ops::auditor::{Auditor, Options};
 use mayday::ops::delivery::Outbox;
-use mayday::playbook::Faults;
+use mayday::ops::health::State;
+use mayday::playbook::{Faults, Runs as _};
 use mayday::store::memory::Memory;
-use mayday::store::{Batch, Entry, Key, Range, SharedStore, Write};
+use mayday::store::{self, Batch, Entry, Key, Range, SharedStore, Store, Write};
 use mayday::watch::AlertSink;
 use mayday::work::{Handler as _, Leases, Shard};
 use serde_json::json;
@@ -85,6 +88,7 @@ async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
     assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "open_mark_missing")]);
     write(&world.store, vec![Write::Put(open[0].key.clone(), open[0].value.clone())]).await;
 
+    let early = under(&world.store, &["run"]).await.remove(0);
     world.approve(&engine, run, "ana").await;
     world.until_ended(&engine, run).await;
     assert_eq!(found(&auditor).await, [], "all is well at the end");
@@ -103,6 +107,12 @@ async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
         assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "audit_missing")], "{}", record.key);
         write(&world.store, vec![back(record)]).await;
     }
+    let bad = |key: &Key| Write::Put(key.clone(), b"nonsense".to_vec());
+    write(&world.store, vec![bad(&records[0].key), Write::Delete(records[1].key.clone())]).await;
+    let said = found(&auditor).await;
+    assert!(said.contains(&(records[0].key.as_str().to_owned(), "unreadable")), "{said:?}");
+    assert!(said.contains(&("RUN-1".to_owned(), "audit_missing")), "{said:?}");
+    write(&world.store, records.iter().map(back).collect()).await;
     let events = under(&world.store, &["run-event"]).await;
     for event in &events {
         write(&world.store, vec![Write::Delete(event.key.clone())]).await;
@@ -113,17 +123,75 @@ async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
     // The end of the journal, from the step on, and the status set back to match: only the audit knows of the step.
     let started =
         events.iter().position(|event| String::from_utf8_lossy(&event.value).contains("\"started\"")).unwrap();
-    let first: u64 = events[started].key.last().parse().unwrap();
-    let snapshot = under(&world.store, &["run"]).await.remove(0);
-    let mut status: serde_json::Value = serde_json::from_slice(&snapshot.value).unwrap();
-    status["d"]["seq"] = json!(first);
     let mut cut: Vec<Write> = events[started..].iter().map(|event| Write::Delete(event.key.clone())).collect();
-    cut.push(Write::Put(snapshot.key, status.to_string().into_bytes()));
+    cut.push(back(&early));
     cut.push(back(&open[0]));
     write(&world.store, cut).await;
     let said = found(&auditor).await;
     assert!(said.contains(&("RUN-1".to_owned(), "step_missing")), "{said:?}");
     assert_eq!(run, RunId::new(1));
+}
+
+#[tokio::test]
+async fn a_run_that_is_gone_one_whose_status_was_changed_and_one_that_stands_still_are_found() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    let waiting = [under(&world.store, &["run"]).await, under(&world.store, &["run-event"]).await].concat();
+    let open = under(&world.store, &["run-open"]).await;
+    world.approve(&engine, run, "ana").await;
+    world.until_ended(&engine, run).await;
+    drop(engine);
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    assert_eq!(found(&auditor).await, []);
+    let back = |entry: &Entry| Write::Put(entry.key.clone(), entry.value.clone());
+
+    let status = under(&world.store, &["run"]).await.remove(0);
+    let text = String::from_utf8(status.value.clone()).unwrap();
+    let edited = text.replace("\"outcome\":\"fixed\"", "\"outcome\":\"no_effect\"");
+    let edited =
+        if edited == text { text.replace("\"outcome\":\"no_effect\"", "\"outcome\":\"fixed\"") } else { edited };
+    assert_ne!(edited, text, "it has an outcome");
+    write(&world.store, vec![Write::Put(status.key.clone(), edited.into_bytes())]).await;
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "journal_broken")]);
+    write(&world.store, vec![back(&status)]).await;
+
+    let all = [under(&world.store, &["run"]).await, under(&world.store, &["run-event"]).await].concat();
+    write(&world.store, all.iter().map(|entry| Write::Delete(entry.key.clone())).collect()).await;
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "run_missing")]);
+
+    // As if nobody had driven it on since it asked.
+    let audits = [under(&world.store, &["audit"]).await, under(&world.store, &["audit-payload"]).await].concat();
+    let mut still: Vec<Write> = audits.iter().map(|entry| Write::Delete(entry.key.clone())).collect();
+    still.extend(waiting.iter().chain(&open).map(back));
+    write(&world.store, still).await;
+    assert_eq!(found(&auditor).await, [], "its time is not over");
+    world.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "run_late")]);
+}
+
+#[tokio::test]
+async fn markers_without_a_record_of_the_erasure_hide_nothing_and_one_with_it_hides_one() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until_ended(&engine, run).await;
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    let chain = format!("run-{}", Shard::of(&run.to_string()).key());
+    let payloads = under(&world.store, &["audit-payload", &chain]).await;
+    let marker = b"{\"v\":1,\"d\":{\"erased_at\":\"2026-11-21T02:00:00Z\"}}".to_vec();
+    write(&world.store, vec![Write::Put(payloads[0].key.clone(), marker)]).await;
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "audit_missing")]);
+    write(&world.store, vec![Write::Put(payloads[0].key.clone(), payloads[0].value.clone())]).await;
+    let audit = Audit::new(world.store.clone(), world.clock());
+    let by = Actor::Person(PersonId("web:dpo".into()));
+    audit.erase(&chain, 1, by, "asked for").await.unwrap();
+    assert_eq!(found(&auditor).await, []);
 }
 
 const UNWIND: &str = "
@@ -168,6 +236,46 @@ async fn a_cut_audit_no_longer_fits_the_newest_checkpoint() {
     let said = found(&auditor).await;
     assert!(said.contains(&(chain, "audit_cut")), "{said:?}");
     assert!(said.contains(&("RUN-1".to_owned(), "audit_missing")), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_cut_audit_stays_an_alert_when_it_is_time_to_sign_again() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let audit = Audit::new(world.store.clone(), world.clock());
+    let say = |number: u32| AuditRecord {
+        actor: Actor::Mayday("test".into()),
+        action: "say".into(),
+        subject: format!("INC-{number}"),
+        detail: json!({}),
+        right: None,
+    };
+    for number in 0..4 {
+        audit.commit(Batch::new(), say(number)).await.unwrap();
+    }
+    let data = tempfile::tempdir().unwrap();
+    let signer = Signer::open(&data.path().join(KEY_NAME)).unwrap();
+    let signing = checkpoint::Service::new(world.store.clone(), world.clock(), signer, &checkpoint::Options::default());
+    signing.make(Span::from_secs(0)).await.unwrap().unwrap();
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink).trusting(signing.only_key());
+    assert_eq!(found(&auditor).await, []);
+    let links = under(&world.store, &["audit", "main"]).await;
+    let payloads = under(&world.store, &["audit-payload", "main"]).await;
+    let second: serde_json::Value = serde_json::from_slice(&links[1].value).unwrap();
+    let head = json!({"v": 1, "d": {"seq": 2, "at": second["d"]["at"], "hash": second["d"]["hash"]}});
+    let mut cut = vec![Write::Put(Key::of(["audit-head", "main"]), head.to_string().into_bytes())];
+    cut.extend(links[2..].iter().chain(&payloads[2..]).map(|entry| Write::Delete(entry.key.clone())));
+    write(&world.store, cut).await;
+    let alarm = [("audit chain main".to_owned(), "audit_cut")];
+    assert_eq!(found(&auditor).await, alarm);
+    for _ in 0..3 {
+        let again = Audit::new(world.store.clone(), world.clock());
+        again.commit(Batch::new(), say(9)).await.unwrap();
+        assert!(signing.make(Span::from_secs(0)).await.unwrap_err().to_string().contains("nothing is signed"));
+        assert_eq!(found(&auditor).await, alarm);
+    }
+    drop(engine);
 }
 
 /// An incident whose card stands in the web channel.
@@ -261,6 +369,85 @@ async fn a_card_that_vanishes_raises_one_alert_which_ends_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_message_without_its_text_an_incident_without_its_mark_and_one_that_is_gone_are_found() {
+    let house = House::new().await;
+    let auditor = auditor(&house.store, &house.clock, &house.sink);
+    let look = async || -> Vec<(String, &'static str)> {
+        let found = auditor.look().await.unwrap();
+        found.into_iter().map(|found| (found.subject, found.kind)).collect()
+    };
+    assert_eq!(look().await, []);
+    let message = under(&house.store, &["web"]).await.remove(0);
+    let text = String::from_utf8(message.value.clone()).unwrap();
+    let back = |entry: &Entry| Write::Put(entry.key.clone(), entry.value.clone());
+    let card = || ("INC-1".to_owned(), "card_not_shown");
+    let old = text.replace("\"version\":1", "\"version\":0");
+    for hurt in [Write::Delete(message.key.clone()), Write::Put(message.key.clone(), old.into_bytes())] {
+        write(&house.store, vec![hurt]).await;
+        assert_eq!(look().await, [card()]);
+        write(&house.store, vec![back(&message)]).await;
+    }
+    let (mark, incident) =
+        (under(&house.store, &["incident-open"]).await.remove(0), under(&house.store, &["incident"]).await.remove(0));
+    write(&house.store, vec![Write::Delete(mark.key.clone())]).await;
+    assert_eq!(look().await, [("INC-1".to_owned(), "incident_mark_missing")]);
+    write(&house.store, vec![back(&mark), Write::Delete(incident.key.clone())]).await;
+    assert_eq!(look().await, [("INC-1".to_owned(), "incident_mark_left"), ("INC-1".to_owned(), "number_missing")]);
+
+    // It ended, and the last edit of its card is lost.
+    let mut ended: serde_json::Value = serde_json::from_slice(&incident.value).unwrap();
+    ended["d"]["phase"] = json!("resolved");
+    ended["d"]["resolved_at"] = json!(house.clock.now());
+    ended["d"]["version"] = json!(2);
+    write(&house.store, vec![Write::Delete(mark.key), Write::Put(incident.key, ended.to_string().into_bytes())]).await;
+    assert_eq!(look().await, [card()]);
+    house.manual.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(look().await, []);
+}
+
+#[tokio::test]
+async fn an_alert_that_was_taken_in_and_belongs_to_no_incident_is_found() {
+    let house = House::new().await;
+    let link = under(&house.store, &["alert-incident"]).await.remove(0);
+    write(&house.store, vec![Write::Delete(link.key.clone())]).await;
+    let auditor = auditor(&house.store, &house.clock, &house.sink);
+    assert_eq!(found(&auditor).await, [], "it may be on its way");
+    house.manual.advance(Duration::from_secs(301));
+    assert_eq!(found(&auditor).await, [("alerts".to_owned(), "alert_without_incident")]);
+    write(&house.store, vec![Write::Put(link.key, link.value)]).await;
+    assert_eq!(found(&auditor).await, []);
+}
+
+#[tokio::test]
+async fn the_card_of_a_run_without_an_incident_stands_in_its_newest_version() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.finish(&engine, run).await.unwrap();
+    let journal = engine.get(run).await.unwrap().unwrap().journal;
+    drop(engine);
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    let card = |version: u64| {
+        let slot = json!({"v": 1, "d": {"seq": 1, "root": null, "version": version, "replies": 0}});
+        let message = json!({"v": 1, "d": {"slot": "RUN-1", "version": version, "at": world.now()}});
+        let put = |key: &[&str], value: &serde_json::Value| {
+            Write::Put(Key::of(key.iter().copied()), value.to_string().into_bytes())
+        };
+        vec![
+            put(&["web-channel", "incidents"], &json!({})),
+            put(&["web-slot", "incidents", "RUN-1"], &slot),
+            put(&["web", "incidents", "0000000001"], &message),
+        ]
+    };
+    write(&world.store, card(journal - 1)).await;
+    world.clock.advance(Duration::from_secs(301));
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "card_not_shown")]);
+    write(&world.store, card(journal)).await;
+    assert_eq!(found(&auditor).await, []);
+}
+
+#[tokio::test]
 async fn an_edit_of_a_card_that_is_lost_shows_and_one_that_is_on_its_way_does_not() {
     let house = House::new().await;
     house.send("Service_Slow").await;
@@ -271,6 +458,114 @@ async fn an_edit_of_a_card_that_is_lost_shows_and_one_that_is_on_its_way_does_no
     write(&house.store, vec![Write::Delete(posts[0].key.clone())]).await;
     let raised = house.round().await;
     assert!(raised[0].description.as_data().contains("in its version 2"), "{raised:?}");
+}
+
+/// A store that gives nothing while it is broken.
+struct Broken {
+    store: SharedStore,
+    now: AtomicBool,
+}
+
+impl Broken {
+    fn check(&self) -> Result<(), store::Error> {
+        if self.now.load(Ordering::SeqCst) { Err(store::Error::Unavailable("no answer".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Store for Broken {
+    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>, store::Error>> {
+        Box::pin(async move {
+            // What the auditor has told stands elsewhere than what it looks at.
+            if !key.as_str().starts_with("auditor/") {
+                self.check()?;
+            }
+            self.store.read(key).await
+        })
+    }
+
+    fn scan<'a>(&'a self, range: &'a Range) -> BoxFuture<'a, Result<Vec<Entry>, store::Error>> {
+        Box::pin(async move {
+            if !range.from.as_str().starts_with("auditor/") {
+                self.check()?;
+            }
+            self.store.scan(range).await
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<store::Revision, store::Error>> {
+        self.store.commit(batch)
+    }
+
+    fn watch(&self, prefix: &Key) -> store::Watch {
+        self.store.watch(prefix)
+    }
+}
+
+#[tokio::test]
+async fn rounds_that_could_not_look_show_in_health_and_become_an_alert() {
+    let house = House::new().await;
+    let slot = under(&house.store, &["web-slot"]).await.remove(0);
+    write(&house.store, vec![Write::Delete(slot.key.clone())]).await;
+    let broken = Arc::new(Broken { store: house.store.clone(), now: AtomicBool::new(false) });
+    let shared: SharedStore = broken.clone();
+    let auditor = auditor(&shared, &house.clock, &house.sink);
+    let handed = || std::mem::take(&mut *house.sink.alerts.lock().unwrap());
+    assert_eq!(auditor.round().await.unwrap(), 1);
+    assert_eq!((handed().len(), auditor.health().0), (1, State::Well));
+    broken.now.store(true, Ordering::SeqCst);
+    for round in 1..=3 {
+        auditor.round().await.unwrap_err();
+        let (state, says) = auditor.health();
+        assert!(state == State::Degraded && says.contains(&format!("{round} times in a row")), "{says}");
+    }
+    let raised = handed();
+    assert_eq!(raised.len(), 1, "of the missing card nothing is known: {raised:?}");
+    assert!(raised[0].status == Status::Firing && raised[0].description.as_data().contains("could not look"));
+    broken.now.store(false, Ordering::SeqCst);
+    assert_eq!(auditor.round().await.unwrap(), 1);
+    assert!(handed().iter().any(|alert| alert.alert_id == raised[0].alert_id && alert.status == Status::Resolved));
+    assert_eq!(auditor.health().0, State::Well);
+}
+
+#[tokio::test]
+async fn a_record_that_cant_be_read_is_found_and_hides_no_other() {
+    let house = House::new().await;
+    house.send("Service_Slow").await;
+    house.apply().await;
+    house.deliver().await;
+    assert!(house.round().await.is_empty());
+    let posts = under(&house.store, &["web-slot"]).await;
+    for (broken, kind) in [
+        (Key::of(["incident", "0000000099"]), false),
+        (Key::of(["run-open", "0000000009"]), true),
+        (Key::of(["audit-checkpoint", "000000000001"]), true),
+        (posts[0].key.clone(), true),
+    ] {
+        let before = house.store.read(&broken).await.unwrap();
+        let open = Key::of(["incident-open", broken.last()]);
+        let grave = Key::of(["dead", "post", "00", "0000000000001-x"]);
+        let bad = vec![
+            Write::Put(broken.clone(), b"nonsense".to_vec()),
+            Write::Put(open.clone(), b"{}".to_vec()),
+            Write::Put(grave.clone(), b"{}".to_vec()),
+        ];
+        write(&house.store, bad).await;
+        let auditor = auditor(&house.store, &house.clock, &house.sink);
+        let found: Vec<_> =
+            auditor.look().await.unwrap().into_iter().map(|found| (found.subject, found.kind)).collect();
+        assert!(found.contains(&("queue post".to_owned(), "item_given_up")), "{broken}: {found:?}");
+        let unreadable = found.iter().any(|(subject, kind)| *kind == "unreadable" && subject == broken.as_str());
+        let changed = found.iter().any(|(_, kind)| *kind == "checkpoint_changed");
+        assert!(unreadable || changed && kind, "{broken}: {found:?}");
+        let mut back = vec![Write::Delete(open), Write::Delete(grave), Write::Delete(broken.clone())];
+        back.extend(before.map(|entry| Write::Put(broken, entry.value)));
+        write(&house.store, back).await;
+    }
+    // What it has told itself, too.
+    write(&house.store, vec![Write::Put(Key::of(["auditor", "x"]), b"nonsense".to_vec())]).await;
+    write(&house.store, vec![Write::Delete(posts[0].key.clone())]).await;
+    assert_eq!(house.round().await.len(), 1);
+    assert_eq!(under(&house.store, &["auditor"]).await.len(), 1);
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ fn check_asks_the_server_and_says_what_to_do() {
     let said = String::from_utf8_lossy(&well.stdout);
     assert_eq!(well.status.code(), Some(0), "{said}");
     assert!(said.contains("mayday.yaml:10:10: CF021: warning: ") && said.contains("has fsync off"), "{said}");
+    assert!(said.contains("CF022: warning: each replica signs"), "{said}");
     assert!(said.contains("no mistakes"), "{said}");
 
     configuration(folder.path(), "");

@@ -3,17 +3,18 @@
 //!
 //! They stand under `audit-checkpoint/<n>`, the newest [`KEPT`] of them, each with the digest of the one before. One is
 //! made every [`Options::every`] if anything was written since. With several replicas, whoever comes first makes it.
+//! None is made while a chain no longer fits the one before: a signature would make good what was cut.
 //!
 //! What they can't show: records that were written and cut off between two checkpoints, or after the last one that was
 //! copied elsewhere; and anything at all to someone who holds the key and has replaced every copy. So copy them to a
 //! place that this machine can't change, and note the public key there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Head, Signer, digest, is_signed};
+use super::{Audit, Checkpoint, Head, Signer, digest, is_signed};
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
@@ -21,6 +22,10 @@ use crate::store::{self, Batch, Key, Range, Record, SharedStore};
 
 /// So many are kept in the store; at ten minutes each, a week.
 pub const KEPT: u64 = 1_008;
+/// So many are looked at before the next one is made, and by the auditor; at ten minutes each, an hour.
+pub const RECENT: usize = 6;
+/// Read at once.
+const PAGE: usize = 50;
 
 /// `access.checkpoints:` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,7 +33,8 @@ pub const KEPT: u64 = 1_008;
 pub struct Options {
     /// How often the chains' ends are signed.
     pub every: Span,
-    /// The signing key; `audit-key` in the data folder when missing. Made if it is not there.
+    /// The signing key; `audit-key` in the data folder when missing. Made if it is not there. Give all replicas on one
+    /// PostgreSQL the same file; then a checkpoint that another key signed is an alert.
     pub key_path: Option<PathBuf>,
 }
 
@@ -72,6 +78,12 @@ impl Signed {
     pub fn is_signed(&self) -> bool {
         is_signed(&self.key, &self.text(), &self.signature)
     }
+
+    /// Whether it is the next one after that one.
+    #[must_use]
+    pub fn follows(&self, before: &Self) -> bool {
+        self.number == before.number + 1 && self.previous == digest::hex(before.signature.as_bytes())
+    }
 }
 
 /// What is wrong with a file of checkpoints.
@@ -88,8 +100,18 @@ pub enum Untrusted {
         /// Which.
         number: u64,
     },
-    /// Signed with a key that is not the one expected.
-    #[error("line {line}: checkpoint {number} was signed with {found}, not with {wanted}")]
+    /// It stands beside, or after, another one than the one it was signed after.
+    #[error("line {line}: checkpoint {number} does not follow the one before it: one of them was replaced")]
+    Replaced {
+        /// Where.
+        line: usize,
+        /// Which.
+        number: u64,
+    },
+    /// Signed with a key that is not one of those expected.
+    #[error(
+        "line {line}: checkpoint {number} was signed with {found}, not with {wanted}; if that is another replica's key, name it too: --key {found}"
+    )]
     OtherKey {
         /// Where.
         line: usize,
@@ -108,22 +130,35 @@ pub enum Untrusted {
 /// The chains' ends out of a file with one checkpoint a line: of each chain and place once.
 ///
 /// # Errors
-/// [`Untrusted`]. Without `key`, the first line's key is expected of all.
-pub fn trusted(file: &str, key: Option<&str>) -> Result<Vec<Checkpoint>, Untrusted> {
-    let mut wanted = key.map(str::to_owned);
+/// [`Untrusted`]. Without `keys`, the first line's key is expected of all.
+pub fn trusted(file: &str, keys: &[String]) -> Result<Vec<Checkpoint>, Untrusted> {
+    let mut keys = keys.to_vec();
     let mut heads: BTreeMap<(String, u64), Checkpoint> = BTreeMap::new();
+    let mut all: BTreeMap<u64, Signed> = BTreeMap::new();
     for (index, text) in file.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let line = index + 1;
         let signed: Signed = serde_json::from_str(text).map_err(|_| Untrusted::NoCheckpoint(line))?;
-        let wanted = wanted.get_or_insert_with(|| signed.key.clone());
-        if *wanted != signed.key {
-            let wanted = wanted.clone();
-            return Err(Untrusted::OtherKey { line, number: signed.number, found: signed.key, wanted });
+        if keys.is_empty() {
+            keys.push(signed.key.clone());
+        }
+        let number = signed.number;
+        if !keys.contains(&signed.key) {
+            return Err(Untrusted::OtherKey { line, number, found: signed.key, wanted: keys.join(", ") });
         }
         if !signed.is_signed() {
-            return Err(Untrusted::Changed { line, number: signed.number });
+            return Err(Untrusted::Changed { line, number });
         }
-        heads.extend(signed.heads.into_iter().map(|head| ((head.chain.clone(), head.seq), head)));
+        // Several exports in one file repeat some, and may leave a gap where none was taken for a week.
+        let before = number.checked_sub(1).and_then(|before| all.get(&before));
+        let after = number.checked_add(1).and_then(|after| all.get(&after));
+        let fits = before.is_none_or(|before| signed.follows(before))
+            && after.is_none_or(|after| after.follows(&signed))
+            && all.get(&number).is_none_or(|same| *same == signed);
+        if !fits {
+            return Err(Untrusted::Replaced { line, number });
+        }
+        heads.extend(signed.heads.iter().map(|head| ((head.chain.clone(), head.seq), head.clone())));
+        all.insert(number, signed);
     }
     if heads.is_empty() { Err(Untrusted::Empty) } else { Ok(heads.into_values().collect()) }
 }
@@ -141,13 +176,145 @@ pub async fn list(store: &SharedStore, after: u64, limit: usize) -> Result<Vec<S
     store.scan(&range).await?.iter().map(store::Entry::decode).collect()
 }
 
-/// The newest one.
+/// The newest ones, newest first, at most [`RECENT`]: each with its number in the store, and none where it can't be read.
 ///
 /// # Errors
 /// The store's.
-pub async fn newest(store: &SharedStore) -> Result<Option<Signed>, store::Error> {
-    let range = Range::under(&Key::of(["audit-checkpoint"]), 1).backward();
-    store.scan(&range).await?.first().map(store::Entry::decode).transpose()
+pub async fn recent(store: &SharedStore) -> Result<Vec<(u64, Option<Signed>)>, store::Error> {
+    let range = Range::under(&Key::of(["audit-checkpoint"]), RECENT).backward();
+    let read = |entry: &store::Entry| (entry.key.last().parse().unwrap_or(0), entry.decode().ok());
+    Ok(store.scan(&range).await?.iter().map(read).collect())
+}
+
+/// What is wrong with a checkpoint in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// It can't be read, or its signature does not fit.
+    #[error("it was changed after it was signed")]
+    Changed,
+    /// The one before it is another one than it was signed after, or missing.
+    #[error("it does not follow the one before it: one was replaced or removed")]
+    Replaced,
+    /// It was signed with a foreign key, after others of this Mayday's key.
+    #[error("it was signed with another key than those before it")]
+    OtherKey,
+}
+
+/// What is wrong with the newest checkpoints as [`recent`] gave them, and the newest one that can be trusted. `own` is the
+/// only key that signs, where one process owns the store or all replicas share one.
+#[must_use]
+pub fn judge<'a>(recent: &'a [(u64, Option<Signed>)], own: Option<&str>) -> (Vec<(u64, Wrong)>, Option<&'a Signed>) {
+    let is_own = |signed: &Signed| own.is_none_or(|own| signed.key == own);
+    // A new key begins where no checkpoint of it stands yet; then the old one's count.
+    let own_stands = recent.iter().flat_map(|(_, signed)| signed).any(|signed| signed.is_signed() && is_own(signed));
+    let (mut wrong, mut trusted) = (Vec::new(), None);
+    for (at, (number, signed)) in recent.iter().enumerate() {
+        let Some(signed) = signed.as_ref().filter(|signed| signed.number == *number && signed.is_signed()) else {
+            wrong.push((*number, Wrong::Changed));
+            continue;
+        };
+        if trusted.is_none() {
+            if own_stands && !is_own(signed) {
+                wrong.push((*number, Wrong::OtherKey));
+            } else {
+                trusted = Some(signed);
+            }
+        }
+        let before = recent.get(at + 1);
+        let replaced = match before {
+            Some((_, Some(before))) => !signed.follows(before),
+            Some((before, None)) => before + 1 != *number,
+            // The oldest in the store, unless older ones were not asked for.
+            None => recent.len() < RECENT && *number > 1,
+        };
+        if replaced {
+            wrong.push((*number, Wrong::Replaced));
+        }
+    }
+    (wrong, trusted)
+}
+
+/// All checkpoints in the store, as [`super::verify()`] holds them against the chains.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// How many.
+    pub count: u64,
+    /// Each chain and place of those whose signature fits, and the hash there.
+    pub heads: Vec<Checkpoint>,
+    /// Who signed them.
+    pub keys: BTreeSet<String>,
+    /// The first that is not as it was signed.
+    pub wrong: Option<(u64, Wrong)>,
+}
+
+/// Reads all checkpoints in the store, page by page, not more than twice those that are kept.
+pub(super) async fn stored(store: &SharedStore) -> Result<Stored, store::Error> {
+    let mut found = Stored::default();
+    let mut heads: BTreeSet<(String, u64, String)> = BTreeSet::new();
+    let mut range = Range::under(&Key::of(["audit-checkpoint"]), PAGE);
+    let (mut oldest, mut before): (Option<u64>, Option<Signed>) = (None, None);
+    loop {
+        let page = store.scan(&range).await?;
+        for entry in &page {
+            found.count += 1;
+            let number: u64 = entry.key.last().parse().unwrap_or(0);
+            let first = *oldest.get_or_insert(number);
+            let signed = entry.decode::<Signed>().ok().filter(|signed| signed.number == number && signed.is_signed());
+            let wrong = match (&signed, &before) {
+                (None, _) => Some(Wrong::Changed),
+                (Some(signed), Some(before)) if !signed.follows(before) => Some(Wrong::Replaced),
+                // After one that can't be read, only the number tells.
+                (Some(_), None) if number != first && found.wrong.is_none() => Some(Wrong::Replaced),
+                _ => None,
+            };
+            found.wrong = found.wrong.or(wrong.map(|wrong| (number, wrong)));
+            if let Some(signed) = &signed {
+                found.keys.insert(signed.key.clone());
+                heads.extend(signed.heads.iter().map(|head| (head.chain.clone(), head.seq, head.hash.clone())));
+            }
+            before = signed;
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE && found.count < 2 * KEPT => range = range.past(&last.key),
+            _ => break,
+        }
+    }
+    // The oldest are let go one by one, never more.
+    if let (Some(oldest), Some(newest)) = (oldest, before.map(|newest| newest.number))
+        && oldest > (newest + 1).saturating_sub(KEPT).max(1)
+    {
+        found.wrong = found.wrong.or(Some((oldest, Wrong::Replaced)));
+    }
+    found.heads = heads.into_iter().map(|(chain, seq, hash)| Checkpoint { chain, seq, hash }).collect();
+    Ok(found)
+}
+
+/// Why no checkpoint was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum CantSign {
+    /// A chain was cut or written anew.
+    #[error(
+        "the audit chain {chain} no longer has the record {seq} that checkpoint {number} was signed for, so nothing is signed: run `mayday audit verify`, keep this store as it is, and compare it with a backup"
+    )]
+    Cut {
+        /// Which chain.
+        chain: String,
+        /// Its place that was signed.
+        seq: u64,
+        /// By which checkpoint.
+        number: u64,
+    },
+    /// The checkpoint before is not as it was signed.
+    #[error("the audit's checkpoint {number} can't be signed after: {wrong}; compare it with a copy kept elsewhere")]
+    Checkpoint {
+        /// Which.
+        number: u64,
+        /// What is wrong with it.
+        wrong: Wrong,
+    },
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// Makes checkpoints.
@@ -156,13 +323,27 @@ pub struct Service {
     clock: SharedClock,
     signer: Signer,
     every: Span,
+    shared: bool,
 }
 
 impl Service {
     /// Over the chains of this store.
     #[must_use]
     pub fn new(store: SharedStore, clock: SharedClock, signer: Signer, options: &Options) -> Self {
-        Self { store, clock, signer, every: options.every }
+        Self { store, clock, signer, every: options.every, shared: false }
+    }
+
+    /// Whether other replicas sign with keys of their own: then a key that is not this one's is no sign of a forgery.
+    #[must_use]
+    pub fn beside_other_keys(mut self, others: bool) -> Self {
+        self.shared = others;
+        self
+    }
+
+    /// The only key that may have signed here; none where several do.
+    #[must_use]
+    pub fn only_key(&self) -> Option<&str> {
+        (!self.shared).then(|| self.signer.public())
     }
 
     /// Makes one whenever it is time, and a last one at the end.
@@ -185,15 +366,28 @@ impl Service {
     /// `spacing`, or another replica was first.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn make(&self, spacing: Span) -> Result<Option<Signed>, store::Error> {
+    /// [`CantSign`]: also when a chain is not what was signed last. What was cut must not be signed as whole.
+    pub async fn make(&self, spacing: Span) -> Result<Option<Signed>, CantSign> {
+        // Before the heads: if another replica signs in between, this one's number is taken.
+        let recent = recent(&self.store).await?;
+        if let Some((number, wrong)) = judge(&recent, self.only_key()).0.into_iter().next() {
+            return Err(CantSign::Checkpoint { number, wrong });
+        }
+        let last = recent.into_iter().next().and_then(|(_, signed)| signed);
+        let audit = Audit::new(self.store.clone(), self.clock.clone());
+        for Checkpoint { chain, seq, hash } in last.iter().flat_map(|last| &last.heads) {
+            if audit.hash_at(chain, *seq).await?.as_ref() != Some(hash) {
+                let number = last.as_ref().map_or(0, |last| last.number);
+                return Err(CantSign::Cut { chain: chain.clone(), seq: *seq, number });
+            }
+        }
         let entries = self.store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
         let mut heads = Vec::with_capacity(entries.len());
         for entry in &entries {
             let Head { seq, hash, .. } = entry.decode()?;
             heads.push(Checkpoint { chain: entry.key.last().to_owned(), seq, hash });
         }
-        let (now, last) = (self.clock.now(), newest(&self.store).await?);
+        let now = self.clock.now();
         let young = |last: &Signed| last.at.checked_add(spacing.0).is_ok_and(|due| due > now);
         if heads.is_empty() || last.as_ref().is_some_and(|last| last.heads == heads || young(last)) {
             return Ok(None);
@@ -212,7 +406,7 @@ impl Service {
         match self.store.commit(batch).await {
             Ok(_) => Ok(Some(signed)),
             Err(store::Error::Conflict(_)) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -37,6 +37,32 @@ pub struct Entry {
     pub erased: bool,
 }
 
+impl Entry {
+    fn without_text(chain: String, link: Link, erased: bool) -> Self {
+        Self {
+            chain,
+            seq: link.seq,
+            at: link.at,
+            hash: link.hash,
+            actor: None,
+            action: String::new(),
+            subject: String::new(),
+            detail: Value::Null,
+            right: None,
+            erased,
+        }
+    }
+}
+
+/// What [`Audit::since`] found.
+#[derive(Debug, Default)]
+pub struct Since {
+    /// Newest first.
+    pub records: Vec<Entry>,
+    /// Links and texts that can't be read, and why.
+    pub unreadable: Vec<store::Error>,
+}
+
 /// Some records and where the next page begins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Page {
@@ -106,29 +132,43 @@ impl Audit {
         Ok(Page { records, next })
     }
 
-    /// The records of one chain that are not older than `since`, newest first, at most `limit`.
+    /// The records of one chain that are not older than `since`, newest first, at most `limit`; and those that can't be
+    /// read. One whose text alone can't be read is there without it.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn since(&self, chain: &str, since: Timestamp, limit: usize) -> Result<Vec<Entry>, store::Error> {
-        let mut records = Vec::new();
-        let mut from = u64::MAX - 1;
-        while records.len() < limit {
-            let page = (limit - records.len()).min(200);
-            let links = self.links(chain, from, page).await?;
-            let full = links.len() == page;
-            for link in links {
+    /// The store's; none of a single record.
+    pub async fn since(&self, chain: &str, since: Timestamp, limit: usize) -> Result<Since, store::Error> {
+        let mut found = Since::default();
+        let mut range = Range::under(&Key::of(["audit", chain]), 0).backward();
+        while found.records.len() + found.unreadable.len() < limit {
+            range.limit = (limit - found.records.len() - found.unreadable.len()).min(200);
+            let page = self.store.scan(&range).await?;
+            for entry in &page {
+                let link: Link = match entry.decode() {
+                    Ok(link) => link,
+                    Err(error) => {
+                        found.unreadable.push(error);
+                        continue;
+                    }
+                };
                 if link.at < since {
-                    return Ok(records);
+                    return Ok(found);
                 }
-                from = link.seq.saturating_sub(1);
-                records.push(self.entry(chain.to_owned(), link).await?);
+                match self.entry(chain.to_owned(), link.clone()).await {
+                    Ok(entry) => found.records.push(entry),
+                    Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
+                        found.unreadable.push(error);
+                        found.records.push(Entry::without_text(chain.to_owned(), link, false));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            if !full || from == 0 {
-                break;
+            match page.last() {
+                Some(last) if page.len() == range.limit => range = range.past(&last.key),
+                _ => break,
             }
         }
-        Ok(records)
+        Ok(found)
     }
 
     /// The hash at a chain's place; none if there is no record, or none that can be read.
@@ -157,18 +197,7 @@ impl Audit {
         let payload = self.store.read(&payload_key(&chain, link.seq)).await?;
         let erased = payload.as_ref().is_some_and(|entry| entry.decode::<Erased>().is_ok());
         let payload: Option<Payload> = payload.filter(|_| !erased).map(|entry| entry.decode()).transpose()?;
-        let base = Entry {
-            chain,
-            seq: link.seq,
-            at: link.at,
-            hash: link.hash,
-            actor: None,
-            action: String::new(),
-            subject: String::new(),
-            detail: Value::Null,
-            right: None,
-            erased,
-        };
+        let base = Entry::without_text(chain, link, erased);
         Ok(match payload {
             Some(Payload { actor, action, subject, detail, right, salt: _ }) => {
                 Entry { actor: Some(actor), action, subject, detail, right, ..base }

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 pub use erase::CantErase;
-pub use list::{Cursor, Entry, Page};
+pub use list::{Cursor, Entry, Page, Since};
 pub use sign::{NAME as KEY_NAME, Signer, is_signed};
 pub use verify::{Bad, Checkpoint, Report, verify};
 

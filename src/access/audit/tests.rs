@@ -144,12 +144,98 @@ async fn an_edit_a_gap_and_another_order_are_found_where_they_are() {
 async fn a_cut_tail_with_its_head_set_back_shows_only_against_a_checkpoint() {
     let desk = written(5).await;
     let checkpoints = report(&desk).await.heads;
-    let link: Link = desk.store.read(&link_key(MAIN, 4)).await.unwrap().unwrap().decode().unwrap();
-    let head = store::record::encode(&Head { seq: 4, at: link.at, hash: link.hash }).unwrap();
-    tamper(&desk, vec![Write::Delete(link_key(MAIN, 5)), Write::Put(head_key(MAIN), head)]).await;
+    cut(&desk, 4).await;
     assert_eq!(report(&desk).await.first_bad, None, "this is what a chain alone can't show");
     let bad = verify(&desk.store, &checkpoints).await.unwrap().first_bad.unwrap();
     assert_eq!(bad.seq, 5);
+}
+
+/// Cuts a chain after a place, so that it looks whole.
+async fn cut(desk: &Desk, last: u64) {
+    let link: Link = desk.store.read(&link_key(MAIN, last)).await.unwrap().unwrap().decode().unwrap();
+    let head = store::record::encode(&Head { seq: last, at: link.at, hash: link.hash }).unwrap();
+    let mut writes = vec![Write::Put(head_key(MAIN), head)];
+    for prefix in ["audit", "audit-payload"] {
+        let range = Range::under(&Key::of([prefix, MAIN]), 100).past(&Key::of([prefix, MAIN, &number(last)]));
+        let after = desk.store.scan(&range).await.unwrap();
+        writes.extend(after.into_iter().map(|entry| Write::Delete(entry.key)));
+    }
+    tamper(desk, writes).await;
+}
+
+#[tokio::test]
+async fn a_cut_chain_is_not_signed_as_whole_and_verifying_shows_it_by_the_stores_own_checkpoints() {
+    let desk = written(5).await;
+    let (_data, signing) = signing(&desk);
+    let every = Span::from_secs(0);
+    signing.make(every).await.unwrap().unwrap();
+    cut(&desk, 3).await;
+    let fresh = Audit::new(desk.store.clone(), Arc::new(desk.clock.clone()));
+    for _ in 0..4 {
+        fresh.commit(Batch::new(), record("invented")).await.unwrap();
+        let why = signing.make(every).await.unwrap_err();
+        assert!(matches!(&why, checkpoint::CantSign::Cut { seq: 5, number: 1, .. }), "{why}");
+    }
+    let report = report(&desk).await;
+    assert_eq!((report.checkpoints, report.keys.len()), (1, 1));
+    assert_eq!(report.first_bad.map(|bad| bad.seq), Some(5));
+}
+
+#[tokio::test]
+async fn checkpoints_that_were_replaced_removed_or_forged_show() {
+    use checkpoint::{CantSign, Wrong};
+    for damage in 0..3 {
+        let desk = written(2).await;
+        let (data, signing) = signing(&desk);
+        for _ in 0..3 {
+            desk.audit.commit(Batch::new(), record("more")).await.unwrap();
+            signing.make(Span::from_secs(0)).await.unwrap().unwrap();
+        }
+        let file = exported(&desk).await;
+        let key = |number: u64| Key::of(["audit-checkpoint", &format!("{number:012}")]);
+        match damage {
+            0 => tamper(&desk, vec![Write::Delete(key(2))]).await,
+            1 => tamper(&desk, vec![Write::Delete(key(1))]).await,
+            _ => {
+                // The last two are removed, the records of theirs cut, and another key signs what is left.
+                tamper(&desk, vec![Write::Delete(key(3)), Write::Delete(key(2))]).await;
+                desk.audit.commit(Batch::new(), record("more")).await.unwrap();
+                let signer = Signer::open(&data.path().join("foreign")).unwrap();
+                let (store, clock) = (desk.store.clone(), Arc::new(desk.clock.clone()));
+                let foreign = checkpoint::Service::new(store, clock, signer, &checkpoint::Options::default());
+                foreign.make(Span::from_secs(0)).await.unwrap().unwrap();
+                desk.audit.commit(Batch::new(), record("more")).await.unwrap();
+            }
+        }
+        let bad = report(&desk).await.first_bad.map(|bad| bad.seq);
+        let why = signing.make(Span::from_secs(0)).await.unwrap_err();
+        let CantSign::Checkpoint { number, wrong } = why else { panic!("{why}") };
+        let wanted = [(Some(3), 3, Wrong::Replaced), (Some(2), 2, Wrong::Replaced), (None, 2, Wrong::OtherKey)];
+        assert_eq!((bad, number, wrong), wanted[damage], "damage {damage}");
+        // Against the copy: another one of the same number.
+        if damage == 2 {
+            assert_eq!(report(&desk).await.keys.len(), 2, "whoever verifies sees that two keys signed");
+            let both = file + &exported(&desk).await;
+            let keys = report(&desk).await.keys;
+            assert!(matches!(
+                checkpoint::trusted(&both, &keys),
+                Err(checkpoint::Untrusted::Replaced { number: 2, .. })
+            ));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_without_a_record_shows() {
+    let desk = written(3).await;
+    let text = bytes(&desk, &payload_key(MAIN, 2)).await;
+    for place in [payload_key(MAIN, 9), payload_key("a", 1), payload_key("zz", 1)] {
+        tamper(&desk, vec![Write::Put(place.clone(), text.clone())]).await;
+        let bad = report(&desk).await.first_bad.unwrap();
+        assert!(bad.what.contains("no record of it"), "{bad}");
+        tamper(&desk, vec![Write::Delete(place)]).await;
+    }
+    assert_eq!(report(&desk).await.first_bad, None);
 }
 
 fn signing(desk: &Desk) -> (tempfile::TempDir, checkpoint::Service) {
@@ -172,21 +258,19 @@ async fn a_cut_tail_an_edit_and_a_gap_show_against_exported_signed_checkpoints()
         let (_data, signing) = signing(&desk);
         signing.make(Span::from_secs(600)).await.unwrap().unwrap();
         let file = exported(&desk).await;
-        let known = checkpoint::trusted(&file, None).unwrap();
+        let known = checkpoint::trusted(&file, &[]).unwrap();
         assert_eq!(verify(&desk.store, &known).await.unwrap().first_bad, None);
-        let four: Link = desk.store.read(&link_key(MAIN, 4)).await.unwrap().unwrap().decode().unwrap();
-        let head = store::record::encode(&Head { seq: 4, at: four.at, hash: four.hash.clone() }).unwrap();
-        let cut = vec![Write::Delete(link_key(MAIN, 5)), Write::Put(head_key(MAIN), head)];
         match damage {
-            0 => tamper(&desk, cut).await,
+            0 => cut(&desk, 4).await,
             // Cut, and as many other records written in its place.
             1 => {
-                tamper(&desk, cut).await;
+                cut(&desk, 4).await;
                 let fresh = Audit::new(desk.store.clone(), Arc::new(desk.clock.clone()));
                 for _ in 0..3 {
                     fresh.commit(Batch::new(), record("invented")).await.unwrap();
                 }
-                assert_eq!(report(&desk).await.first_bad, None, "the chain alone looks whole");
+                tamper(&desk, vec![Write::Delete(Key::of(["audit-checkpoint", "000000000001"]))]).await;
+                assert_eq!(report(&desk).await.first_bad, None, "the store alone looks whole");
             }
             2 => tamper(&desk, vec![Write::Delete(link_key(MAIN, 2))]).await,
             _ => {
@@ -213,7 +297,7 @@ async fn checkpoints_are_made_when_something_was_written_and_it_is_time() {
     assert_eq!((second.number, second.heads.len()), (2, 2));
     desk.audit.commit(Batch::new(), record("y")).await.unwrap();
     assert!(signing.make(every).await.unwrap().is_none(), "it is too early");
-    let known = checkpoint::trusted(&exported(&desk).await, Some(&second.key)).unwrap();
+    let known = checkpoint::trusted(&exported(&desk).await, std::slice::from_ref(&second.key)).unwrap();
     assert_eq!(known.len(), 2, "the same place of the same chain once");
 }
 
@@ -225,12 +309,12 @@ async fn a_file_of_checkpoints_that_was_changed_or_signed_by_another_is_not_trus
     let made = signing.make(Span::from_secs(600)).await.unwrap().unwrap();
     let file = exported(&desk).await;
     let edited = file.replace("\"seq\":3", "\"seq\":2");
-    assert_eq!(checkpoint::trusted(&edited, None), Err(Untrusted::Changed { line: 1, number: 1 }));
+    assert_eq!(checkpoint::trusted(&edited, &[]), Err(Untrusted::Changed { line: 1, number: 1 }));
     let other = Signer::open(&_data.path().join("other")).unwrap();
-    let wanted = checkpoint::trusted(&file, Some(other.public()));
+    let wanted = checkpoint::trusted(&file, &[other.public().to_owned()]);
     assert!(matches!(wanted, Err(Untrusted::OtherKey { found, .. }) if found == made.key));
-    assert_eq!(checkpoint::trusted("{}", None), Err(Untrusted::NoCheckpoint(1)));
-    assert_eq!(checkpoint::trusted("\n", None), Err(Untrusted::Empty));
+    assert_eq!(checkpoint::trusted("{}", &[]), Err(Untrusted::NoCheckpoint(1)));
+    assert_eq!(checkpoint::trusted("\n", &[]), Err(Untrusted::Empty));
 }
 
 #[tokio::test]
@@ -238,7 +322,7 @@ async fn what_a_record_says_can_be_erased_and_the_chain_stays_whole() {
     let desk = written(4).await;
     let (_data, signing) = signing(&desk);
     signing.make(Span::from_secs(600)).await.unwrap();
-    let known = checkpoint::trusted(&exported(&desk).await, None).unwrap();
+    let known = checkpoint::trusted(&exported(&desk).await, &[]).unwrap();
     let by = Actor::Person(PersonId("web:dpo".into()));
     desk.audit.erase(MAIN, 2, by.clone(), "asked for by the person").await.unwrap();
     let text = String::from_utf8(bytes(&desk, &payload_key(MAIN, 2)).await).unwrap();
@@ -268,10 +352,10 @@ async fn a_marker_that_no_record_speaks_of_is_a_removal() {
 async fn the_records_since_a_moment_come_newest_first_up_to_a_limit() {
     let desk = written(450).await;
     let since = "2026-11-21T02:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(101);
-    let found = desk.audit.since(MAIN, since, 10_000).await.unwrap();
+    let found = desk.audit.since(MAIN, since, 10_000).await.unwrap().records;
     assert_eq!((found.len(), found[0].seq, found[349].seq), (350, 450, 101));
-    assert_eq!(desk.audit.since(MAIN, since, 7).await.unwrap().len(), 7);
-    assert!(desk.audit.since("none", since, 7).await.unwrap().is_empty());
+    assert_eq!(desk.audit.since(MAIN, since, 7).await.unwrap().records.len(), 7);
+    assert!(desk.audit.since("none", since, 7).await.unwrap().records.is_empty());
 }
 
 #[tokio::test]

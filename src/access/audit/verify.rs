@@ -1,20 +1,24 @@
 //! Reads all chains and says where the first thing is wrong.
 //!
 //! It detects: an edited link or payload, a missing or repeated place, another order, a missing payload (unless a later
-//! record says that it was erased), a head that is not the last link's. It can't detect that the end of a chain was cut off
-//! *and* its head set back to match: nothing inside the store knows how long it was. For that, hand in checkpoints that
-//! were kept elsewhere (`checkpoint.rs` signs them). Whoever can write the store can write a whole new history up to the
-//! oldest checkpoint that was kept where they can't.
+//! record says that it was erased), a payload without a link, a head that is not the last link's, a chain that does not
+//! fit a signed checkpoint in the store, and checkpoints that were edited, replaced or removed between others
+//! (`checkpoint.rs` signs them). It can't detect that the end of a chain was cut off *and* its head set back *and* the
+//! checkpoints since then removed: nothing inside the store knows how long it was. For that, hand in checkpoints that were
+//! kept elsewhere. Whoever can write the store, and has the key that signs, can write a whole new history up to the oldest
+//! checkpoint that was kept where they can't.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::erase::{ACTION as ERASE, Erased, name};
-use super::{Head, Link, Payload, START, digest, payload_key};
+use super::{Head, Link, Payload, START, checkpoint, digest, payload_key};
 use crate::store::{self, Key, Range, SharedStore};
 
 const PAGE: usize = 500;
+/// So many payloads without a link are looked at again.
+const ORPHANS: usize = 100;
 
 /// Where a chain ended at some moment, kept outside the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,12 @@ pub struct Report {
     pub first_bad: Option<Bad>,
     /// Where each chain ends: keep this elsewhere as checkpoints.
     pub heads: Vec<Checkpoint>,
+    /// Signed checkpoints in the store, which the chains were held against.
+    #[serde(default)]
+    pub checkpoints: u64,
+    /// Who signed those: one key, or with several replicas that have no common one, several.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// Something wrong in a chain.
@@ -55,60 +65,89 @@ impl std::fmt::Display for Bad {
     }
 }
 
-/// Reads every link and payload, in pages.
+/// Reads every link and payload, in pages, and holds them against the signed checkpoints in the store and those handed in.
 ///
 /// # Errors
 /// The store's; a record that can't be read is reported as bad, not as an error.
 pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<Report, store::Error> {
+    // Before the chains, which may grow meanwhile.
+    let stored = checkpoint::stored(store).await?;
+    let mut signed: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
+    for Checkpoint { chain, seq, hash } in stored.heads.iter().chain(checkpoints) {
+        signed.entry((chain.clone(), *seq)).or_default().insert(hash.clone());
+    }
     let mut walk = Walk {
         ends: BTreeMap::new(),
         records: 0,
         first_bad: None,
-        checkpoints,
+        signed,
         markers: BTreeSet::new(),
         erasures: BTreeSet::new(),
     };
     let mut range = Range::under(&Key::of(["audit"]), PAGE);
+    // Payloads sort like their links, so one range has those of a page. The ranges leave no gap between them: what stands
+    // there without a link shows.
+    let mut payload_range = Range::under(&Key::of(["audit-payload"]), PAGE * 2);
+    let (payloads_end, mut orphans) = (payload_range.to.clone(), Vec::new());
     loop {
         let page = store.scan(&range).await?;
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
-        // Payloads sort like their links, so one range has them all.
-        let payloads = Range {
-            from: Key::stored(first.key.as_str().replacen("audit/", "audit-payload/", 1)),
-            to: Key::stored(format!("{}\u{0}", last.key.as_str().replacen("audit/", "audit-payload/", 1))),
-            ..Range::under(&Key::of(["audit-payload"]), PAGE * 2)
+        let last = page.last().filter(|_| page.len() == PAGE).map(|last| last.key.clone());
+        payload_range.to = match &last {
+            Some(last) => Key::stored(format!("{}\u{0}", last.as_str().replacen("audit/", "audit-payload/", 1))),
+            None => payloads_end.clone(),
         };
         let payloads: BTreeMap<Key, store::Entry> =
-            store.scan(&payloads).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+            store.scan(&payload_range).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         for entry in &page {
             walk.link(entry, &payloads);
         }
-        if page.len() < PAGE {
-            break;
-        }
-        range = range.past(&last.key);
+        let linked: BTreeSet<&str> =
+            page.iter().filter_map(|entry| entry.key.as_str().strip_prefix("audit/")).collect();
+        let place = |key: &Key| key.as_str().strip_prefix("audit-payload/").map(str::to_owned);
+        let alone = payloads.keys().filter_map(place).filter(|place| !linked.contains(place.as_str()));
+        orphans.extend(alone.take(ORPHANS.saturating_sub(orphans.len())));
+        let Some(last) = last else { break };
+        payload_range.from = payload_range.to.clone();
+        range = range.past(&last);
     }
     let heads = store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
     walk.heads(&heads);
     walk.erased();
+    for place in orphans {
+        // The chain may have grown between the two looks.
+        if store.read(&Key::stored(format!("audit/{place}"))).await?.is_none() {
+            let (chain, seq) = place.split_once('/').unwrap_or((&place, ""));
+            walk.bad(chain, seq.parse().unwrap_or(0), "it says something, and there is no record of it in the chain");
+        }
+    }
+    if let Some((number, wrong)) = stored.wrong {
+        walk.bad("signed checkpoints", number, wrong.to_string());
+    }
     let heads =
         walk.ends.iter().map(|(chain, (seq, hash))| Checkpoint { chain: chain.clone(), seq: *seq, hash: hash.clone() });
-    Ok(Report { records: walk.records, heads: heads.collect(), first_bad: walk.first_bad })
+    Ok(Report {
+        records: walk.records,
+        heads: heads.collect(),
+        first_bad: walk.first_bad,
+        checkpoints: stored.count,
+        keys: stored.keys.into_iter().collect(),
+    })
 }
 
-struct Walk<'a> {
+struct Walk {
     /// Last place and hash of each chain so far.
     ends: BTreeMap<String, (u64, String)>,
     records: u64,
     first_bad: Option<Bad>,
-    checkpoints: &'a [Checkpoint],
+    /// The hashes that checkpoints have of a chain's place.
+    signed: BTreeMap<(String, u64), BTreeSet<String>>,
     /// Records whose payload is a marker.
     markers: BTreeSet<(String, u64)>,
     /// Names of the records that a record says were erased.
     erasures: BTreeSet<String>,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn bad(&mut self, chain: &str, seq: u64, what: impl Into<String>) {
         if self.first_bad.is_none() {
             self.first_bad = Some(Bad { chain: chain.to_owned(), seq, what: what.into() });
@@ -155,10 +194,9 @@ impl Walk<'_> {
                 }
             }
         }
-        for checkpoint in self.checkpoints {
-            if checkpoint.chain == chain && checkpoint.seq == link.seq && checkpoint.hash != link.hash {
-                self.bad(&chain, link.seq, "the record is not the one of the checkpoint");
-            }
+        let signed = self.signed.get(&(chain.clone(), link.seq));
+        if signed.is_some_and(|hashes| hashes.iter().any(|hash| *hash != link.hash)) {
+            self.bad(&chain, link.seq, "the record is not the one of the checkpoint");
         }
         self.ends.insert(chain, (link.seq, link.hash));
     }
@@ -200,9 +238,9 @@ impl Walk<'_> {
         for (chain, head) in known {
             self.bad(&chain, 1, format!("all {} records are missing", head.seq));
         }
-        for checkpoint in self.checkpoints {
-            if ends.get(&checkpoint.chain).is_none_or(|(seq, _)| *seq < checkpoint.seq) {
-                self.bad(&checkpoint.chain, checkpoint.seq, "records up to the checkpoint are missing");
+        for (chain, seq) in std::mem::take(&mut self.signed).into_keys() {
+            if ends.get(&chain).is_none_or(|(end, _)| *end < seq) {
+                self.bad(&chain, seq, "records up to the checkpoint are missing");
             }
         }
     }

@@ -156,18 +156,22 @@ impl Bot {
         let checkpoints = config.access.checkpoints.clone();
         let key_path = checkpoints.key_path.clone().unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME));
         let signer = crate::access::audit::Signer::open(&key_path)?;
-        let signing = Arc::new(checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints));
+        // Without a path each replica has drawn a key of its own.
+        let own_keys = config.store.postgres.is_some() && checkpoints.key_path.is_none();
+        let signing = checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints);
+        let signing = Arc::new(signing.beside_other_keys(own_keys));
         let incidents = Incidents::new(store.clone(), clock.clone());
         let intake = incident::Intake::new(store.clone(), clock.clone(), catalog.clone(), config.incidents.clone());
 
         let sink = Arc::new(ports::OwnAlerts(intake.clone()));
-        let auditor = Arc::new(Auditor::new(
+        let auditor = Auditor::new(
             store.clone(),
             clock.clone(),
             Arc::new(incidents.clone()),
             sink.clone(),
             config.auditor.clone(),
-        ));
+        );
+        let auditor = Arc::new(auditor.trusting(signing.only_key()));
         let charge = Arc::new(ports::Shared { leases: leases.clone(), machine: machine.clone() });
         let (watch, eyes) =
             watch::Service::new(config.watch.clone(), store.clone(), series, sink, charge, clock.clone())?;
@@ -248,7 +252,7 @@ impl Bot {
             config.schedules.clone(),
         )?;
 
-        let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes), clock.clone());
+        let health = Health::new(checks(&store, &clock, &telemetry, &library, &eyes, &auditor), clock.clone());
         let desk = command::Desk::new(
             command::Deps {
                 incidents: Arc::new(StoredIncidents { incidents: incidents.clone(), catalog: catalog.clone() }),
@@ -508,14 +512,16 @@ fn checks(
     telemetry: &Telemetry,
     library: &Arc<Library>,
     eyes: &watch::Handle,
+    auditor: &Arc<Auditor>,
 ) -> Vec<Arc<dyn Check>> {
-    let library = library.clone();
+    let (library, auditor) = (library.clone(), auditor.clone());
     vec![
         Arc::new(health::StoreCheck(store.clone())),
         Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
         Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
         Arc::new(Ask { name: "playbooks", ask: move || (State::Well, message::playbooks_loaded(library.all().len())) }),
         ports::own_eyes(eyes),
+        Arc::new(Ask { name: "auditor", ask: move || auditor.health() }),
         Arc::new(health::ProcessCheck(telemetry.clone())),
     ]
 }

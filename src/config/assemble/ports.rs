@@ -145,9 +145,8 @@ pub fn jobs(signing: Arc<checkpoint::Service>, auditor: Arc<Auditor>) -> Jobs {
     let look: Job = Arc::new(move || {
         let auditor = auditor.clone();
         Box::pin(async move {
-            let findings = auditor.look().await.map_err(|error| error.to_string())?;
-            auditor.tell(&findings).await.map_err(|error| error.to_string())?;
-            Ok(format!("{} findings", findings.len()))
+            let findings = auditor.round().await.map_err(|error| error.to_string())?;
+            Ok(format!("{findings} findings"))
         })
     });
     schedule::JOBS.iter().copied().zip([sign, look]).collect()

@@ -144,6 +144,18 @@ pub fn audit_broken(bad: &str) -> String {
     format!("the audit chain is broken: {bad}; compare it with a backup")
 }
 
+/// So do the checkpoints in the store, for whoever knows the key.
+pub fn stored_checkpoints_hold(count: u64, keys: &[&str]) -> String {
+    format!("and fits the {count} signed checkpoints in the store; signed with {}", keys.join(", "))
+}
+
+/// A checkpoint in the store has a key that was not named.
+pub fn checkpoint_of_another(key: &str) -> String {
+    format!(
+        "the store has checkpoints that were signed with {key}; if that is a replica's key, name it too: --key {key}"
+    )
+}
+
 /// So many places of exported checkpoints are as they were signed.
 pub fn checkpoints_hold(places: usize) -> String {
     format!("and as it was signed at {places} places of the checkpoints")

@@ -212,6 +212,11 @@ pub fn warning(says: &str) -> String {
     format!("warning: {says}")
 }
 
+/// Replicas that share a store sign with keys of their own.
+pub fn own_keys() -> &'static str {
+    "each replica signs the audit with a key of its own, so a checkpoint that a stranger signed does not show by itself: give all the same file as `access.checkpoints.key_path`"
+}
+
 /// A key that nothing carries out yet.
 pub fn not_yet(what: &str, key: &str) -> String {
     format!("{what} are not there yet: remove `{key}`")

@@ -99,6 +99,18 @@ pub fn card_not_shown(incident: IncidentId, version: u64, channel: &str) -> Stri
     )
 }
 
+/// The auditor: a run's own card is not what the run is.
+#[must_use]
+pub fn run_card_not_shown(run: RunId, version: u64, channel: &str) -> String {
+    format!("the card of {run} does not stand in channel {channel} in its version {version}")
+}
+
+/// The auditor: alerts that were taken in and went nowhere.
+#[must_use]
+pub fn alerts_without_incident(alerts: usize, first: &str) -> String {
+    format!("{alerts} alerts that fire were taken in and belong to no incident, the newest is {first}; see `health`")
+}
+
 /// The auditor: an item waits for too long.
 #[must_use]
 pub fn item_not_done(queue: &str, shard: u16, due: Timestamp) -> String {
@@ -112,10 +124,10 @@ pub fn items_given_up(queue: &str, items: usize, or_more: bool, first: &str) -> 
     format!("{items}{more} items of the queue {queue} were given up, the first is kept under {first}; the log says why")
 }
 
-/// The auditor: a signature does not fit.
+/// The auditor: a checkpoint is not the one that was signed.
 #[must_use]
-pub fn checkpoint_changed(number: u64) -> String {
-    format!("the audit's checkpoint {number} was changed after it was signed; compare with a copy kept elsewhere")
+pub fn checkpoint_changed(number: u64, why: &str) -> String {
+    format!("the audit's checkpoint {number} is not to be trusted: {why}; compare with a copy kept elsewhere")
 }
 
 /// The auditor: a chain is not what was signed.
@@ -150,6 +162,44 @@ pub fn events_cut(found: u64, known: u64) -> String {
     format!("it has {found} records, its status knows {known}")
 }
 
+/// A stored status is another one than the journal's.
+#[must_use]
+pub fn status_differs(number: u64) -> String {
+    format!("its status says something else than its journal after record {number}")
+}
+
+/// The auditor: a run's time is over, and nobody ends it.
+#[must_use]
+pub fn run_late(run: RunId, due: Timestamp) -> String {
+    format!(
+        "{run} should have gone on, or ended, at {due:.0}, and nothing has happened since; see `health` and the log"
+    )
+}
+
+/// The auditor: a run is gone that the audit speaks of.
+#[must_use]
+pub fn run_missing(run: RunId, who: &str) -> String {
+    format!("{who} tells of {run}, and there is no such run")
+}
+
+/// The auditor: a record is gone whose number was taken.
+#[must_use]
+pub fn number_missing(incident: IncidentId, last: u64) -> String {
+    format!("the record of {incident} is missing; numbers up to {last} were given")
+}
+
+/// The auditor: an incident is marked as open and is not.
+#[must_use]
+pub fn incident_mark_left(incident: IncidentId) -> String {
+    format!("{incident} is marked as open, and has ended or is not there")
+}
+
+/// The auditor: an open incident would not be found.
+#[must_use]
+pub fn incident_mark_missing(incident: IncidentId) -> String {
+    format!("{incident} is open and is not marked as open; lists of open incidents leave it out")
+}
+
 /// The auditor: a run would not be found after a restart.
 #[must_use]
 pub fn open_mark_missing(run: RunId) -> String {
@@ -173,6 +223,21 @@ pub fn audit_missing(run: RunId, action: &str, chain: &str) -> String {
 #[must_use]
 pub fn step_missing(run: RunId, key: &str) -> String {
     format!("the audit says that {run} performed {key}, its journal does not")
+}
+
+/// The auditor: it could look.
+#[must_use]
+pub fn auditor_looks(findings: usize) -> String {
+    match findings {
+        0 => "nothing is missing".to_owned(),
+        findings => format!("finds {findings} things missing or wrong; each is an alert"),
+    }
+}
+
+/// The auditor: it could not look.
+#[must_use]
+pub fn auditor_blind(rounds: u32, why: &str) -> String {
+    format!("could not look {rounds} times in a row, so what is missing does not show: {why}")
 }
 
 /// The auditor: all is there again.

@@ -37,12 +37,14 @@ impl Auditor {
     /// A chain that was cut, or written anew, no longer has the hash that was signed. (Who cuts the checkpoints too shows
     /// only against a copy that was kept elsewhere.)
     pub(super) async fn checkpoint(&self) -> Result<Vec<Finding>, store::Error> {
-        let Some(signed) = checkpoint::newest(&self.store).await? else { return Ok(Vec::new()) };
+        let recent = checkpoint::recent(&self.store).await?;
+        let (wrong, trusted) = checkpoint::judge(&recent, self.key.as_deref());
         let mut findings = Vec::new();
-        if !signed.is_signed() {
-            let says = say::checkpoint_changed(signed.number);
-            findings.push(Finding::new("checkpoint_changed", format!("checkpoint {}", signed.number), says));
+        for (number, wrong) in wrong {
+            let says = say::checkpoint_changed(number, &wrong.to_string());
+            findings.push(Finding::new("checkpoint_changed", format!("checkpoint {number}"), says));
         }
+        let Some(signed) = trusted else { return Ok(findings) };
         for head in &signed.heads {
             let hash = self.audit.hash_at(&head.chain, head.seq).await?;
             if hash.as_ref() != Some(&head.hash) {

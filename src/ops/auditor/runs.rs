@@ -1,15 +1,16 @@
 //! Runs: the journal, the audit of what was decided and changed, and the marks of open runs agree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AUDITED, Auditor, Finding, RUNS, say};
+use super::{AUDITED, Auditor, Finding, RUNS, readable, say};
 use crate::access::audit;
 use crate::core::{RunId, Timestamp};
 use crate::playbook::engine::Together;
-use crate::playbook::run::{Event, Status, apply};
+use crate::playbook::run::{Event, Stage, Status, apply};
+use crate::playbook::view::RunOutcome;
 use crate::store::{self, Key, Range, Record};
 use crate::work::Shard;
 
@@ -42,12 +43,18 @@ impl Auditor {
         let newest = self.store.scan(&Range::under(&Key::of(["run"]), RUNS).backward()).await?;
         let since = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
         let mut by_chain: BTreeMap<String, Vec<Recomputed>> = BTreeMap::new();
+        let mut own_cards = Vec::new();
         for entry in newest {
             let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
             match self.recompute(run).await? {
                 Ok(found) if found.status.head.at < since && found.status.ended.is_some() => {}
                 Ok(found) => {
                     findings.extend(self.marked(&found.status).await?);
+                    findings.extend(self.stands_still(&found.status).await?);
+                    // By then the card has been delivered, or its post is late, which is a finding of its queue.
+                    if found.status.head.incident.is_none() && self.is_late(found.status.at) {
+                        own_cards.push((run, found.status.seq));
+                    }
                     by_chain.entry(format!("run-{}", Shard::of(&run.to_string()).key())).or_default().push(found);
                 }
                 Err(why) => {
@@ -56,8 +63,12 @@ impl Auditor {
                 }
             }
         }
-        for (chain, runs) in by_chain {
-            findings.extend(self.audited(&chain, &runs).await?);
+        findings.extend(self.run_cards(&own_cards).await?);
+        // Also the chains that only lost runs have written to.
+        for shard in Shard::all() {
+            let chain = format!("run-{}", shard.key());
+            let runs = by_chain.remove(&chain).unwrap_or_default();
+            findings.extend(self.audited(&chain, &runs, since).await?);
         }
         findings.extend(self.marks("run-open", "open_mark_left").await?);
         findings.extend(self.marks("run-lock", "lock_left").await?);
@@ -68,6 +79,10 @@ impl Auditor {
     async fn recompute(&self, run: RunId) -> Result<Result<Recomputed, String>, store::Error> {
         let snapshot = self.store.read(&Key::of(["run", &run.key()])).await?;
         let entries = self.store.scan(&Range::under(&Key::of(["run-event", &run.key()]), EVENTS)).await?;
+        let stored: Option<Status> = match snapshot.map(|entry| entry.decode()).transpose() {
+            Ok(stored) => stored,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let mut status: Option<Status> = None;
         let mut events = Vec::new();
         for entry in &entries {
@@ -87,10 +102,17 @@ impl Auditor {
                 }
                 events.push(journaled.event);
             }
+            // The snapshot is an event's, always the last one of a commit.
+            if let (Some(folded), Some(stored)) = (&status, &stored)
+                && folded.seq == stored.seq
+                && says_of(folded) != says_of(stored)
+            {
+                return Ok(Err(say::status_differs(stored.seq)));
+            }
         }
         let Some(status) = status else { return Ok(Err(say::event_missing(0))) };
         // The snapshot was read first, so it can't be ahead of the journal.
-        let ahead = snapshot.and_then(|entry| entry.decode::<Status>().ok()).filter(|stored| stored.seq > status.seq);
+        let ahead = stored.filter(|stored| stored.seq > status.seq);
         match ahead {
             Some(stored) => Ok(Err(say::events_cut(status.seq, stored.seq))),
             None => Ok(Ok(Recomputed { status, events })),
@@ -108,11 +130,33 @@ impl Auditor {
         Ok(goes_on.then(|| Finding::new("open_mark_missing", run.to_string(), say::open_mark_missing(run))))
     }
 
+    /// An open run whose time is over is ended by its driver; where nothing has happened since, that stands still. An effect
+    /// that is under way may go on until its own deadline.
+    async fn stands_still(&self, status: &Status) -> Result<Option<Finding>, store::Error> {
+        let run = status.head.run;
+        let overdue = |status: &Status| {
+            let running = status.tasks.iter().filter(|task| matches!(task.stage, Stage::Running));
+            let effects = running.filter_map(|task| task.intent.as_ref()).map(|intent| intent.deadline).max();
+            let asked = status.ask.as_ref().map(|ask| ask.request.expires);
+            let due = [asked, effects, Some(status.head.deadline)].into_iter().flatten();
+            // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
+            let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));
+            // One that waits for another Mayday says so itself.
+            due.filter(|due| status.ended.is_none() && status.held.is_none() && self.is_late(*due))
+        };
+        if overdue(status).is_none() {
+            return Ok(None);
+        }
+        // It may have gone on between the two looks.
+        let Ok(now) = self.recompute(run).await? else { return Ok(None) };
+        Ok(overdue(&now.status).map(|due| Finding::new("run_late", run.to_string(), say::run_late(run, due))))
+    }
+
     /// A mark, or a lock, whose run has ended would hold others up for ever.
     async fn marks(&self, prefix: &str, kind: &'static str) -> Result<Vec<Finding>, store::Error> {
         let mut findings = Vec::new();
         for entry in self.store.scan(&Range::under(&Key::of([prefix]), MARKS)).await? {
-            let run = entry.decode::<Mark>()?.run;
+            let Some(Mark { run }) = readable(entry.decode(), &mut findings)? else { continue };
             let over = match self.recompute(run).await? {
                 Ok(found) => found.status.ended.is_some(),
                 // Said as a broken journal, unless there is nothing of the run at all.
@@ -128,23 +172,42 @@ impl Auditor {
     }
 
     /// Each decision and each change has its audit record, and each audited change its step.
-    async fn audited(&self, chain: &str, runs: &[Recomputed]) -> Result<Vec<Finding>, store::Error> {
-        let Some(first) = runs.iter().map(|run| run.status.head.at).min() else { return Ok(Vec::new()) };
-        let records = self.audit.since(chain, first, AUDITED).await?;
+    async fn audited(&self, chain: &str, runs: &[Recomputed], since: Timestamp) -> Result<Vec<Finding>, store::Error> {
+        let first = runs.iter().map(|run| run.status.head.at).min().map_or(since, |first| first.min(since));
+        let audit::Since { records, unreadable } = self.audit.since(chain, first, AUDITED).await?;
+        let mut findings: Vec<Finding> = unreadable.iter().filter_map(Finding::unreadable).collect();
+        // Runs that the audit knows, and nothing else does.
+        let known: BTreeSet<String> = runs.iter().map(|run| run.status.head.run.to_string()).collect();
+        let named = records.iter().filter(|record| trace_of_record(record).is_some()).map(|record| &record.subject);
+        for subject in named.filter(|subject| !known.contains(*subject)).collect::<BTreeSet<_>>() {
+            let Ok(run) = subject.parse::<RunId>() else { continue };
+            if self.store.read(&Key::of(["run", &run.key()])).await?.is_none() {
+                findings.push(Finding::new(
+                    "run_missing",
+                    subject.clone(),
+                    say::run_missing(run, &format!("the audit chain {chain}")),
+                ));
+            }
+        }
         let reaches = match records.last() {
             // What lies before the oldest that was read is not known.
-            Some(oldest) if records.len() == AUDITED => oldest.at,
+            Some(oldest) if records.len() + unreadable.len() >= AUDITED => oldest.at,
             _ => Timestamp::MIN,
         };
         let mut seen: HashMap<(&str, Trace), i64> = HashMap::new();
+        // An erasure's own record is younger than what it erased; a marker that none speaks of is a removal.
+        let erasures: BTreeSet<&str> = records
+            .iter()
+            .filter(|record| record.action == "erase_audit")
+            .map(|record| record.subject.as_str())
+            .collect();
         let mut erased = 0_i64;
         for record in &records {
-            erased += i64::from(record.erased);
+            erased += i64::from(record.erased && erasures.contains(format!("{chain}:{}", record.seq).as_str()));
             if let Some(trace) = trace_of_record(record) {
                 *seen.entry((record.subject.as_str(), trace)).or_default() += 1;
             }
         }
-        let mut findings = Vec::new();
         for run in runs.iter().filter(|run| run.status.head.at > reaches) {
             let name = run.status.head.run.to_string();
             let wanted = wanted_of(run);
@@ -159,6 +222,9 @@ impl Auditor {
                 let what = what.map_or_else(String::new, |(action, _)| (*action).to_owned());
                 let says = say::audit_missing(run.status.head.run, &what, chain);
                 findings.push(Finding::new("audit_missing", name.clone(), says));
+            } else {
+                // Each can be but one of them.
+                erased -= missing;
             }
             let more = |wanted: &BTreeMap<Trace, i64>| {
                 let mut steps = seen.iter().filter(|((subject, trace), _)| *subject == name && trace.0 == "perform");
@@ -176,6 +242,15 @@ impl Auditor {
         }
         Ok(findings)
     }
+}
+
+/// What a stored status and its journal must agree in. Not in all: what later versions fold beside it is not in what an
+/// earlier one has written.
+fn says_of(status: &Status) -> (Vec<Stage>, Option<RunOutcome>, Vec<String>, usize, bool) {
+    let stages = status.tasks.iter().map(|task| task.stage).collect();
+    let votes = status.votes.iter().map(|vote| vote.by.to_string()).collect();
+    let outcome = status.ended.as_ref().map(|end| end.outcome);
+    (stages, outcome, votes, status.grants.len(), status.rejected.is_some())
 }
 
 /// What a run must have left in the audit, and how often.

@@ -41,10 +41,26 @@ impl Auditor {
     /// # Errors
     /// The store's, or that the intake takes nothing now; it is tried again in the next round.
     pub async fn tell(&self, findings: &[Finding]) -> Result<(), store::Error> {
+        self.hand_over(findings, true).await
+    }
+
+    /// Hands in alerts and ends none: of what else goes on nothing is known now.
+    pub(super) async fn tell_more(&self, findings: &[Finding]) -> Result<(), store::Error> {
+        self.hand_over(findings, false).await
+    }
+
+    async fn hand_over(&self, findings: &[Finding], all: bool) -> Result<(), store::Error> {
         let known = self.store.scan(&Range::under(&prefix(), FINDINGS * 2)).await?;
         let mut open: BTreeMap<String, (store::Entry, Told)> = BTreeMap::new();
         for entry in known {
-            let told = entry.decode()?;
+            let Ok(told) = entry.decode() else {
+                // Its own record: away with it, so that what it was about can be told again.
+                tracing::error!(key = %entry.key, "what the auditor has told can't be read");
+                let mut batch = Batch::new();
+                batch.require_unchanged(entry.key.clone(), entry.revision).delete(entry.key);
+                settle(self.store.commit(batch).await)?;
+                continue;
+            };
             open.insert(entry.key.last().to_owned(), (entry, told));
         }
         if findings.len() > FINDINGS {
@@ -86,7 +102,7 @@ impl Auditor {
         if !again.is_empty() {
             self.sink.accept(again).await.map_err(store::Error::Unavailable)?;
         }
-        for (entry, told) in open.into_values().filter(|(entry, _)| !still.contains(entry.key.last())) {
+        for (entry, told) in open.into_values().filter(|(entry, _)| all && !still.contains(entry.key.last())) {
             let over = Alert {
                 status: Status::Resolved,
                 ended_at: Some(self.clock.now()),
