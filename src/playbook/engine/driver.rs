@@ -25,9 +25,7 @@ use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{
-    End, Event, FailureKind, Limits, Next, Part, Stage, Status, decide, each_capped, stale, stops,
-};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, each_capped, stale, stops};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
