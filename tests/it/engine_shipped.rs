@@ -130,6 +130,8 @@ fn slate(book: &Book, world: &World, view: &RunView, what: &str) -> (usize, usiz
     for changed in &target.slate {
         let declared = book.playbook.tasks.iter().find(|declared| declared.id == *changed).unwrap();
         assert!(!stopped || declared.undone_by().is_none(), "{id}: {what}: {changed} stays");
+        // What stays is not passed over in silence.
+        assert!(!stopped || why.contains(&declared.name), "{id}: {what}: {changed} stays unsaid: {why}");
     }
     assert!(!why.is_empty(), "{id}: {what}");
     let undone = states.values().filter(|state| **state == TaskState::RolledBack).count();
