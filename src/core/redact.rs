@@ -59,14 +59,21 @@ pub fn redact_json(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(redact_json),
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                match field {
-                    Value::String(text) if names_a_secret(name) && !text.is_empty() => MARK.clone_into(text),
-                    Value::Number(_) if names_a_secret(name) => *field = Value::String(MARK.to_owned()),
-                    other => redact_json(other),
-                }
+                if names_a_secret(name) { hide(field) } else { redact_json(field) }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Everything below a key that names a secret is one, however it is packed.
+fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) if text.is_empty() => {}
+        Value::String(_) | Value::Number(_) => *value = Value::String(MARK.to_owned()),
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Object(fields) => fields.values_mut().for_each(hide),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -369,6 +376,16 @@ mod tests {
             value,
             json!({"token": MARK, "tokens": 3, "pin_secret": MARK, "note": "password=[redacted]", "list": ["Bearer [redacted]"]})
         );
+    }
+
+    #[test]
+    fn whatever_stands_below_a_secret_name_is_hidden() {
+        let mut value =
+            json!({"password": ["hunter2", 7, ""], "api_key": {"old": "a", "since": 3, "on": true, "no": null}});
+        redact_json(&mut value);
+        let hidden =
+            json!({"password": [MARK, MARK, ""], "api_key": {"old": MARK, "since": MARK, "on": true, "no": null}});
+        assert_eq!(value, hidden);
     }
 
     proptest! {

@@ -63,9 +63,12 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             .then(|| Answer::refused(say::may_not(&person.name, what, &permission.least_role().to_string())))
     };
     match order {
-        Order::Approve { plan_hash, reason } => approve(status, plan_hash.as_deref(), reason.clone(), person, now),
+        Order::Approve { plan_hash, reason } => {
+            approve(status, plan_hash.as_deref(), written(reason.as_deref()), person, now)
+        }
         Order::BreakGlass { plan_hash, reason } => break_glass(status, plan_hash.as_deref(), reason, person, now),
         Order::Reject { reason } => {
+            let reason = written(reason.as_deref());
             let risk = status.ask.as_ref().map_or(crate::access::Risk::Reversible, |ask| ask.request.policy.risk);
             if let Some(refused) = needs(Permission::Approve(risk), "reject changes") {
                 return refused;
@@ -156,6 +159,20 @@ fn state_word(status: &Status) -> String {
     serde_json::to_value(status.state()).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
+/// Longest reason that a person gives, bytes.
+const REASON: usize = 500;
+/// Longest answer in a person's own words, bytes.
+const ANSWER: usize = 2_000;
+
+/// What a person wrote, as it is kept: it goes into the journal, onto cards and into later tasks, where no secret belongs.
+fn stored(words: &str, most: usize) -> String {
+    crate::core::text::capped(&crate::core::redact::redact(words.trim()), most)
+}
+
+fn written(reason: Option<&str>) -> Option<String> {
+    reason.map(|reason| stored(reason, REASON))
+}
+
 fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &Person, now: Timestamp) -> Answer {
     let run = status.head.run;
     let Some(ask) = &status.ask else {
@@ -232,7 +249,7 @@ fn break_glass(status: &Status, saw: Option<&str>, reason: &str, person: &Person
             return Answer::nothing(say::no_need_to_break_glass(run));
         }
     }
-    let reason = crate::core::text::capped(reason.trim(), 500);
+    let reason = stored(reason, REASON);
     let vote = Vote {
         by: person.id.clone(),
         name: person.name.clone(),
@@ -301,7 +318,7 @@ fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done
                         return Answer::nothing(say::not_now(run, &why));
                     }
                 },
-                None => crate::core::text::capped(answer.trim(), 2_000),
+                None => stored(answer, ANSWER),
             };
             let output = json!({"answer": chosen, "by": person.id});
             let note = Some(format!("{} answered: {chosen}", person.name));

@@ -14,11 +14,11 @@ use super::notices;
 use super::options::{Approvals, Options};
 use super::parameters;
 use super::run::{
-    Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskHead, TaskPlan, apply, decide, retry,
-    retry_at, values_for,
+    Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskPlan, apply, decide, retry, retry_at,
+    values_for,
 };
 use crate::access::{Actor, Person, PersonId, Role};
-use crate::core::{RunId, Timestamp};
+use crate::core::Timestamp;
 
 /// What became of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,25 +83,8 @@ impl<'a> Simulation<'a> {
     fn new(book: &'a Book, test: &'a TestCase, parameters: BTreeMap<String, Value>) -> Result<Self, String> {
         let now = Timestamp::from_second(1_767_225_600).map_err(|error| error.to_string())?;
         let longest = book.playbook.max_duration.unwrap_or(Options::default().max_duration);
-        let head = Head {
-            run: RunId::new(1),
-            playbook: book.playbook.playbook_id.clone(),
-            playbook_name: book.playbook.name.clone(),
-            version: book.version(),
-            digest: book.digest.clone(),
-            incident: None,
-            by: Actor::Mayday("test".to_owned()),
-            parameters,
-            alert: test.alert.clone(),
-            at: now,
-            deadline: now.checked_add(longest.0).map_err(|error| error.to_string())?,
-            tasks: TaskHead::of(&book.playbook),
-            actions: BTreeMap::new(),
-            parent: None,
-            line: Vec::new(),
-            lock: None,
-            recent: None,
-        };
+        let mut head = Head::imagined(book, "test", parameters, test.alert.clone(), now);
+        head.deadline = now.checked_add(longest.0).map_err(|error| error.to_string())?;
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
         Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new() })
     }
@@ -114,6 +97,7 @@ impl<'a> Simulation<'a> {
             allow_self: false,
             parallel_tasks: options.parallel_tasks,
             missing: Vec::new(),
+            output_bytes: options.output_bytes,
         };
         for _ in 0..MAX_STEPS {
             let next = decide(self.book, &self.status, &Busy::new(), self.now, &limits).into_iter().next();

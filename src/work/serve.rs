@@ -199,24 +199,14 @@ async fn shard_once<T: Record + Clone>(
     if items.is_empty() {
         return Ok(());
     }
-    let wrong = match attempt(handler, lease, items.clone()).await {
-        Attempt::Done => return Ok(()),
-        Attempt::Store(error) => return Err(error),
-        Attempt::Newer(_) if items.len() > 1 => String::new(),
-        Attempt::Newer(why) => return wait_for_newer(queue, lease, &items[0], &entries, &why).await,
-        Attempt::Item(why) => why,
-    };
-    if items.len() == 1 {
-        return give_up_or_put_off(queue, lease, &items[0], &entries, &wrong).await;
+    let came = attempt(handler, lease, items.clone()).await;
+    if items.len() == 1 || matches!(came, Attempt::Done | Attempt::Store(_)) {
+        return settled(queue, lease, &items[0], &entries, came).await;
     }
     // One of them is the cause. What the handler has done of them meanwhile shows as a conflict, and they are read again.
     for item in items {
-        match attempt(handler, lease, vec![item.clone()]).await {
-            Attempt::Done => {}
-            Attempt::Store(error) => return Err(error),
-            Attempt::Newer(why) => wait_for_newer(queue, lease, &item, &entries, &why).await?,
-            Attempt::Item(why) => give_up_or_put_off(queue, lease, &item, &entries, &why).await?,
-        }
+        let came = attempt(handler, lease, vec![item.clone()]).await;
+        settled(queue, lease, &item, &entries, came).await?;
     }
     Ok(())
 }
@@ -251,36 +241,30 @@ async fn attempt<T: Record>(handler: &dyn Handler<T>, lease: &Lease, items: Vec<
     }
 }
 
-/// An item that only a later Mayday can handle is kept, however often this one meets it.
-async fn wait_for_newer<T: Record + Clone>(
+/// What becomes of an item by what came of handling it alone: it is done, put off, or given up.
+async fn settled<T: Record + Clone>(
     queue: &Queue<T>,
     lease: &Lease,
     item: &Queued<T>,
     entries: &[Entry],
-    why: &str,
+    came: Attempt,
 ) -> Result<(), store::Error> {
-    tracing::warn!(queue = queue.name(), shard = lease.shard.0, key = %item.key, why, "an item waits for the newer version");
-    match entries.iter().find(|entry| entry.key == item.key) {
-        Some(entry) => queue.put_off(lease, entry, queue.clock.now() + NEWER_PAUSE).await,
-        None => Ok(()),
+    let (name, shard, key, failures) = (queue.name(), lease.shard.0, &item.key, item.failures + 1);
+    let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { return Ok(()) };
+    match came {
+        Attempt::Done => Ok(()),
+        Attempt::Store(error) => Err(error),
+        Attempt::Newer(why) => {
+            // Kept, however often this Mayday meets it.
+            tracing::warn!(queue = name, shard, %key, why, "an item waits for the newer version");
+            queue.put_off(lease, entry, queue.clock.now() + NEWER_PAUSE).await
+        }
+        Attempt::Item(why) if failures >= TRIES => queue.bury(lease, entry, &why).await,
+        Attempt::Item(why) => {
+            metrics::counter!("mayday_work_item_failures_total", "queue" => name).increment(1);
+            tracing::warn!(queue = name, shard, %key, why, failures, "an item failed");
+            let pause = ITEM_PAUSE.saturating_mul(1 << item.failures.min(10));
+            queue.failed(lease, item, queue.clock.now() + pause).await
+        }
     }
-}
-
-async fn give_up_or_put_off<T: Record + Clone>(
-    queue: &Queue<T>,
-    lease: &Lease,
-    item: &Queued<T>,
-    entries: &[Entry],
-    why: &str,
-) -> Result<(), store::Error> {
-    if item.failures + 1 >= TRIES {
-        return match entries.iter().find(|entry| entry.key == item.key) {
-            Some(entry) => queue.bury(lease, entry, why).await,
-            None => Ok(()),
-        };
-    }
-    metrics::counter!("mayday_work_item_failures_total", "queue" => queue.name()).increment(1);
-    tracing::warn!(queue = queue.name(), shard = lease.shard.0, key = %item.key, why, failures = item.failures + 1, "an item failed");
-    let pause = ITEM_PAUSE.saturating_mul(1 << item.failures.min(10));
-    queue.failed(lease, item, queue.clock.now() + pause).await
 }

@@ -124,10 +124,16 @@ impl House {
     }
 
     async fn serve(&self) -> (crate::core::stop::Stopper, tokio::task::JoinHandle<()>) {
+        self.serve_by(self.worker.clone()).await
+    }
+
+    async fn serve_by(
+        &self,
+        handler: Arc<dyn super::Handler<Job>>,
+    ) -> (crate::core::stop::Stopper, tokio::task::JoinHandle<()>) {
         let leases = Leases::take_all(&self.store, &self.clock, "test").await.unwrap();
         let (stopper, stop) = crate::core::stop::Stopper::new();
-        let loops = super::serve(self.queue.clone(), leases, self.clock.clone(), self.worker.clone(), stop);
-        (stopper, tokio::spawn(loops))
+        (stopper, tokio::spawn(super::serve(self.queue.clone(), leases, self.clock.clone(), handler, stop)))
     }
 
     /// Lets the clock run until something holds.
@@ -206,9 +212,7 @@ async fn shards_whose_items_keep_coming_do_not_keep_the_others_waiting() {
     }
     house.push(63, &[600]).await;
     let busy = Arc::new(Busy { worker: house.worker.clone(), newer: false.into() });
-    let leases = Leases::take_all(&house.store, &house.clock, "test").await.unwrap();
-    let (_stopper, stop) = crate::core::stop::Stopper::new();
-    let _loops = tokio::spawn(super::serve(house.queue.clone(), leases, house.clock.clone(), busy, stop));
+    let (_stopper, _loops) = house.serve_by(busy).await;
     let done = house.until(|done| done.contains(&600)).await;
     let before = done.iter().position(|number| *number == 600).unwrap();
     assert!(before <= 64, "{before} others went before the one that waited longest");
@@ -224,9 +228,7 @@ async fn what_only_a_later_mayday_can_read_is_kept_however_often_this_one_meets_
     let house = House::new();
     house.push(1, &[700, 101, 102]).await;
     let busy = Arc::new(Busy { worker: house.worker.clone(), newer: true.into() });
-    let leases = Leases::take_all(&house.store, &house.clock, "test").await.unwrap();
-    let (_stopper, stop) = crate::core::stop::Stopper::new();
-    let _loops = tokio::spawn(super::serve(house.queue.clone(), leases, house.clock.clone(), busy.clone(), stop));
+    let (_stopper, _loops) = house.serve_by(busy.clone()).await;
     // The others go on, and minutes of tries count against nothing.
     house.until(|done| done.contains(&101) && done.contains(&102)).await;
     for _ in 0..300 {

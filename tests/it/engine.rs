@@ -384,6 +384,40 @@ tasks:
 }
 
 #[tokio::test]
+async fn what_people_write_is_kept_and_passed_on_without_its_secrets() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: ask, type: Ask_Human, parameters: {question: Which host?}, output_variable: said}
+  - {id: tell, type: Notification, depends_on: [ask], parameters: {message: '{{ said.answer }}'}}
+  - {id: restart, type: Service_Restart, depends_on: [tell], parameters: {service: order-service}}
+";
+    let world = World::of(&[text]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    world.until(&engine, run, "waiting", |view| view.state == RunState::Waiting).await;
+    let ana = person("ana", Role::Approver);
+    let answer = "db-3, password=hunter2".to_owned();
+    engine.order(run, Order::Answer { task: "ask".to_owned(), answer }, &ana).await.unwrap();
+    world.until_asked(&engine, run).await;
+    let reason = Some("token=abcdefghijklmnop1234".to_owned());
+    engine.order(run, Order::Reject { reason }, &ana).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(world.target().said, ["db-3, password=[redacted]"]);
+    let range = mayday::store::Range {
+        limit: 10_000,
+        ..mayday::store::Range::under(&mayday::store::Key::of(["run-event"]), 1)
+    };
+    let stored = world.store.scan(&range).await.unwrap();
+    assert!(!stored.is_empty());
+    let all = stored.iter().map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).collect::<String>();
+    for secret in ["hunter2", "abcdefghijklmnop1234"] {
+        assert!(!all.contains(secret) && !format!("{view:?}").contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_is_over_after_its_max_duration_whatever_it_waits_for() {
     let text = "{playbook_id: PB-A, name: a, max_duration: 10m, tasks: [
         {id: w, type: Wait, parameters: {for: 6m}}, {id: v, type: Wait, depends_on: [w], parameters: {for: 6m}}]}";

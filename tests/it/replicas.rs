@@ -57,6 +57,28 @@ async fn incidents_runs_and_audit_are_read_with_plain_sql_and_outlive_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_can_not_start_keeps_no_shard_from_those_that_work() {
+    let url = database();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let healthy = Replica::start(folders[0].path(), &url);
+    let held = "SELECT count(*) FROM mayday_records AS lease JOIN mayday_records AS alive \
+                ON alive.key = 'replica/' || (lease.data ->> 'replica') WHERE lease.key LIKE 'lease/%'";
+    until(&url, held, &["64"]);
+    let config = configuration(folders[1].path(), &url);
+    let taken = healthy.url.trim_start_matches("http://");
+    let text = std::fs::read_to_string(&config).unwrap().replace("127.0.0.1:0", taken);
+    std::fs::write(&config, text).unwrap();
+    for _ in 0..3 {
+        let refused = mayday(folders[1].path(), &["run", "-c", config.to_str().unwrap()], &url);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(taken), "{said}");
+        // It says goodbye as it ends; nobody has to wait until it counts as dead.
+        assert_eq!(sql(&url, "SELECT count(*) FROM mayday_records WHERE key LIKE 'replica/%'"), ["1"]);
+    }
+    until(&url, held, &["64"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_one_replica_shows_what_another_one_wrote_without_loading_again() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = database();

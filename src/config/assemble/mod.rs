@@ -127,7 +127,7 @@ impl Bot {
             None => Leases::take_all(&opened.store, &opened.clock, "local").await?,
         };
         let shared = machine.is_some();
-        let started = Self::with(config, demo, telemetry, opened, (machine, leases.clone()), began).await;
+        let started = Self::above_leases(config, demo, telemetry, opened, (machine, leases.clone()), began).await;
         // One that can't start, again and again perhaps, must not keep shards from those that work.
         if started.is_err()
             && shared
@@ -139,7 +139,7 @@ impl Bot {
     }
 
     /// Everything above the leases.
-    async fn with(
+    async fn above_leases(
         config: Config,
         demo: Option<Arc<dyn DemoPanel>>,
         telemetry: Telemetry,

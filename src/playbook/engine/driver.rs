@@ -25,7 +25,7 @@ use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
 use crate::playbook::order;
-use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, each_capped, stale, stops};
+use crate::playbook::run::{Event, FailureKind, Limits, Next, Part, Stage, Status, decide, stale, stops};
 use crate::playbook::tasks;
 use crate::playbook::view::Decided;
 use crate::store;
@@ -165,6 +165,7 @@ impl Driver {
             allow_self: options.allow_self,
             parallel_tasks: options.parallel_tasks,
             missing: safely(|| shared.tools.registry.missing(&status.head.actions), Vec::new),
+            output_bytes: options.output_bytes,
         };
         Self {
             ends: Ends { engine: shared.stop.clone(), lease: lease.leaving.clone() },
@@ -254,10 +255,7 @@ impl Driver {
             if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
-                        Next::Record(mut event) => {
-                            if let Event::Joined { output, .. } = &mut event {
-                                *output = each_capped(output.take(), self.shared.parts.options.output_bytes);
-                            }
+                        Next::Record(event) => {
                             self.record(event, now)?;
                             break;
                         }

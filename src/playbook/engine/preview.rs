@@ -7,17 +7,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Engine;
-use super::effects::Tools;
+use super::effects::{Tools, safely};
 use super::render::parameters as parameters_of;
-use crate::access::Actor;
 use crate::alert::Alert;
+use crate::core::Timestamp;
 use crate::core::message::playbook as say;
-use crate::core::{RunId, Timestamp};
 use crate::playbook::Error;
 use crate::playbook::action::{Action, Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::{Risk, Task, Undo};
-use crate::playbook::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, TaskHead, apply, values};
+use crate::playbook::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, apply, values};
 use crate::playbook::{parameters, tasks};
 
 /// A person waits for the answer: what is not planned by then is said to be planned in the run.
@@ -77,7 +76,10 @@ impl Engine {
         let alert = alert.map(super::propose::alert_json);
         let now = parts.clock.now();
         let resolved = parameters::resolve(&book.playbook, given, alert.as_ref()).map_err(Error::BadParameters)?;
-        let status = spread(&book, before(&book, resolved, alert, now)?, now);
+        let head = Head::imagined(&book, "plan", resolved, alert, now);
+        let status = apply(&Event::Proposed { head: Box::new(head) }, now, None);
+        let status = status.map_err(|illegal| Error::BadParameters(illegal.to_string()))?;
+        let status = spread(&book, status, now);
         let until = parts.clock.steady() + PATIENCE;
         let mut planned = 0;
         let mut previews = Vec::new();
@@ -89,12 +91,16 @@ impl Engine {
             let task = &book.playbook.tasks[status.declared(index)];
             let would = match self.known(&book, &status, index) {
                 Some(would) => would,
-                None if planned >= MOST_PLANNED || parts.clock.steady() >= until => {
-                    Would::Later(say::not_planned_now())
-                }
+                None if planned >= MOST_PLANNED => Would::Later(say::not_planned_now()),
                 None => {
                     planned += 1;
-                    self.look(&book, &status, index, now).await
+                    // Also where every slot is taken by what really runs.
+                    let left = until.saturating_sub(parts.clock.steady());
+                    tokio::select! {
+                        biased;
+                        would = self.look(&book, &status, index, now) => would,
+                        () = parts.clock.sleep(left) => Would::Later(say::not_planned_now()),
+                    }
                 }
             };
             let risk = tasks::risk(task);
@@ -157,7 +163,7 @@ impl Engine {
             Err((_, why)) => Would::NotHere(why),
             Ok(mut planned) => {
                 if let Some(action) = action {
-                    planned.undo = undone_by(book, task, action.as_ref(), &planned);
+                    planned.undo = safely(|| undone_by(book, task, action.as_ref(), &planned), || None);
                 }
                 Would::Change(Box::new(planned))
             }
@@ -181,36 +187,6 @@ fn spread(book: &Book, mut status: Status, now: Timestamp) -> Status {
         }
     }
     status
-}
-
-/// A run that has not begun.
-fn before(
-    book: &Book,
-    parameters: BTreeMap<String, Value>,
-    alert: Option<Value>,
-    now: Timestamp,
-) -> Result<Status, Error> {
-    let head = Head {
-        run: RunId::new(0),
-        playbook: book.playbook.playbook_id.clone(),
-        playbook_name: book.playbook.name.clone(),
-        version: book.version(),
-        digest: book.digest.clone(),
-        incident: None,
-        by: Actor::Mayday("plan".to_owned()),
-        parameters,
-        alert,
-        at: now,
-        deadline: now,
-        tasks: TaskHead::of(&book.playbook),
-        actions: BTreeMap::new(),
-        parent: None,
-        line: Vec::new(),
-        lock: None,
-        recent: None,
-    };
-    apply(&Event::Proposed { head: Box::new(head) }, now, None)
-        .map_err(|illegal| Error::BadParameters(illegal.to_string()))
 }
 
 /// How a change is undone, for people: as the playbook says, else in the action's words. An inverse that the action does

@@ -34,6 +34,8 @@ pub struct Limits {
     pub parallel_tasks: usize,
     /// Actions that the run was started with and that are not here.
     pub missing: Vec<Missing>,
+    /// Longest output of a task, bytes.
+    pub output_bytes: usize,
 }
 
 /// What to do next.
@@ -74,7 +76,7 @@ pub(super) struct Decision<'a> {
     pub(super) status: &'a Status,
     pub(super) busy: &'a Busy,
     pub(super) now: Timestamp,
-    limits: &'a Limits,
+    pub(super) limits: &'a Limits,
     pub(super) next: Vec<Next>,
     wake: Option<Timestamp>,
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::decide::{Decision, Next};
 use super::event::{CHILD, Event, FailureKind, Part, TaskHead};
+use super::outcome::each_capped;
 use super::status::Status;
 use super::task::{Stage, TaskStatus};
 use super::values::values;
@@ -139,6 +140,7 @@ impl Decision<'_> {
         let (failed, skipped) = (count(Stage::Failed), count(Stage::Skipped));
         let output = items.iter().map(|item| item.output.clone().filter(|_| item.stage == Stage::Succeeded));
         let output = Value::Array(output.map(Option::unwrap_or_default).collect());
+        let output = each_capped(output, self.limits.output_bytes);
         let task = self.status.head.tasks[index].id.clone();
         Some(Event::Joined { task, output, failed, note: say::items_done(items.len(), failed, skipped) })
     }

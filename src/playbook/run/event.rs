@@ -9,6 +9,7 @@ use super::plan::{Frontier, TaskPlan};
 use crate::access::{Actor, PersonId, Request, Vote};
 use crate::core::{IncidentId, RunId, Timestamp};
 use crate::playbook::action::Intent;
+use crate::playbook::book::Book;
 use crate::playbook::model::{Playbook, Risk, Task, Undo};
 use crate::playbook::tasks;
 use crate::playbook::view::RunOutcome;
@@ -54,6 +55,38 @@ pub struct Head {
     /// Under what cooldown and quota count it, if its playbook has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recent: Option<String>,
+}
+
+impl Head {
+    /// Of a run that nobody has proposed, to try out what would follow: `for_what` stands in the proposer's place.
+    #[must_use]
+    pub fn imagined(
+        book: &Book,
+        for_what: &str,
+        parameters: BTreeMap<String, Value>,
+        alert: Option<Value>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            run: RunId::new(1),
+            playbook: book.playbook.playbook_id.clone(),
+            playbook_name: book.playbook.name.clone(),
+            version: book.version(),
+            digest: book.digest.clone(),
+            incident: None,
+            by: Actor::Mayday(for_what.to_owned()),
+            parameters,
+            alert,
+            at: now,
+            deadline: now,
+            tasks: TaskHead::of(&book.playbook),
+            actions: BTreeMap::new(),
+            parent: None,
+            line: Vec::new(),
+            lock: None,
+            recent: None,
+        }
+    }
 }
 
 /// An action that a run was started with and that this process doesn't have, or not in a version that can go on with it.
