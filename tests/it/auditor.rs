@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mayday::access::audit::{KEY_NAME, Signer, checkpoint};
-use mayday::access::{Actor, Audit, AuditRecord, PersonId};
+use mayday::access::{Actor, Audit, AuditRecord, PersonId, Role};
 use mayday::alert::{Alert, Format, Status};
 use mayday::catalog::Catalog;
 use mayday::chat::outbox::{self, Delivery};
@@ -17,6 +17,7 @@ use mayday::incident::{self, Incidents, Intake};
 use mayday::ops::auditor::{Auditor, Options};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::State;
+use mayday::playbook::view::{Order, RunOutcome};
 use mayday::playbook::{Faults, Runs as _};
 use mayday::store::memory::Memory;
 use mayday::store::{self, Batch, Entry, Key, Range, SharedStore, Store, Write};
@@ -24,7 +25,7 @@ use mayday::watch::AlertSink;
 use mayday::work::{Handler as _, Leases, Shard};
 use serde_json::json;
 
-use super::engine_world::{Act, World};
+use super::engine_world::{Act, World, person};
 
 /// Keeps what it is given, unless it is full.
 #[derive(Default)]
@@ -170,6 +171,24 @@ async fn a_run_that_is_gone_one_whose_status_was_changed_and_one_that_stands_sti
     assert_eq!(found(&auditor).await, [], "its time is not over");
     world.clock.advance(Duration::from_secs(2 * 24 * 3600));
     assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "run_late")]);
+}
+
+#[tokio::test]
+async fn nobody_is_late_to_approve_while_a_person_holds_the_run() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    let asked = world.until_asked(&engine, run).await;
+    let ana = person("ana", Role::Approver);
+    engine.order(run, Order::Pause, &ana).await.unwrap();
+    let expires = asked.approval.unwrap().expires;
+    let left = Duration::try_from(expires.duration_since(world.clock().now())).unwrap();
+    world.clock.advance(left + Duration::from_secs(600));
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    assert_eq!(found(&auditor(&world.store, &clock, &sink)).await, []);
+    engine.order(run, Order::Resume, &ana).await.unwrap();
+    world.approve(&engine, run, "ana").await;
+    assert_ne!(world.until_ended(&engine, run).await.outcome, Some(RunOutcome::Expired));
 }
 
 #[tokio::test]

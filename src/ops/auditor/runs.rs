@@ -137,7 +137,8 @@ impl Auditor {
         let overdue = |status: &Status| {
             let running = status.tasks.iter().filter(|task| matches!(task.stage, Stage::Running));
             let effects = running.filter_map(|task| task.intent.as_ref()).map(|intent| intent.deadline).max();
-            let asked = status.ask.as_ref().map(|ask| ask.request.expires);
+            // While a person holds the run nobody is late to approve.
+            let asked = status.ask.as_ref().filter(|_| status.paused.is_none()).map(|ask| ask.request.expires);
             let due = [asked, effects, Some(status.head.deadline)].into_iter().flatten();
             // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
             let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));

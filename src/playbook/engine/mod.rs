@@ -16,6 +16,7 @@ mod effects;
 mod hold;
 mod journal;
 mod landing;
+mod launch;
 mod preview;
 mod propose;
 mod render;
