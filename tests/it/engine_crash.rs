@@ -383,7 +383,7 @@ fn check(world: &World, view: &RunView, text: &str, seed: u64) {
     assert_eq!(view.state, RunState::Ended, "seed {seed}");
     let target = world.target();
     // Of the parts too: each of their runs has keys of its own.
-    let repeated = |(key, times): &(&String, &u32)| key.contains("-p_fix-") && **times > 1;
+    let repeated = |(key, times): &(&String, &u32)| key.contains(".p_fix.") && **times > 1;
     assert_eq!(target.happened.iter().find(repeated), None, "seed {seed}: a part did something twice\n{text}");
     let stopped = view.tasks.iter().any(|task| task.state == TaskState::RolledBack || task.undo)
         || view.outcome == Some(RunOutcome::Failed);

@@ -433,7 +433,7 @@ impl World {
             let _ = engine.order(run, order, &person("ana", Role::Approver)).await;
         }
         for task in view.tasks.iter().filter(|task| task.state == TaskState::InDoubt) {
-            let key = format!("{run}-{}-", task.id);
+            let key = format!("{run}.{}.", task.id);
             let happened = self.target().happened.keys().any(|happened| happened.starts_with(&key));
             let answer = if happened { "done" } else { "not_done" }.to_owned();
             let order = Order::Answer { task: task.id.clone(), answer };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AUDITED, Auditor, Finding, RUNS, readable, say};
 use crate::access::audit;
+use crate::core::redact::redact;
 use crate::core::{RunId, Timestamp};
 use crate::playbook::engine::Together;
 use crate::playbook::run::{Event, Stage, Status, apply};
@@ -271,7 +272,9 @@ fn trace_of_event(event: &Event, status: &Status) -> Option<Trace> {
         Event::Rejected { by, .. } => Some(("reject", by.to_string())),
         Event::Started { task, intent, .. } => {
             let changes = status.head.tasks.iter().any(|head| head.id == *task && head.changes);
-            changes.then(|| ("perform", format!("{}/{}", intent.idempotency_key, intent.attempt)))
+            // As the audit keeps it: a task's id may look like a secret.
+            let key = redact(&intent.idempotency_key);
+            changes.then(|| ("perform", format!("{key}/{}", intent.attempt)))
         }
         _ => None,
     }
