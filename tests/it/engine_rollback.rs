@@ -136,6 +136,8 @@ async fn what_does_not_help_is_undone_and_what_makes_it_worse_is_said_to() {
         let view = world.finish(&engine, run).await.unwrap();
         assert_eq!(view.outcome, Some(outcome), "{readings:?}: {view:#?}");
         assert_eq!(World::states(&view)["shift"] == TaskState::RolledBack, undone, "{readings:?}");
+        let told = view.why.as_deref().unwrap_or_default().matches("undone").count();
+        assert_eq!(told, usize::from(undone), "said once: {:?}", view.why);
         assert_eq!(slate(&world).is_empty(), undone, "{readings:?}");
     }
 }

@@ -275,7 +275,7 @@ impl mayday::watch::AlertSink for Deaf {
 
 /// What the auditor would raise an alert for.
 async fn audited(store: &SharedStore) -> Vec<String> {
-    let clock: mayday::core::SharedClock = std::sync::Arc::new(mayday::core::clock::SystemClock::default());
+    let clock: mayday::core::SharedClock = std::sync::Arc::new(mayday::core::clock::SystemClock);
     let incidents = std::sync::Arc::new(mayday::incident::Incidents::new(store.clone(), clock.clone()));
     let options = mayday::ops::auditor::Options::default();
     let auditor =

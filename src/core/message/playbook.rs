@@ -245,8 +245,14 @@ pub fn undo_of(task: &str) -> String {
 /// A task's note once it is undone; what failed keeps why.
 #[must_use]
 pub fn undone(failed: Option<&str>) -> String {
-    failed.map_or_else(|| "undone".to_owned(), |why| format!("{why}; undone"))
+    failed.map_or_else(|| UNDONE.to_owned(), |why| format!("{why}; {UNDONE}"))
 }
+/// Why something failed that is undone by now, where what was undone is said beside it.
+#[must_use]
+pub fn why_failed(note: &str) -> &str {
+    note.strip_suffix(UNDONE).and_then(|why| why.strip_suffix("; ")).unwrap_or(note)
+}
+const UNDONE: &str = "undone";
 /// What a run that unwinds does now.
 #[must_use]
 pub fn unwinds(step: &str) -> String {

@@ -110,8 +110,9 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
     let all = || 0..status.tasks.len();
     let changes: Vec<usize> = all().filter(|index| changed(status, *index)).collect();
     let note = |index: usize| {
-        let note = status.tasks[index].note.clone().unwrap_or_default();
-        (status.head.tasks[index].name.clone(), note)
+        // That it was undone is said at the end, of all that was.
+        let note = say::why_failed(status.tasks[index].note.as_deref().unwrap_or_default());
+        (status.head.tasks[index].name.clone(), note.to_owned())
     };
     // Whether what a step measured tells of a change: its own, or one that it comes after and began after.
     let tells_of = |index: usize, change: usize| {
