@@ -69,6 +69,7 @@ async fn engine(store: SharedStore) -> Engine {
         library: Arc::new(Library::of([book])),
         actions: Registry::new(vec![Arc::new(Number)]),
         options: Options { open_runs: 100_000, effects_at_once: 10_000, ..Options::default() },
+        standing: Vec::new(),
         store,
         clock,
     };

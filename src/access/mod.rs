@@ -21,7 +21,7 @@ pub use approval::{Approved, Hashed, Policy, Refusal, Request, Standing, Vote};
 pub use audit::{Audit, AuditRecord, Cursor, Entry, Report};
 pub use permission::{Permission, Risk};
 pub use persons::Persons;
-pub use right::{Right, StandingPolicy};
+pub use right::{Asked, Right, StandingPolicy};
 pub use sessions::{Session, Sessions};
 
 use crate::core::duration::Span;

@@ -86,6 +86,8 @@ impl ApiCall {
             _ => (service, rest),
         };
         let (base, path) = self.base(service.as_deref(), path).map_err(permanent)?;
+        // As the catalogue calls it, whatever it is called here: a standing policy goes by that.
+        let service = service.map(|name| self.catalog.find(&name).map_or(name, |found| found.name.clone()));
         let mut url = join(&base, &path).map_err(permanent)?;
         let reads = matches!(method, "GET" | "HEAD");
         if reads {

@@ -57,7 +57,11 @@ pub(super) async fn plan(
 /// A task, on what it depends, and below it what would change: from what to what, what that touches, how it is undone.
 fn told(number: usize, preview: &Preview) -> Vec<String> {
     let risk = word(preview.risk);
-    let note = if preview.people == 0 { risk } else { say::needs_people(&risk, preview.people) };
+    let note = match &preview.policy {
+        Some((policy, left)) => say::needs_policy(&risk, policy, *left),
+        None if preview.people == 0 => risk,
+        None => say::needs_people(&risk, preview.people),
+    };
     let mut lines = vec![say::task_line(number, &preview.name, &preview.kind, &note)];
     if preview.undoes {
         lines.push(say::plan_line(say::plan_undoes()));
@@ -96,6 +100,7 @@ fn data(preview: &Preview) -> serde_json::Value {
         "kind": preview.kind,
         "risk": preview.risk,
         "people": preview.people,
+        "policy": preview.policy.as_ref().map(|(policy, left)| json!({"id": policy, "left": left})),
         "undoes": preview.undoes,
         "conditions": preview.conditions,
     });

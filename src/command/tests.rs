@@ -193,6 +193,7 @@ impl Plans for World {
             kind: "Service_Restart".to_owned(),
             risk: Risk::Disruptive,
             people: 1,
+            policy: None,
             undoes: false,
             conditions: vec!["{{ state.hung }}".to_owned()],
             would,

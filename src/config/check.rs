@@ -40,24 +40,6 @@ const PROTECTED: &[&str] = &[
     "/var/run",
 ];
 
-/// Keys that are read and that no room carries out yet: accepting one would promise what nobody keeps. A test fails when a
-/// room uses one and its row stays.
-pub(super) const NOT_YET: &[NotYet] =
-    &[NotYet { section: "access", key: "standing", what: "standing policies", used_by: "Approved::from_policy(" }];
-
-/// A key of [`NOT_YET`].
-pub(super) struct NotYet {
-    /// The section it is in.
-    pub section: &'static str,
-    /// The key.
-    pub key: &'static str,
-    /// What it is about, for people.
-    what: &'static str,
-    /// What the code of another room says once it is used.
-    #[cfg_attr(not(test), allow(dead_code, reason = "read by the test that keeps the table true"))]
-    pub used_by: &'static str,
-}
-
 /// Collects mistakes with their place.
 pub(super) struct Sheet<'a> {
     /// Without what had a mistake of its own: its lists are the configuration's.
@@ -85,16 +67,11 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     eyes(config, &mut sheet);
     listener(config, &mut sheet);
     users(config, &mut sheet);
+    policies(config, &mut sheet);
     schedules(config, &mut sheet);
     database(config, &mut sheet);
     for (key, why) in config.store.problems() {
         sheet.add(path!["store", key], Code::Bounds, message::option_problem(key, &why));
-    }
-    for row in NOT_YET {
-        let at = path![row.section, row.key];
-        if written.at(at).is_some() {
-            sheet.add(at, Code::NotYet, message::not_yet(row.what, &format!("{}.{}", row.section, row.key)));
-        }
     }
 }
 
@@ -233,6 +210,32 @@ fn users(config: &Config, sheet: &mut Sheet<'_>) {
             && crate::access::passwords::check_hash(hash).is_err()
         {
             sheet.add(path!["access", "users", row, "password_hash"], Code::Hash, message::bad_hash(&user.id));
+        }
+    }
+}
+
+/// What people allow in advance; whether there are such playbooks is told where they are read.
+fn policies(config: &Config, sheet: &mut Sheet<'_>) {
+    let mut names: HashMap<&str, u64> = HashMap::new();
+    let known = service_names(sheet.written);
+    for (policy, row) in config.access.standing.iter().zip(rows(sheet.left, path!["access", "standing"])) {
+        let line = sheet.written.place_of(path!["access", "standing", row]).line;
+        if let Some(first) = names.insert(&policy.id, line) {
+            let at = path!["access", "standing", row, "id"];
+            sheet.add(at, Code::Name, message::same_name("standing policy", &policy.id, first));
+        }
+        for (key, why) in policy.problems() {
+            let at = match key {
+                "id" => path!["access", "standing", row, "id"].to_vec(),
+                _ => path!["access", "standing", row, "limits", key].to_vec(),
+            };
+            sheet.add(&at, Code::Value, message::option_problem(key, &why));
+        }
+        for (i, service) in policy.limits.services.iter().enumerate() {
+            if service != crate::access::right::ANY && !known.iter().any(|name| name.eq_ignore_ascii_case(service)) {
+                let says = message::no_service(service, nearest(service, known.iter().copied()));
+                sheet.add(path!["access", "standing", row, "limits", "services", i], Code::Unknown, says);
+            }
         }
     }
 }

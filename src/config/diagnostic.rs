@@ -41,8 +41,6 @@ pub enum Code {
     Bounds,
     /// CF017: a playbook has a mistake.
     Playbook,
-    /// CF018: something that is understood and that nothing carries out yet.
-    NotYet,
     /// CF019: not a database's address.
     Database,
     /// CF020: the database can't be used.
@@ -77,7 +75,6 @@ impl Code {
             Self::Listen => "CF015",
             Self::Bounds => "CF016",
             Self::Playbook => "CF017",
-            Self::NotYet => "CF018",
             Self::Database => "CF019",
             Self::DatabaseDown => "CF020",
             Self::DatabaseUnsafe => "CF021",

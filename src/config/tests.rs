@@ -148,10 +148,7 @@ fn the_example_passes_and_shows_every_key_that_there_is() {
     let mut missing = std::collections::BTreeSet::new();
     for (path, fields) in seen.borrow().iter() {
         for field in *fields {
-            let not_yet = super::check::NOT_YET
-                .iter()
-                .any(|row| *path == [super::tree::Step::from(row.section)] && *field == row.key);
-            if !not_yet && !somewhere(&read.written, path, field) {
+            if !somewhere(&read.written, path, field) {
                 missing.insert(format!("{path:?}: {field}"));
             }
         }
@@ -177,43 +174,19 @@ fn somewhere(node: &super::tree::Node, path: &[super::tree::Step], field: &str) 
 }
 
 #[test]
-fn a_standing_policy_is_refused_as_long_as_nothing_carries_it_out() {
-    let wrong = check("access:\n  standing:\n    - {id: a, limits: {max_risk: disruptive, playbooks: [P], services: [s], per_day: 3}}\n")
-        .unwrap_err();
+fn a_standing_policy_names_what_there_is_and_covers_what_may_be_covered() {
+    let text = "services:\n  - {name: shop, team: t, aliases: [laden]}\naccess:\n  standing:\n    - id: a\n      limits: {max_risk: destructive, playbooks: [PB-A], services: [shpo, any], per_day: 3}\n    - id: a\n      limits: {max_risk: disruptive, playbooks: [], services: [LADEN], per_day: 0}\n";
+    let wrong = check(text).unwrap_err();
     assert_eq!(
         wrong,
-        ["m.yaml:3:5: CF018: standing policies are not there yet: remove `access.standing`"],
-        "what is accepted must be kept"
+        [
+            "m.yaml:6:26: CF005: `max_risk` can be reversible or disruptive: what only reads needs no policy, and what can't be taken back is always for people",
+            "m.yaml:6:69: CF010: no service `shpo` is in `services`; did you mean `shop`?",
+            "m.yaml:7:11: CF009: the standing policy name `a` is taken by the entry of line 5; rename one of them",
+            "m.yaml:8:49: CF005: `playbooks` is empty, so that the policy covers nothing; name the playbooks",
+            "m.yaml:8:81: CF005: `per_day` must be from 1 to 1000; remove the policy to allow none",
+        ]
     );
-}
-
-#[test]
-fn no_key_that_is_refused_as_not_there_yet_is_used_by_a_room() {
-    fn texts(folder: &Path, found: &mut Vec<(std::path::PathBuf, String)>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                texts(&path, found);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    texts(&source, &mut found);
-    for row in super::check::NOT_YET {
-        let own = [source.join("access"), source.join("config/check.rs")];
-        let user = found
-            .iter()
-            .find(|(path, text)| !own.iter().any(|own| path.starts_with(own)) && text.contains(row.used_by));
-        let user = user.map(|(path, _)| path);
-        assert_eq!(
-            user, None,
-            "`{}.{}` is used now: document it in the example and take its row away",
-            row.section, row.key
-        );
-    }
 }
 
 #[test]

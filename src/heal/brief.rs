@@ -48,6 +48,7 @@ fn brief_in(view: &RunView, team: &str, room: Room) -> RunBrief {
         version: view.journal,
         plan,
         approved_by: view.approved_by.clone(),
+        allowed_by: view.allowed_by.clone(),
         why: view.why.clone(),
         // A person who starts a run in an incident means the incident, not its newest alert.
         alert_name: view.alert_name.clone().filter(|_| matches!(view.by, Actor::Mayday(_))),
@@ -90,8 +91,7 @@ fn what(view: &RunView) -> String {
         Some([(name, planned)]) => {
             // A shipped playbook is for any service, so its task can't name one: what it was planned for does.
             let kind = view.tasks.iter().find(|task| task.name == *name).map_or("", |task| task.kind.as_str());
-            let service = planned.target.get("service").and_then(serde_json::Value::as_str);
-            let phrase = service.and_then(|service| say::change(kind, service));
+            let phrase = planned.service().and_then(|service| say::change(kind, service));
             capped(&phrase.unwrap_or_else(|| name.clone()), LABEL)
         }
         Some(several) if several.len() > 1 => say::several(&capped(&view.playbook_name, LABEL), several.len()),
@@ -151,6 +151,10 @@ fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option
         sentences.push(say::valid_until(approval.expires));
     } else if let Some(why) = &view.why {
         sentences.push(sentence(why));
+    }
+    // Nobody was asked: whoever reads it must see why it runs.
+    if let Some(policy) = view.allowed_by.last() {
+        sentences.push(say::allowed_by(policy));
     }
     // What a cancellation takes back is said before anyone cancels.
     if approval.is_none() && !view.undoes.is_empty() {

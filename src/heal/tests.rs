@@ -564,6 +564,7 @@ pub(crate) fn view(state: RunState, outcome: Option<RunOutcome>) -> RunView {
         approval: None,
         undoes: Vec::new(),
         approved_by: Vec::new(),
+        allowed_by: Vec::new(),
         journal: 9,
     }
 }

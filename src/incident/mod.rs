@@ -201,6 +201,9 @@ pub struct RunBrief {
     /// Who has approved so far, in the order they did.
     #[serde(default)]
     pub approved_by: Vec<PersonId>,
+    /// The standing policies that allowed its changes, in their order.
+    #[serde(default)]
+    pub allowed_by: Vec<String>,
     /// Why it ended as it did: who rejected it, what failed.
     #[serde(default)]
     pub why: Option<String>,

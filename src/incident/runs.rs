@@ -34,6 +34,8 @@ pub(super) fn take(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
     // Each approval is told once, as its person's own word, and before what came of it.
     let told = before.map_or(0, |at| incident.runs[at].approved_by.len());
     let approvals: Vec<_> = brief.approved_by.iter().skip(told).cloned().collect();
+    let told = before.map_or(0, |at| incident.runs[at].allowed_by.len());
+    let allowed: Vec<_> = brief.allowed_by.iter().skip(told).cloned().collect();
     let fixed = brief.ended && state == "fixed";
     let (alert, part_of) = (brief.alert_name.clone(), brief.part_of);
     match before {
@@ -51,6 +53,9 @@ pub(super) fn take(outcome: &mut Outcome, brief: RunBrief, now: Timestamp) {
     for person in approvals {
         let says = say::run_approved(run, &playbook, &person.0);
         outcome.moment(now, Actor::Person(person), says);
+    }
+    for policy in allowed {
+        outcome.moment(now, Actor::Mayday("playbook".to_owned()), say::run_allowed(run, &playbook, &policy));
     }
     if moved {
         outcome.moment(now, Actor::Mayday("playbook".to_owned()), says);

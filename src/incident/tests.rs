@@ -318,6 +318,7 @@ fn brief(version: u64, state: &str, ended: bool) -> Box<RunBrief> {
         version,
         plan,
         approved_by: Vec::new(),
+        allowed_by: Vec::new(),
         why: None,
         alert_name: Some("High_CPU_Usage".into()),
         part_of: None,

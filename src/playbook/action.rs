@@ -44,6 +44,13 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// The service it changes, as the catalogue calls it; none if it is no service's. An action that changes one says so in
+    /// its target.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.target.get("service").and_then(Value::as_str)
+    }
+
     /// The plan as people see and approve it: nothing in its texts moves, hides or forges what stands around it, whatever a
     /// file or an object is called.
     #[must_use]

@@ -108,6 +108,12 @@ pub(super) fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
             let reason = vote.reason.as_deref().unwrap_or_default();
             return vec![of_run(NoticeKind::Escalation, say::notice_glass(head.run, &vote.name, reason))];
         }
+        Event::Allowed { ask, policy, used } => {
+            let names = ask.tasks.iter().filter_map(|task| Some(head.tasks[status.index(task)?].name.as_str()));
+            let names: Vec<&str> = names.collect();
+            let says = say::notice_allowed(head.run, &names, &policy.id, *used, policy.limits.per_day);
+            return vec![of_run(NoticeKind::Success, says)];
+        }
         Event::Held { why } => return vec![of_run(NoticeKind::Escalation, say::notice_held(head.run, why))],
         Event::Unwinding { undo, why } => {
             let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::run::{Event, Stage, Status};
+use super::run::{Event, Given, Grant, Stage, Status};
 use super::view::{Decided, Order};
 use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Right, Standing, Vote};
 use crate::core::message::access;
@@ -173,16 +173,21 @@ fn written(reason: Option<&str>) -> Option<String> {
     reason.map(|reason| stored(reason, REASON))
 }
 
+/// The second click on what is approved says who approved it.
+fn already(run: RunId, grant: &Grant) -> String {
+    let names: Vec<&str> = grant.votes.iter().map(|vote| vote.name.as_str()).collect();
+    match &grant.given {
+        Given::ByPolicy(policy) => say::already_allowed(run, &policy.id),
+        Given::ByVotes | Given::ByBrokenGlass => say::already_approved(run, &names.join(", ")),
+    }
+}
+
 fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &Person, now: Timestamp) -> Answer {
     let run = status.head.run;
     let Some(ask) = &status.ask else {
-        // The second click on a plan that is approved says who approved it.
         let granted = status.grants.iter().rev().find(|grant| saw.is_none_or(|saw| grant.request.plan_hash == saw));
         return Answer::nothing(match granted {
-            Some(grant) => {
-                let names: Vec<&str> = grant.votes.iter().map(|vote| vote.name.as_str()).collect();
-                say::already_approved(run, &names.join(", "))
-            }
+            Some(grant) => already(run, grant),
             None => say::nothing_to_approve(run, &state_word(status)),
         });
     };
@@ -191,13 +196,7 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
         Err(Refusal::Already { name }) => return Answer::nothing(say::already_approved(run, &name)),
         Err(Refusal::OtherPlan) => {
             let old = status.grants.iter().find(|grant| saw == Some(grant.request.plan_hash.as_str()));
-            return Answer::nothing(match old {
-                Some(grant) => {
-                    let names: Vec<&str> = grant.votes.iter().map(|vote| vote.name.as_str()).collect();
-                    say::already_approved(run, &names.join(", "))
-                }
-                None => say::other_plan(run),
-            });
+            return Answer::nothing(old.map_or_else(|| say::other_plan(run), |grant| already(run, grant)));
         }
         Err(Refusal::Expired { .. }) if status.paused.is_some() => {
             return Answer::nothing(say::asked_when_resumed(run));

@@ -107,6 +107,9 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What waits for approval now.
     pub approval: Option<ApprovalView>,
+    /// The standing policies that its changes were allowed by, in their order.
+    #[serde(default)]
+    pub allowed_by: Vec<String>,
     /// Who has approved so far, in the order they did.
     #[serde(default)]
     pub approved_by: Vec<PersonId>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mayday::access::{Actor, Audit, Person, PersonId, Role};
+use mayday::access::{Actor, Audit, Person, PersonId, Role, StandingPolicy};
 use mayday::core::clock::ManualClock;
 use mayday::core::{BoxFuture, Clock as _, RunId, SharedClock, Timestamp};
 use mayday::playbook::action::{Action, Change, Context, Error, Intent, Perform, Planned, Probe, Settle};
@@ -234,6 +234,8 @@ pub struct World {
     pub clock: ManualClock,
     pub target: SharedTarget,
     pub options: Options,
+    /// What people allowed in advance.
+    pub standing: Vec<StandingPolicy>,
     /// Task types that have an executor besides those that always have one here.
     pub more: Vec<&'static str>,
     /// Task types that the next process has no executor for.
@@ -288,6 +290,7 @@ impl World {
             clock,
             target: SharedTarget::default(),
             options,
+            standing: Vec::new(),
             more: Vec::new(),
             gone: Vec::new(),
             real: Vec::new(),
@@ -344,6 +347,7 @@ impl World {
             library: Arc::new(Library::of(books)),
             actions: Registry::new(actions),
             options: self.options.clone(),
+            standing: self.standing.clone(),
             store: self.store.clone(),
             clock: self.clock(),
         };

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use mayday::access::{Audit, Options as AccessOptions, Person, PersonId, Persons, Role};
+use mayday::access::right::Limits;
+use mayday::access::{Audit, Options as AccessOptions, Person, PersonId, Persons, Risk, Role, StandingPolicy};
 use mayday::alert::{Alert, AlertId, Fingerprint, Severity, Status};
 use mayday::analysis::{Evidence, EvidenceId, FaultKind, Finding, Outcome};
 use mayday::catalog::Catalog;
@@ -170,6 +171,15 @@ impl Bot {
     }
 
     async fn start_with(shop: Arc<Shop>, store: SharedStore, explains: Arc<dyn Explains>) -> Self {
+        Self::start_allowing(shop, store, explains, Vec::new()).await
+    }
+
+    async fn start_allowing(
+        shop: Arc<Shop>,
+        store: SharedStore,
+        explains: Arc<dyn Explains>,
+        standing: Vec<StandingPolicy>,
+    ) -> Self {
         let clock: SharedClock = SystemClock::shared();
         let start = clock.now() - Duration::from_secs(60);
         let leases = Leases::take_all(&store, &clock, "test").await.unwrap();
@@ -194,6 +204,7 @@ impl Bot {
             library: library.clone(),
             actions: Registry::new(actions.into()),
             options: playbook::Options::default(),
+            standing,
         });
         let heal = heal::Service::new(
             heal::Deps {
@@ -382,6 +393,31 @@ async fn an_alert_is_healed_with_one_press_of_a_button_and_the_card_tells_it_all
     let approved = audit.records.iter().find(|record| record.action == "approve").unwrap();
     assert_eq!(approved.actor, Some(mayday::access::Actor::Person(PersonId("web:ana".to_owned()))));
     assert_eq!(approved.subject, "RUN-1");
+    bot.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_allowed_in_advance_is_healed_without_a_press_and_the_card_says_why() {
+    let limits = Limits {
+        max_risk: Risk::Disruptive,
+        playbooks: vec!["PB-Service-Restart".to_owned()],
+        services: vec!["order-service".to_owned()],
+        per_day: 1,
+    };
+    let policy = StandingPolicy { id: "restart-orders".to_owned(), limits };
+    let bot = Bot::start_allowing(sick(), Memory::shared(), Arc::new(Seer), vec![policy]).await;
+    bot.alert(Status::Firing).await;
+    let card = bot.card("mitigated", |card| card.state == "mitigated").await;
+    assert_eq!(bot.shop.restarts.load(Ordering::SeqCst), 1);
+    let plan = card.plan.unwrap();
+    assert!(plan.heading.starts_with("Fixed and verified: "), "{}", plan.heading);
+    let footer = plan.footer.unwrap();
+    assert!(footer.contains("Allowed by the standing policy restart-orders."), "{footer}");
+    let timeline = bot.say(Role::Viewer, "timeline").await.text;
+    assert!(
+        timeline.contains("RUN-1 (PB-Service-Restart): allowed by the standing policy restart-orders."),
+        "{timeline}"
+    );
     bot.engine.stop().await;
 }
 

@@ -182,7 +182,8 @@ impl Bot {
         if !mistakes.is_empty() {
             return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
         }
-        let wrong = scheduled(&config.schedules, &library);
+        let mut wrong = scheduled(&config.schedules, &library);
+        wrong.extend(allowed(&config.access.standing, &library));
         if !wrong.is_empty() {
             return Err(Error::Playbooks(wrong));
         }
@@ -216,6 +217,7 @@ impl Bot {
             library: library.clone(),
             actions: Registry::new(actions),
             options: config.playbooks.clone(),
+            standing: by_name(config.access.standing.clone(), &catalog),
         });
         let runs: Arc<dyn Runs> = Arc::new(engine.clone());
 
@@ -456,6 +458,7 @@ pub fn playbooks(config: &Config) -> Result<usize, Vec<String>> {
     let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
     let mut mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     mistakes.extend(scheduled(&config.schedules, &library));
+    mistakes.extend(allowed(&config.access.standing, &library));
     if mistakes.is_empty() { Ok(library.all().len()) } else { Err(mistakes) }
 }
 
@@ -470,6 +473,25 @@ fn scheduled(schedules: &[schedule::Options], library: &Library) -> Vec<String> 
         wrong.map(|why| message::scheduled_parameters(&one.id, &why))
     };
     schedules.iter().filter_map(problem).collect()
+}
+
+/// Policies with their services as the catalogue calls them: what a change says of itself is that name.
+fn by_name(mut policies: Vec<crate::access::StandingPolicy>, catalog: &Catalog) -> Vec<crate::access::StandingPolicy> {
+    for service in policies.iter_mut().flat_map(|policy| &mut policy.limits.services) {
+        if let Some(found) = catalog.find(service) {
+            found.name.clone_into(service);
+        }
+    }
+    policies
+}
+
+/// Playbooks that standing policies name and that are not there.
+fn allowed(policies: &[crate::access::StandingPolicy], library: &Library) -> Vec<String> {
+    let named = policies.iter().flat_map(|policy| policy.limits.playbooks.iter().map(move |id| (policy, id)));
+    named
+        .filter(|(_, id)| library.get(id).is_none())
+        .map(|(policy, id)| message::allowed_playbook(&policy.id, id, library.nearest(id).as_deref()))
+        .collect()
 }
 
 /// Opens the store of a bot that does not run, for commands that only need what is in it.

@@ -48,6 +48,65 @@ pub fn approvals_missing(count: usize) -> String {
     }
 }
 
+/// A standing policy does not go so far.
+#[must_use]
+pub fn policy_risk(policy: &str, risk: &str, most: &str) -> String {
+    format!("the standing policy {policy} covers changes up to {most}, and this one is {risk}")
+}
+
+/// A standing policy is for other playbooks.
+#[must_use]
+pub fn policy_playbook(policy: &str, playbook: &str) -> String {
+    format!("the standing policy {policy} does not name the playbook {playbook}")
+}
+
+/// A standing policy is for other services.
+#[must_use]
+pub fn policy_service(policy: &str, service: Option<&str>) -> String {
+    match service {
+        Some(service) => format!("the standing policy {policy} does not name the service {service}"),
+        None => format!("the standing policy {policy} names services, and this change is of none"),
+    }
+}
+
+/// A standing policy has allowed all that it allows for now.
+#[must_use]
+pub fn policy_used(policy: &str, per_day: u32) -> String {
+    format!("the standing policy {policy} allows {per_day} changes in 24 hours, and too few are left")
+}
+
+/// A standing policy that a run went by is no longer configured.
+#[must_use]
+pub fn policy_gone(policy: &str) -> String {
+    format!("the standing policy {policy} is not there any more")
+}
+
+/// A standing policy's name.
+#[must_use]
+pub fn policy_id() -> String {
+    "is not a name for the audit; use letters, digits, `.`, `_`, `-`".to_owned()
+}
+
+/// A standing policy's greatest risk.
+#[must_use]
+pub fn policy_max_risk() -> String {
+    "can be reversible or disruptive: what only reads needs no policy, and what can't be taken back is always for people"
+        .to_owned()
+}
+
+/// A standing policy with an empty list.
+#[must_use]
+pub fn policy_covers_nothing(what: &str) -> String {
+    let any = if what == "services" { ", or [any]" } else { "" };
+    format!("is empty, so that the policy covers nothing; name the {what}{any}")
+}
+
+/// A standing policy's number of changes.
+#[must_use]
+pub fn policy_per_day(most: u32) -> String {
+    format!("must be from 1 to {most}; remove the policy to allow none")
+}
+
 /// Someone who is no admin tried to go ahead alone.
 #[must_use]
 pub fn may_not_break_glass(name: &str) -> String {

@@ -429,6 +429,12 @@ pub fn needs_people(risk: &str, people: u32) -> String {
     if people == 1 { format!("{risk}, one person approves") } else { format!("{risk}, {people} people approve") }
 }
 
+/// How risky a change is, and that people allowed it in advance.
+#[must_use]
+pub fn needs_policy(risk: &str, policy: &str, left: u32) -> String {
+    format!("{risk}, the standing policy {policy} covers it ({left} more in 24 hours)")
+}
+
 /// A task that is there to undo another one.
 #[must_use]
 pub const fn plan_undoes() -> &'static str {

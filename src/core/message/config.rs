@@ -217,11 +217,6 @@ pub fn own_keys() -> &'static str {
     "each replica signs the audit with a key of its own, so a checkpoint that a stranger signed does not show by itself: give all the same file as `access.checkpoints.key_path`"
 }
 
-/// A key that nothing carries out yet.
-pub fn not_yet(what: &str, key: &str) -> String {
-    format!("{what} are not there yet: remove `{key}`")
-}
-
 /// What a room says about its options.
 pub fn option_problem(path: &str, why: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or(path);
@@ -232,6 +227,12 @@ pub fn option_problem(path: &str, why: &str) -> String {
 pub fn scheduled_playbook(schedule: &str, playbook: &str, near: Option<&str>) -> String {
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("schedules: `{schedule}` names the playbook `{playbook}`, which is not loaded{near}")
+}
+
+/// A standing policy names a playbook that is not there.
+pub fn allowed_playbook(policy: &str, playbook: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("access.standing: `{policy}` names the playbook `{playbook}`, which is not loaded{near}")
 }
 
 /// A schedule's playbook can't run so.

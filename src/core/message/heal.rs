@@ -194,6 +194,12 @@ pub fn approved_by(names: &[String], needed: u32) -> String {
     format!("{} of {needed} approved: {}.", names.len(), names.join(", "))
 }
 
+/// Nobody was asked for what it changes.
+#[must_use]
+pub fn allowed_by(policy: &str) -> String {
+    format!("Allowed by the standing policy {policy}.")
+}
+
 /// Until when the request holds, UTC.
 #[must_use]
 pub fn valid_until(at: Timestamp) -> String {

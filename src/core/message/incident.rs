@@ -276,6 +276,12 @@ pub fn run_approved(run: RunId, playbook: &str, who: &str) -> String {
     format!("{run} ({playbook}): approved by {}.", person(who))
 }
 
+/// What a run changes was allowed in advance.
+#[must_use]
+pub fn run_allowed(run: RunId, playbook: &str, policy: &str) -> String {
+    format!("{run} ({playbook}): allowed by the standing policy {policy}.")
+}
+
 /// Diagnosis has a first or another conclusion.
 #[must_use]
 pub fn found(says: &str, confidence: f64) -> String {

@@ -278,10 +278,21 @@ pub fn undo_by_task(task: &str) -> String {
 pub fn no_inverse(kind: &str) -> String {
     format!("{kind} does not say how this is undone")
 }
-/// An undo of something that nobody approved.
+/// A change whose approval is not there, or is for something else.
 #[must_use]
-pub fn undo_without_right() -> String {
+pub fn not_approved() -> String {
     "there is no approval that covers it".to_owned()
+}
+/// People allowed it in advance: told, since nobody was asked.
+#[must_use]
+pub fn notice_allowed(run: RunId, tasks: &[&str], policy: &str, used: u32, per_day: u32) -> String {
+    let tasks = tasks.join(", ");
+    format!("{run}: {tasks}, allowed by the standing policy {policy} ({used} of {per_day} changes in 24 hours).")
+}
+/// The second click on what nobody was asked for.
+#[must_use]
+pub fn already_allowed(run: RunId, policy: &str) -> String {
+    format!("{run} goes by the standing policy {policy} and needs no approval; nothing changed.")
 }
 /// A failed undo is tried again.
 #[must_use]

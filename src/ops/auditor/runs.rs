@@ -269,6 +269,7 @@ fn trace_of_event(event: &Event, status: &Status) -> Option<Trace> {
     match event {
         Event::Voted { vote } => Some(("approve", vote.by.to_string())),
         Event::GlassBroken { vote } => Some(("break_glass", vote.by.to_string())),
+        Event::Allowed { policy, .. } => Some(("allow", redact(&policy.id).into_owned())),
         Event::Rejected { by, .. } => Some(("reject", by.to_string())),
         Event::Started { task, intent, .. } => {
             let changes = status.head.tasks.iter().any(|head| head.id == *task && head.changes);
@@ -287,6 +288,7 @@ fn trace_of_record(record: &audit::Entry) -> Option<Trace> {
         "approve" => Some(("approve", actor())),
         "reject" => Some(("reject", actor())),
         "break_glass" => Some(("break_glass", actor())),
+        "allow" => Some(("allow", record.detail["policy"].as_str()?.to_owned())),
         // Undoing is performing, too.
         "perform" | "undo" => {
             let (key, attempt) = (record.detail["idempotency_key"].as_str()?, record.detail["attempt"].as_u64()?);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::journal::{Journaled, Together, event_key, open_key, put_snapshot, wants_snapshot};
 use super::share::Taken;
+use super::standing::Count;
 use super::{Shared, shard_of};
 use crate::access::AuditRecord;
 use crate::playbook::RunChanged;
@@ -22,6 +23,8 @@ pub struct Pending {
     pub notices: Vec<Notice>,
     /// Things to audit.
     pub audit: Vec<AuditRecord>,
+    /// What standing policies have allowed with this.
+    pub(super) counts: Vec<Count>,
     /// Orders of other replicas that this carries out, with their answers.
     pub taken: Vec<(Taken, Decided)>,
 }
@@ -131,6 +134,9 @@ fn filled(
         }
     }
     super::propose::count(&mut batch, status, &pending.events)?;
+    for count in &pending.counts {
+        count.write(&mut batch)?;
+    }
     for notice in &pending.notices {
         shared.notices.tell(&mut batch, shard, notice)?;
     }

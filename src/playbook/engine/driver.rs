@@ -14,6 +14,7 @@ use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Halt, Tools, Unplanned, Verification, safely};
 use super::share::Ends;
+use super::standing::{self, Consulted, Cover};
 use super::{Engine, Letter, Said, Shared, journal, locked, stuck};
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
@@ -49,6 +50,8 @@ pub(super) enum Landed {
     Verified(usize, Verification),
     /// A child run has ended.
     Child(usize, RunId, ChildEnd),
+    /// A standing policy that covers the plan with this hash, if one does.
+    Consulted(String, Option<Box<Cover>>),
     /// Mayday stops; there is nothing to write down.
     Nothing(usize),
 }
@@ -73,6 +76,16 @@ pub async fn drive(
             Err(Lost::Lease) => {
                 tracing::warn!(%run, "another process has taken this run over");
                 break;
+            }
+            // Another run was allowed something by the same policy at the same moment: what is left is read again.
+            Err(Lost::Store(store::Error::Conflict(key))) if standing::is_count(&key) => {
+                match driver.again(&mut Duration::from_millis(20)).await {
+                    Some(next) => {
+                        driver = next;
+                        continue;
+                    }
+                    None => break,
+                }
             }
             Err(Lost::Store(error)) => {
                 hopeless += u32::from(matches!(error, store::Error::TooLarge { .. } | store::Error::Encode(_)));
@@ -140,6 +153,8 @@ pub(super) struct Driver {
     pub(super) halt: Arc<Halt>,
     /// Told to those who wait for children.
     pub(super) stopping: Arc<Stopping>,
+    /// Whether standing policies cover what people would be asked.
+    pub(super) consulted: Consulted,
 }
 
 impl Driver {
@@ -169,6 +184,7 @@ impl Driver {
             before: HashMap::new(),
             halt: Arc::default(),
             stopping: Arc::default(),
+            consulted: Consulted::default(),
         }
     }
 
@@ -241,6 +257,11 @@ impl Driver {
             if !self.ends.is_set() {
                 for next in decide(&self.book, &self.status, &self.busy, now, &self.limits) {
                     match next {
+                        Next::Record(Event::Asked { ask }) => {
+                            if self.ask(ask, now)? {
+                                break;
+                            }
+                        }
                         Next::Record(event) => {
                             self.record(event, now)?;
                             break;

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Unplanned, safely};
+use super::standing::asked;
 use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned};
 use crate::playbook::run::{
-    Event, FailureKind, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
+    Event, FailureKind, Given, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
 };
 use crate::playbook::view::RunOutcome;
 
@@ -104,6 +105,10 @@ impl Driver {
                 let kind = if found.worse { FailureKind::MadeWorse } else { FailureKind::NotVerified };
                 self.record(Event::Failed { task, kind, why: found.note, retry_at: None, output: None }, now)
             }
+            Landed::Consulted(hash, found) => {
+                self.consulted(hash, found);
+                Ok(())
+            }
             Landed::Nothing(index) => {
                 self.busy.remove(&index);
                 Ok(())
@@ -179,7 +184,7 @@ impl Driver {
         let mut plan = TaskPlan { parameters, planned };
         plan.planned.undo = self.undone_by(index, &plan.planned);
         let (Some(approved), Some(_)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant) else {
-            let difference = vec!["it has no approval".to_owned()];
+            let difference = vec![say::not_approved()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
@@ -189,9 +194,9 @@ impl Driver {
             let difference = difference(&approved, &plan);
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         }
-        let Some(right) = self.right(index) else {
-            let difference = vec!["the approval does not cover it".to_owned()];
-            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        let right = match self.right(index) {
+            Ok(right) => right,
+            Err(why) => return self.record(Event::Moved { task, plan: Box::new(plan), difference: vec![why] }, now),
         };
         // The target that was approved, not the one worked out just now: exactly what people saw.
         let intent = self.intent(index, approved.planned.target.clone(), now);
@@ -217,8 +222,9 @@ impl Driver {
     /// the change saw how it is undone, and waiting would leave the system as nobody wants it.
     fn undo(&mut self, index: usize, plan: TaskPlan, now: Timestamp) -> Result<(), Lost> {
         let task = self.id(index);
-        let Some(right) = self.right(index) else {
-            return self.failed(index, FailureKind::Permanent, say::undo_without_right(), now);
+        let right = match self.right(index) {
+            Ok(right) => right,
+            Err(why) => return self.failed(index, FailureKind::Permanent, why, now),
         };
         self.record(Event::Planned { task: task.clone(), plan: Box::new(plan.clone()) }, now)?;
         let intent = self.intent(index, plan.planned.target.clone(), now);
@@ -226,24 +232,37 @@ impl Driver {
         self.start(index, intent, now)
     }
 
-    /// The right to make a planned change, worked out again from the votes. To undo one: the right it was made by.
-    fn right(&self, index: usize) -> Option<Right> {
-        let own = || (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant);
-        let (of, plan, grant) = match self.status.undoes(index) {
+    /// The right to make a planned change, worked out again from what gave it. To undo one: the right it was made by.
+    ///
+    /// # Errors
+    /// Why there is none any more, in words.
+    fn right(&self, index: usize) -> Result<Right, String> {
+        let undoes = self.status.undoes(index);
+        let undo = undoes.is_some();
+        let (of, plan, grant) = match undoes {
             Some((of, done)) => (of, done.plan, done.grant),
-            None => (index, own().0, own().1),
+            None => (index, self.status.tasks[index].plan.clone(), self.status.tasks[index].grant),
         };
-        let (task, approved) = (&self.status.head.tasks[of].id, plan?);
-        let grant = self.status.grants.get(grant?)?;
-        let frontier = if grant.broken {
-            let vote = grant.votes.first().filter(|vote| vote.plan_hash == grant.frontier.plan_hash())?;
-            let (id, name) = (vote.by.clone(), vote.name.clone());
-            let person = Person { id, name, role: vote.role, teams: vote.teams.clone() };
-            Approved::break_glass(grant.frontier.clone(), &person, vote.reason.as_deref().unwrap_or_default()).ok()?
-        } else {
-            Approved::from_votes(grant.frontier.clone(), &grant.request, &grant.votes).ok()?
+        let task = &self.status.head.tasks[of].id;
+        let grant = grant.and_then(|grant| self.status.grants.get(grant));
+        let (Some(grant), Some(plan)) = (grant, plan) else { return Err(say::not_approved()) };
+        let given = grant.frontier.clone();
+        let approved = match &grant.given {
+            Given::ByVotes => Approved::from_votes(given, &grant.request, &grant.votes),
+            Given::ByBrokenGlass => {
+                let vote = grant.votes.first().filter(|vote| vote.plan_hash == given.plan_hash());
+                let vote = vote.ok_or_else(say::not_approved)?;
+                let (id, name) = (vote.by.clone(), vote.name.clone());
+                let person = Person { id, name, role: vote.role, teams: vote.teams.clone() };
+                Approved::break_glass(given, &person, vote.reason.as_deref().unwrap_or_default())
+            }
+            Given::ByPolicy(then) => {
+                let asked = asked(&self.book, &self.status.head, self.status.declared(of), &plan.planned);
+                Approved::from_policy(given, self.policy_now(then, undo)?, &asked)
+            }
         };
-        frontier.plan().covers(task, &approved).then(|| frontier.right().clone())
+        let approved = approved.map_err(|why| why.to_string())?;
+        if approved.plan().covers(task, &plan) { Ok(approved.into_parts().1) } else { Err(say::not_approved()) }
     }
 
     /// What is about to be performed goes into the audit in the commit that holds its intent.
@@ -295,7 +314,7 @@ impl Driver {
                 return Ok(());
             }
             let ends = ends || held;
-            let right = self.right(index).zip(self.status.tasks[index].plan.clone());
+            let right = self.right(index).ok().zip(self.status.tasks[index].plan.clone());
             let Some((right, plan)) = right.filter(|_| !ends) else {
                 let why = say::in_doubt(&task, &say::not_repeated());
                 return self.record(Event::Doubted { task, why }, now);

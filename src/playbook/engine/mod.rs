@@ -23,6 +23,7 @@ mod render;
 mod reopen;
 mod share;
 mod slots;
+mod standing;
 mod stuck;
 
 use std::collections::{HashMap, HashSet};
@@ -48,7 +49,7 @@ use super::registry::Registry;
 use super::run::Status;
 use super::view::{Decided, Order, ProposeRequest, Proposed, RunView, Runs};
 use super::{Error, RunChanged};
-use crate::access::{Audit, Person};
+use crate::access::{Audit, Person, StandingPolicy};
 use crate::core::message::playbook as say;
 use crate::core::stop::{Stop, Stopper};
 use crate::core::text::capped;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub actions: Registry,
     /// Limits and policy.
     pub options: Options,
+    /// Classes of change that people allowed in advance.
+    pub standing: Vec<StandingPolicy>,
 }
 
 /// Runs playbooks. Cheap to clone.

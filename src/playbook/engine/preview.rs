@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Engine;
 use super::effects::{Tools, safely};
 use super::render::parameters as parameters_of;
+use super::standing;
 use crate::alert::Alert;
 use crate::core::Timestamp;
 use crate::core::message::playbook as say;
@@ -16,7 +17,7 @@ use crate::playbook::Error;
 use crate::playbook::action::{Action, Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::{Risk, Task, Undo};
-use crate::playbook::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, apply, values};
+use crate::playbook::run::{self, CHILD, Event, Head, MAX_ITEMS, Part, Status, apply, values};
 use crate::playbook::{parameters, tasks};
 
 /// A person waits for the answer: what is not planned by then is said to be planned in the run.
@@ -37,6 +38,8 @@ pub struct Preview {
     pub risk: Risk,
     /// How many people must approve it.
     pub people: u32,
+    /// A standing policy that covers it, and how many more changes that allows now: then nobody is asked.
+    pub policy: Option<(String, u32)>,
     /// It is there to undo another task, and is done for nothing else.
     pub undoes: bool,
     /// Conditions that decide in the run whether it is done, as the author wrote them.
@@ -105,12 +108,18 @@ impl Engine {
             };
             let risk = tasks::risk(task);
             let asked = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
+            let needed = parts.options.approvals.of(run::risk(&book, task)).max(asked);
+            let policy = match &would {
+                Would::Change(planned) => self.policy(&book, &status, index, planned, now).await,
+                Would::Read | Would::Later(_) | Would::NotHere(_) => None,
+            };
             previews.push(Preview {
+                policy,
                 task: status.head.tasks[index].id.clone(),
                 name: status.head.tasks[index].name.clone(),
                 kind: task.kind.clone(),
                 risk,
-                people: if risk == Risk::Read { 0 } else { parts.options.approvals.of(risk).max(asked) },
+                people: if risk == Risk::Read { 0 } else { needed },
                 undoes: book
                     .playbook
                     .tasks
@@ -140,6 +149,30 @@ impl Engine {
         } else {
             (risk == Risk::Read).then_some(Would::Read)
         }
+    }
+
+    /// The first standing policy that covers a change and has some left.
+    async fn policy(
+        &self,
+        book: &Book,
+        status: &Status,
+        index: usize,
+        planned: &Planned,
+        now: Timestamp,
+    ) -> Option<(String, u32)> {
+        let parts = &self.0.parts;
+        let declared = status.declared(index);
+        if book.playbook.tasks[declared].approval.is_some() {
+            return None;
+        }
+        let asked = standing::asked(book, &status.head, declared, planned);
+        for policy in parts.standing.iter().filter(|policy| policy.covers(&asked).is_ok()) {
+            match standing::left(&parts.store, policy, now).await {
+                Ok(left) if left > 0 => return Some((policy.id.clone(), left)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        None
     }
 
     /// Asks the action what it would change.

@@ -356,17 +356,11 @@ impl Decision<'_> {
         (approvers, spec.is_some_and(|spec| spec.allow_self) || self.limits.allow_self)
     }
 
-    fn risk_of_undo(&self, task: &Task) -> Risk {
-        let Some(Undo::Task(by)) = task.undone_by() else { return Risk::Read };
-        self.book.playbook.tasks.iter().find(|other| other.id == by).map_or(Risk::Read, tasks::risk)
-    }
-
     fn ask(&self, indexes: &[usize], (approvers, allow_self): (Vec<String>, bool)) -> Ask {
         let mut policy =
             Policy { risk: Risk::Read, count: 1, approvers, allow_self, expires_after: self.limits.approval_expires };
         for task in indexes.iter().map(|index| self.declared(*index)) {
-            // Who approves a change approves its undoing with it: the riskier of the two says who may.
-            let risk = tasks::risk(task).max(self.risk_of_undo(task));
+            let risk = risk(self.book, task);
             policy.risk = policy.risk.max(risk);
             policy.count = policy.count.max(self.limits.approvals.of(risk));
             if let Some(spec) = &task.approval {
@@ -393,6 +387,16 @@ impl Decision<'_> {
             difference: indexes.iter().flat_map(|index| self.status.tasks[*index].moved.iter().cloned()).collect(),
         }
     }
+}
+
+/// How risky a change is. Who approves it approves its undoing with it: the riskier of the two says who may.
+#[must_use]
+pub fn risk(book: &Book, task: &Task) -> Risk {
+    let undo = match task.undone_by() {
+        Some(Undo::Task(by)) => book.playbook.tasks.iter().find(|other| other.id == by).map_or(Risk::Read, tasks::risk),
+        Some(Undo::Inverse) | None => Risk::Read,
+    };
+    tasks::risk(task).max(undo)
 }
 
 /// Whether a task's failure ends the run.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::plan::{Frontier, TaskPlan};
-use crate::access::{Actor, PersonId, Request, Vote};
+use crate::access::{Actor, PersonId, Request, StandingPolicy, Vote};
 use crate::core::{IncidentId, RunId, Timestamp};
 use crate::playbook::action::Intent;
 use crate::playbook::book::Book;
@@ -273,6 +273,15 @@ pub enum Event {
         /// What.
         ask: Box<Ask>,
     },
+    /// Nobody is asked: people allowed this class of change in advance.
+    Allowed {
+        /// What would have been asked.
+        ask: Box<Ask>,
+        /// The policy, as it was then.
+        policy: StandingPolicy,
+        /// How many changes it has allowed in the 24 hours before, these included.
+        used: u32,
+    },
     /// A person approved.
     Voted {
         /// Their vote.
@@ -448,6 +457,7 @@ impl Event {
             Self::Planned { .. } => "planned",
             Self::Moved { .. } => "moved",
             Self::Asked { .. } => "asked",
+            Self::Allowed { .. } => "allowed",
             Self::Voted { .. } => "voted",
             Self::GlassBroken { .. } => "glass_broken",
             Self::Rejected { .. } => "rejected",
@@ -492,6 +502,7 @@ impl Event {
             Self::Proposed { .. }
             | Self::Asked { .. }
             | Self::Voted { .. }
+            | Self::Allowed { .. }
             | Self::GlassBroken { .. }
             | Self::Rejected { .. }
             | Self::Expired

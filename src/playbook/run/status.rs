@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{Ask, CHILD, Event, FailureKind, Head, Part};
-use super::plan::Frontier;
+use super::grant::{Given, Grant};
 use super::task::{Stage, TaskStatus};
-use crate::access::{Actor, Request, Standing, Vote};
+use crate::access::{Actor, Standing, Vote};
 use crate::core::Timestamp;
 use crate::playbook::view::{RunOutcome, RunState};
 
@@ -60,22 +60,6 @@ pub struct End {
     pub why: String,
     /// When.
     pub at: Timestamp,
-}
-
-/// A complete approval: the votes are kept, so that the right can be worked out again right before the effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// What was asked.
-    pub request: Request,
-    /// The tasks it covers.
-    pub tasks: Vec<String>,
-    /// Exactly what it covers.
-    pub frontier: Frontier,
-    /// Who approved.
-    pub votes: Vec<Vote>,
-    /// Whether it is one admin's, past the policy.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub broken: bool,
 }
 
 /// An event that can't happen to a run in this state: a damaged journal, or a mistake in Mayday.
@@ -226,17 +210,19 @@ impl Status {
             Event::Asked { ask } if self.ask.is_none() && self.covers_planned(ask) => {
                 self.ask = Some((**ask).clone());
                 self.votes.clear();
-                for task in &ask.tasks {
-                    if let Some(index) = self.index(task) {
-                        self.tasks[index].moved.clear();
-                    }
-                }
+                self.asked_of(ask);
+            }
+            Event::Allowed { ask, policy, .. } if self.ask.is_none() && self.covers_planned(ask) => {
+                self.votes.clear();
+                self.asked_of(ask);
+                self.ask = Some((**ask).clone());
+                self.grant(Given::ByPolicy(policy.clone()));
             }
             Event::Voted { vote } => {
                 let Some(ask) = &self.ask else { return Err(self.illegal(event)) };
                 self.votes.push(vote.clone());
                 if ask.request.standing(&self.votes) == Standing::Complete {
-                    self.grant(false);
+                    self.grant(Given::ByVotes);
                 }
             }
             Event::GlassBroken { vote } => {
@@ -245,7 +231,7 @@ impl Status {
                     return Err(self.illegal(event));
                 }
                 self.votes = vec![vote.clone()];
-                self.grant(true);
+                self.grant(Given::ByBrokenGlass);
             }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
                 self.rejected = Some(crate::core::message::playbook::end_rejected(name, reason.as_deref()));
@@ -305,6 +291,7 @@ impl Status {
             }
             Event::Proposed { .. }
             | Event::Asked { .. }
+            | Event::Allowed { .. }
             | Event::Rejected { .. }
             | Event::Expired
             | Event::Paused { .. }
@@ -337,8 +324,17 @@ impl Status {
             && ask.tasks.iter().all(|task| self.task(task).is_some_and(|task| task.stage == Stage::Planned))
     }
 
-    /// The votes are complete: what was asked is approved.
-    fn grant(&mut self, broken: bool) {
+    /// What moved since an earlier approval is said with this one.
+    fn asked_of(&mut self, ask: &Ask) {
+        for task in &ask.tasks {
+            if let Some(index) = self.index(task) {
+                self.tasks[index].moved.clear();
+            }
+        }
+    }
+
+    /// What was asked is approved.
+    fn grant(&mut self, given: Given) {
         let Some(ask) = self.ask.take() else { return };
         let number = self.grants.len();
         for task in &ask.tasks {
@@ -350,7 +346,7 @@ impl Status {
             }
         }
         let votes = std::mem::take(&mut self.votes);
-        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes, broken });
+        self.grants.push(Grant { request: ask.request, tasks: ask.tasks, frontier: ask.frontier, votes, given });
     }
 
     fn fold_task(&mut self, index: usize, event: &Event) -> Result<(), Illegal> {

@@ -1,8 +1,10 @@
 //! How others see a run.
 
+use super::grant::Given;
 use super::status::Status;
 use super::task::Stage;
 use super::unwind::undoable;
+use crate::access::StandingPolicy;
 use crate::core::Tainted;
 use crate::core::message::playbook::condition_words;
 use crate::playbook::book::Book;
@@ -65,6 +67,7 @@ impl Status {
             parameters: head.parameters.clone(),
             tasks: tasks.collect(),
             approval: self.approval(book),
+            allowed_by: self.policies().map(|policy| policy.id.clone()).collect(),
             approved_by: self.approved_by(),
             journal: self.seq,
             undoes: book.map(|book| self.would_undo(book)).unwrap_or_default(),
@@ -80,6 +83,14 @@ impl Status {
         let mut named = std::collections::BTreeSet::new();
         undoes.retain(|index| named.insert(*index));
         undoes.into_iter().map(|index| self.head.tasks[index].name.clone()).collect()
+    }
+
+    /// The standing policies that something of it was allowed by.
+    pub(in crate::playbook) fn policies(&self) -> impl Iterator<Item = &StandingPolicy> {
+        self.grants.iter().filter_map(|grant| match &grant.given {
+            Given::ByPolicy(policy) => Some(policy),
+            Given::ByVotes | Given::ByBrokenGlass => None,
+        })
     }
 
     fn approved_by(&self) -> Vec<crate::access::PersonId> {
