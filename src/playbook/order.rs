@@ -155,6 +155,25 @@ pub fn parent_ends(status: &Status, parent: RunId) -> Answer {
     Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) }
 }
 
+/// The run that this one is a part of takes back what was done: so does this one, though it has ended well; one that is stuck
+/// because an undo failed tries that again. One that ended otherwise has taken back what it could.
+#[must_use]
+pub fn parent_undoes(status: &Status, parent: RunId) -> Answer {
+    let run = status.head.run;
+    let by = Actor::Mayday(say::end_with_parent(parent));
+    if status.may_be_taken_back() {
+        let event = Event::Cancelled { by };
+        return Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) };
+    }
+    match status.failed_undo().filter(|_| status.ended.is_some()) {
+        Some(undo) => {
+            let says = Decided::Done(say::undo_again(run, &status.head.tasks[undo].name));
+            Answer { events: vec![Event::Retried { by, measure: Vec::new() }], audit: None, says }
+        }
+        None => Answer::nothing(say::not_now(run, "it ends already")),
+    }
+}
+
 fn state_word(status: &Status) -> String {
     serde_json::to_value(status.state()).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }

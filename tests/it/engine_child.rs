@@ -194,3 +194,156 @@ tasks:
     assert_eq!(view.outcome, Some(RunOutcome::Failed), "{view:#?}");
     assert_eq!(child(&engine, run).await.unwrap().outcome, Some(RunOutcome::Cancelled));
 }
+
+const TAKEN_BACK: &str = "
+playbook_id: PB-Parent
+name: parent
+max_duration: 1000h
+tasks:
+  - {id: part, type: Sub_Playbook, parameters: {playbook: PB-Child, parameters: {service: cart}}, rollback: inverse}
+  - {id: after, type: Metric_Query, depends_on: [part], parameters: {expr: up}}
+";
+
+/// A parent whose last task fails, after its child has ended well.
+fn failing(child: &str) -> World {
+    let world = World::of(&[TAKEN_BACK, child]);
+    world.target().script.insert("after".to_owned(), vec![Act::Permanent; 500].into());
+    world
+}
+
+#[tokio::test]
+async fn a_parent_that_fails_has_its_child_take_back_what_it_did_though_it_had_ended_well() {
+    let world = failing(CHILD);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(
+        (view.outcome, World::states(&view)["part"]),
+        (Some(RunOutcome::Failed), TaskState::RolledBack),
+        "{view:#?}"
+    );
+    assert!(world.target().slate.is_empty(), "{:?}", world.target().slate);
+    let child = child(&engine, run).await.unwrap();
+    assert_eq!(
+        (child.outcome, World::states(&child)["change"]),
+        (Some(RunOutcome::Cancelled), TaskState::RolledBack),
+        "{child:#?}"
+    );
+    assert!(child.why.unwrap().starts_with("RUN-1, which it is a part of, is to end"));
+}
+
+#[tokio::test]
+async fn what_a_child_has_no_way_to_take_back_is_named_and_keeps_nobody() {
+    let second = "  - {id: also, name: Also, type: Traffic_Shift, depends_on: [change], parameters: {service: x, to: b, percent: 0}}\n  - {id: check,";
+    let world = failing(&CHILD.replace("  - {id: check,", second));
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(view.outcome, Some(RunOutcome::Failed), "{view:#?}");
+    assert!(view.why.as_ref().unwrap().ends_with("; stays as it is: Also (RUN-2)"), "{:?}", view.why);
+    assert_eq!(world.target().slate.iter().collect::<Vec<_>>(), ["also"]);
+}
+
+#[tokio::test]
+async fn a_child_that_changed_nothing_is_left_as_it_ended() {
+    let reads = "
+playbook_id: PB-Child
+name: child
+parameters: {service: {type: name}}
+tasks:
+  - {id: read, type: Log_Aggregation, parameters: {service: '{{ params.service }}'}}
+";
+    let world = failing(reads);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!((view.outcome, World::states(&view)["part"]), (Some(RunOutcome::Failed), TaskState::Succeeded));
+    assert_eq!(child(&engine, run).await.unwrap().outcome, Some(RunOutcome::NoEffect));
+}
+
+#[tokio::test]
+async fn a_child_that_can_not_take_it_back_leaves_its_parent_stuck_until_a_retry_of_the_parent_helps() {
+    let world = failing(CHILD);
+    world.target().script.insert("undo:change".to_owned(), vec![Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!((view.outcome, view.undo_failed()), (Some(RunOutcome::Stuck), true), "{view:#?}");
+    let stuck = child(&engine, run).await.unwrap();
+    assert_eq!((stuck.outcome, stuck.undo_failed()), (Some(RunOutcome::Stuck), true));
+    assert!(view.why.unwrap().contains("RUN-2"), "it says where to look");
+    let decided = engine.order(run, Order::Retry, &person("ana", Role::Approver)).await.unwrap();
+    assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(
+        (view.outcome, World::states(&view)["part"]),
+        (Some(RunOutcome::Failed), TaskState::RolledBack),
+        "{view:#?}"
+    );
+    assert!(world.target().slate.is_empty());
+}
+
+#[tokio::test]
+async fn a_child_whose_key_another_run_holds_by_then_is_taken_back_once_that_has_ended() {
+    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
+    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
+    let world = World::of(&[TAKEN_BACK, &keyed, other]);
+    let waits = [Act::Later];
+    world.target().script.insert("after".to_owned(), waits.into_iter().chain([Act::Permanent; 50]).collect());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
+    world.approve(&engine, asked.run, "ana").await;
+    until_child(&engine, run, |view| view.state == RunState::Ended).await;
+    let Proposed::New(holder) = engine.propose(world.request("PB-Other", "other")).await.unwrap() else { panic!() };
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!((view.outcome, view.undo_failed()), (Some(RunOutcome::Stuck), true), "{view:#?}");
+    assert!(view.why.as_ref().unwrap().contains(&holder.to_string()), "{:?}", view.why);
+    let ana = person("ana", Role::Approver);
+    engine.order(holder, Order::Reject { reason: None }, &ana).await.unwrap();
+    world.until_ended(&engine, holder).await;
+    engine.order(run, Order::Retry, &ana).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert_eq!(World::states(&view)["part"], TaskState::RolledBack, "{view:#?}");
+    assert!(world.target().slate.is_empty());
+}
+
+#[tokio::test]
+async fn a_crash_at_any_record_takes_back_what_the_child_did_once() {
+    for record in 1..18 {
+        for after in [false, true] {
+            let mut world = failing(CHILD);
+            world.label = format!("record {record}, after {after}");
+            let mut faults = Faults { crash_before: Some(record), ..Faults::none() };
+            if after {
+                faults = Faults { crash_after: Some(record), ..Faults::none() };
+            }
+            let mut engine = world.engine(faults).await;
+            let mut run = RunId::new(1);
+            // A crash while the first is proposed is none of this.
+            if let Ok(Proposed::New(made) | Proposed::Already(made)) =
+                engine.propose(world.request("PB-Parent", "key")).await
+            {
+                run = made;
+            }
+            let view = loop {
+                match world.finish(&engine, run).await {
+                    Some(view) => break view,
+                    None => {
+                        engine = world.engine(Faults::none()).await;
+                        engine.resume().await.unwrap();
+                    }
+                }
+            };
+            assert_eq!(
+                (view.outcome, World::states(&view)["part"]),
+                (Some(RunOutcome::Failed), TaskState::RolledBack),
+                "{}: {view:#?}",
+                world.label
+            );
+            assert!(world.target().slate.is_empty(), "{}", world.label);
+            let effects = world.target().effects.clone();
+            assert_eq!((effects["change"], effects["undo:change"]), (1, 1), "{}", world.label);
+        }
+    }
+}

@@ -283,6 +283,11 @@ pub fn no_inverse(kind: &str) -> String {
 pub fn not_approved() -> String {
     "there is no approval that covers it".to_owned()
 }
+/// The run of a Sub_Playbook is not in the store.
+#[must_use]
+pub fn child_gone() -> String {
+    "the journal of the run that is a part of this one is gone".to_owned()
+}
 /// People allowed it in advance: told, since nobody was asked.
 #[must_use]
 pub fn notice_allowed(run: RunId, tasks: &[&str], policy: &str, used: u32, per_day: u32) -> String {

@@ -18,12 +18,15 @@ impl Checker<'_> {
         let here = format!("{path}.rollback");
         let known = tasks::find(&task.kind);
         match task.undone_by() {
-            Some(_) if known.is_some() && tasks::risk(task) == Risk::Read => {
-                let says = if task.kind == CHILD {
-                    format!("what `{}` runs says itself how it is undone; remove it", task.id)
-                } else {
-                    format!("`{}` changes nothing, so there is nothing to undo; remove it", task.id)
-                };
+            Some(Undo::Task(by)) if task.kind == CHILD => {
+                let says = format!(
+                    "only the run of `{}` can take back what it did; write `rollback: inverse` instead of `{by}`",
+                    task.id
+                );
+                self.add(&here, Code::PB029, says);
+            }
+            Some(_) if known.is_some() && tasks::risk(task) == Risk::Read && task.kind != CHILD => {
+                let says = format!("`{}` changes nothing, so there is nothing to undo; remove it", task.id);
                 let at = if task.rollback.is_some() { here } else { format!("{path}.verify.otherwise") };
                 self.add(&at, Code::PB029, says);
             }

@@ -272,14 +272,15 @@ fn a_playbook_does_not_run_itself() {
     let text = format!(
         "{HEAD}tasks:
   - {{id: a, type: Sub_Playbook, timeout: 5m, parameters: {{playbook: pb-a}}}}
-  - {{id: b, type: Sub_Playbook, rollback: inverse, parameters: {{parameters: {{}}}}}}
+  - {{id: b, type: Sub_Playbook, rollback: c, parameters: {{parameters: {{}}}}}}
+  - {{id: c, type: Service_Restart, parameters: {{service: x}}}}
 "
     );
     let found = mistakes(&text).join("\n");
     for expected in [
         "a.yaml:4:69: PB032: a playbook can't run itself",
         "PB032: a Sub_Playbook takes as long as that playbook's `max_duration` allows; remove `timeout`",
-        "PB029: what `b` runs says itself how it is undone; remove it",
+        "PB029: only the run of `b` can take back what it did; write `rollback: inverse` instead of `c`",
         "PB014: Sub_Playbook needs the parameter `playbook`",
     ] {
         assert!(found.contains(expected), "missing {expected:?} in\n{found}");

@@ -3,7 +3,8 @@
 //! The child is proposed under a key made of the parent's run and task, so that asking again after a crash finds the same
 //! one. It has its own journal and asks for its own approvals: what the parent's approval covers ends at the parent. The
 //! parent's task waits until the child has ended, however long, and through restarts; when the parent is to end, it has the
-//! child cancelled and waits for that end too.
+//! child cancelled and waits for that end too. When the parent unwinds and the task says `rollback: inverse`, the child is opened
+//! again and takes back what it did, under the rights it was done by.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +16,14 @@ use tokio::sync::Notify;
 use super::driver::{Driver, Landed};
 use super::effects::Came;
 use super::propose::{self, Wanted};
-use super::{Engine, Said, journal};
+use super::{Engine, Said, journal, reopen};
 use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
-use crate::playbook::run::{End, FailureKind, Parent, standing};
-use crate::playbook::view::{Proposed, RunOutcome};
-use crate::store;
+use crate::playbook::action::Intent;
+use crate::playbook::run::{Done, End, FailureKind, Parent, Status, standing};
+use crate::playbook::view::{Decided, Proposed, RunOutcome};
+use crate::store::{self, Key};
 
 /// A child is looked at this often where nothing wakes its parent earlier (another process may drive it).
 const LOOK: Duration = Duration::from_secs(1);
@@ -59,7 +61,7 @@ impl Driver {
     }
 
     fn child_key(&self, index: usize) -> Option<String> {
-        self.status.tasks[index].intent.as_ref().map(|intent| format!("child/{}", intent.idempotency_key))
+        self.status.tasks[index].intent.as_ref().map(key_of)
     }
 
     /// Proposes the child, or finds the one that was.
@@ -140,20 +142,123 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Has the child that an undo step is about take back what it did.
+    pub(super) fn take_back(&mut self, index: usize) {
+        let Some(key) = self.taken_back(index) else { return };
+        let (engine, parent) = (Engine(self.shared.clone()), self.status.head.run);
+        self.busy.insert(index);
+        let now = self.shared.parts.clock.now();
+        self.fly(async move {
+            loop {
+                let came = match ask_to_take_back(&engine, &key, parent).await {
+                    Ok(Ok(run)) => Came::Waits { until: now, why: say::waits_for(run) },
+                    Ok(Err(why)) => Came::Failed(FailureKind::Transient, why),
+                    Err(Error::Store(error)) => {
+                        tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
+                        tokio::select! {
+                            () = engine.0.stop.wait() => return Landed::Nothing(index),
+                            () = engine.0.parts.clock.sleep(LOOK) => continue,
+                        }
+                    }
+                    Err(error) => Came::Failed(FailureKind::Permanent, error.to_string()),
+                };
+                return Landed::Came(index, came);
+            }
+        });
+    }
+
+    /// Waits until it has.
+    pub(super) fn await_taken_back(&mut self, index: usize) {
+        let Some(key) = self.taken_back(index) else { return };
+        let (engine, parent) = (Engine(self.shared.clone()), self.status.head.run);
+        self.busy.insert(index);
+        self.fly(async move {
+            loop {
+                let child_ended = engine.0.child_ended.notified();
+                match end_of(&engine, &key).await {
+                    // Who was to open it again may have died before that.
+                    Ok((run, status)) if status.may_be_taken_back() => {
+                        if let Err(error) = tell(&engine, run, Said::ParentUndoes { parent }).await {
+                            tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
+                        }
+                    }
+                    Ok((run, status)) => {
+                        if let Some(end) = ended_as(&status) {
+                            return Landed::Child(index, run, end);
+                        }
+                    }
+                    Err(error) => tracing::warn!(%parent, %error, "a child run can't be read"),
+                }
+                tokio::select! {
+                    () = engine.0.stop.wait() => return Landed::Nothing(index),
+                    () = child_ended => {}
+                    () = engine.0.parts.clock.sleep(LOOK) => {}
+                }
+            }
+        });
+    }
+
+    fn taken_back(&self, index: usize) -> Option<String> {
+        self.status.tasks[index].intent.as_ref()?.target["child"].as_str().map(str::to_owned)
+    }
+}
+
+/// What the undo of a child run is about: the key that it was proposed under.
+pub(super) fn to_take_back(done: &Done) -> Option<Value> {
+    done.intent.as_ref().map(|intent| json!({"child": key_of(intent)}))
+}
+
+fn key_of(intent: &Intent) -> String {
+    format!("child/{}", intent.idempotency_key)
+}
+
+/// Asks a child for it, where there is something to ask; the inner error says why it can't be done now.
+async fn ask_to_take_back(engine: &Engine, key: &str, parent: RunId) -> Result<Result<RunId, String>, Error> {
+    let (run, status) = end_of(engine, key).await?;
+    let stuck = status.ended.is_some() && status.failed_undo().is_some();
+    if !status.may_be_taken_back() && !stuck {
+        return Ok(Ok(run));
+    }
+    Ok(match tell(engine, run, Said::ParentUndoes { parent }).await? {
+        Decided::Done(_) => Ok(run),
+        Decided::Nothing(why) | Decided::Refused(why) => Err(why),
+    })
+}
+
+async fn tell(engine: &Engine, run: RunId, said: Said) -> Result<Decided, Error> {
+    match engine.say(run, said.clone()).await? {
+        Ok(decided) => Ok(decided),
+        Err(ended) => reopen::answer(engine, &ended, &said, None).await,
+    }
+}
+
+/// The child that was proposed under a key, as it stands.
+async fn end_of(engine: &Engine, key: &str) -> Result<(RunId, Status), Error> {
+    let store = &engine.0.parts.store;
+    let gone = |of: Key| store::Error::Corrupt { key: of, why: say::child_gone() };
+    let run = propose::made_by(store, key).await?.ok_or_else(|| gone(propose::made_key(key)))?;
+    let status = journal::load(store, run).await?.ok_or_else(|| gone(journal::status_key(run)))?;
+    Ok((run, status))
+}
+
+fn ended_as(status: &Status) -> Option<ChildEnd> {
+    let End { outcome, why, .. } = status.ended.clone()?;
+    Some(ChildEnd { outcome, why, stays: standing(status) })
+}
+
 /// The end of the child that was proposed under a key; none as long as it goes on. One that should end is cancelled.
 async fn ended(engine: &Engine, key: &str, parent: RunId, stops: bool) -> Result<Option<(RunId, ChildEnd)>, Error> {
     let store = &engine.0.parts.store;
     let Some(run) = propose::made_by(store, key).await? else { return Ok(None) };
     let Some(status) = journal::load(store, run).await? else {
-        let why = format!("the journal of {run} is gone");
-        return Err(store::Error::Corrupt { key: journal::status_key(run), why }.into());
+        return Err(store::Error::Corrupt { key: journal::status_key(run), why: say::child_gone() }.into());
     };
     if status.ended.is_none() && status.cancelled.is_none() && stops {
         // Nobody may drive it yet, right after a start: then it is said again at the next look.
         let _ = engine.say(run, Said::ParentEnds { parent }).await?;
     }
-    let stays = standing(&status);
-    Ok(status.ended.map(|End { outcome, why, .. }| (run, ChildEnd { outcome, why, stays })))
+    Ok(ended_as(&status).map(|end| (run, end)))
 }
 
 /// What a child gives its parent.

@@ -15,7 +15,7 @@ use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Halt, Tools, Unplanned, Verification, safely};
 use super::share::Ends;
 use super::standing::{self, Consulted, Cover};
-use super::{Engine, Letter, Said, Shared, journal, locked, stuck};
+use super::{Engine, Letter, Shared, journal, locked, stuck};
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
 use crate::core::{BoxFuture, RunId, Timestamp};
@@ -23,7 +23,6 @@ use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
-use crate::playbook::order;
 use crate::playbook::run::{Event, Limits, Next, Status, decide, stale, stops};
 use crate::playbook::view::Decided;
 use crate::store;
@@ -223,7 +222,7 @@ impl Driver {
                 mailbox.close();
                 while let Some(letter) = mailbox.recv().await {
                     let now = self.shared.parts.clock.now();
-                    let answer = self.answer(&letter.said, now);
+                    let answer = letter.said.decide(&self.status, now);
                     // What would open the run again is not for this task of it: who asked asks the journal then.
                     if answer.events.is_empty() {
                         let _ = letter.reply.send(answer.says);
@@ -354,7 +353,7 @@ impl Driver {
 
     fn obey(&mut self, letter: Letter) -> Result<(), Lost> {
         let now = self.shared.parts.clock.now();
-        let answer = self.answer(&letter.said, now);
+        let answer = letter.said.decide(&self.status, now);
         if !answer.events.is_empty() {
             self.pending.taken.extend(letter.taken.map(|taken| (taken, answer.says.clone())));
         }
@@ -365,14 +364,6 @@ impl Driver {
         self.pending.audit.extend(answer.audit);
         self.replies.push((letter.reply, answer.says));
         Ok(())
-    }
-
-    fn answer(&self, said: &Said, now: Timestamp) -> order::Answer {
-        match said {
-            Said::Order { order, person } => order::answer(&self.status, order, person, now),
-            Said::Withdraw { why } => order::withdraw(&self.status, why),
-            Said::ParentEnds { parent } => order::parent_ends(&self.status, *parent),
-        }
     }
 
     /// What only the playbook knows about what a person said: their "it happened" is followed by the task's verification like

@@ -7,7 +7,6 @@ use super::journal::Journaled;
 use super::{Engine, Error, Said, shard_of, share};
 use crate::core::message::playbook as say;
 use crate::playbook::notices;
-use crate::playbook::order;
 use crate::playbook::run::{Event, FailureKind, Stage, Status};
 use crate::playbook::view::{Decided, Order, RunOutcome};
 use crate::store;
@@ -40,14 +39,10 @@ pub async fn order(
         return Ok(None);
     }
     let now = engine.0.parts.clock.now();
-    let answer = match said {
-        Said::Order { order: order @ (Order::Cancel | Order::Reject { .. }), person } => {
-            order::answer(status, order, person, now)
-        }
-        Said::Order { .. } => return Ok(Some(Decided::Nothing(say::not_while_held(status.head.run, &why)))),
-        Said::Withdraw { why } => order::withdraw(status, why),
-        Said::ParentEnds { parent } => order::parent_ends(status, *parent),
-    };
+    if matches!(said, Said::Order { order, .. } if !matches!(order, Order::Cancel | Order::Reject { .. })) {
+        return Ok(Some(Decided::Nothing(say::not_while_held(status.head.run, &why))));
+    }
+    let answer = said.decide(status, now);
     if answer.events.is_empty() {
         return Ok(Some(answer.says));
     }

@@ -117,6 +117,11 @@ impl Driver {
                 self.busy.remove(&index);
                 let (task, output) = (self.id(index), super::child::output(run, &end));
                 let note = say::child_ended(run, end.outcome.word(), &end.why);
+                // What it had no way to undo stands, as in this run.
+                if self.status.part(index).is_undo() && end.outcome != RunOutcome::Stuck {
+                    let note = Some(note);
+                    return self.record(Event::Succeeded { task, output, note, verify_until: None }, now);
+                }
                 if matches!(end.outcome, RunOutcome::Fixed | RunOutcome::NoEffect) {
                     return self.record(
                         Event::Succeeded {

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Held, TIMEOUT, Unplanned, Verification, safely, settles, timeout_of};
-use super::render;
+use super::{child, render};
 use crate::access::Risk;
 use crate::core::Timestamp;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Intent, Planned, Settle};
-use crate::playbook::run::{Event, FailureKind, Part, Stage};
+use crate::playbook::run::{CHILD, Event, FailureKind, Part, Stage};
 use crate::playbook::tasks;
 
 /// What must hold afterwards gets this long where the playbook does not say.
@@ -42,6 +42,9 @@ impl Driver {
             return render::parameters(&self.book, &self.status, index);
         };
         let kind = &self.status.head.tasks[of].kind;
+        if kind == CHILD {
+            return child::to_take_back(&task).ok_or_else(|| say::no_inverse(kind));
+        }
         let action = self.shared.tools.registry.get(kind).ok_or_else(|| say::no_executor(kind))?;
         if !action.knows(task.version) {
             return Err(say::other_version(kind, task.version, action.version()));
@@ -179,10 +182,12 @@ impl Driver {
             return self.fly(std::future::ready(Landed::Came(index, came)));
         }
         if self.is_child(index) {
-            if matches!(self.status.tasks[index].stage, Stage::Waits { .. }) {
-                self.await_child(index);
-            } else {
-                self.call(index);
+            let waits = matches!(self.status.tasks[index].stage, Stage::Waits { .. });
+            match self.status.part(index).is_undo() {
+                true if waits => self.await_taken_back(index),
+                true => self.take_back(index),
+                false if waits => self.await_child(index),
+                false => self.call(index),
             }
             return;
         }

@@ -53,7 +53,7 @@ use crate::access::{Audit, Person, StandingPolicy};
 use crate::core::message::playbook as say;
 use crate::core::stop::{Stop, Stopper};
 use crate::core::text::capped;
-use crate::core::{BoxFuture, RunId, SharedClock};
+use crate::core::{BoxFuture, RunId, SharedClock, Timestamp};
 use crate::store::key::Order as KeyOrder;
 use crate::store::{self, Key, Range, SharedStore};
 use crate::work::{Leases, Queue, Shard};
@@ -123,6 +123,20 @@ enum Said {
     Withdraw { why: String },
     /// The run that this one is a part of is to end.
     ParentEnds { parent: RunId },
+    /// The run that this one is a part of takes back what was done, also what this one did that has ended.
+    ParentUndoes { parent: RunId },
+}
+
+impl Said {
+    /// What it does to a run.
+    fn decide(&self, status: &Status, now: Timestamp) -> order::Answer {
+        match self {
+            Self::Order { order, person } => order::answer(status, order, person, now),
+            Self::Withdraw { why } => order::withdraw(status, why),
+            Self::ParentEnds { parent } => order::parent_ends(status, *parent),
+            Self::ParentUndoes { parent } => order::parent_undoes(status, *parent),
+        }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -357,9 +371,9 @@ impl Runs for Engine {
     fn order<'a>(&'a self, run: RunId, order: Order, person: &'a Person) -> BoxFuture<'a, Result<Decided, Error>> {
         Box::pin(async move {
             let said = Said::Order { order: order.clone(), person: person.clone() };
-            match self.say(run, said).await? {
+            match self.say(run, said.clone()).await? {
                 Ok(decided) => Ok(decided),
-                Err(ended) => reopen::answer(self, &ended, &order, person, None).await,
+                Err(ended) => reopen::answer(self, &ended, &said, None).await,
             }
         })
     }

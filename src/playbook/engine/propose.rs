@@ -105,7 +105,7 @@ impl From<ProposeRequest> for Wanted {
     }
 }
 
-fn made_key(key: &str) -> Key {
+pub fn made_key(key: &str) -> Key {
     Key::of(["run-key", &digest::hex(key.as_bytes())])
 }
 

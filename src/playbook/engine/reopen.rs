@@ -1,49 +1,46 @@
-//! An order to a run that has ended. One that is stuck because an undo failed goes on when a person says so: it is opened
-//! again in one commit with that decision. Everything else changes nothing.
+//! An order to a run that has ended. One that is stuck because an undo failed goes on when a person says so, and one whose
+//! parent takes back what was done takes back its own: it is opened again in one commit with that decision. Everything else
+//! changes nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::{Lost, Pending, commit_with};
 use super::journal::open_key;
 use super::propose::{Made, lock_key};
 use super::{Engine, Said, shard_of, share};
-use crate::access::Person;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
-use crate::playbook::order;
 use crate::playbook::run::{Status, apply};
-use crate::playbook::view::{Decided, Order};
+use crate::playbook::view::Decided;
 use crate::store::{self, Batch};
 
 /// How long the task of a run that has just ended may take to let go of it.
 const LET_GO: Duration = Duration::from_secs(2);
 
-/// Answers, and opens the run again if the order does that.
-pub async fn answer(
+/// Answers, and opens the run again if what is said does that.
+pub(super) async fn answer(
     engine: &Engine,
-    ended: &Arc<Status>,
-    order: &Order,
-    person: &Person,
+    ended: &Status,
+    said: &Said,
     taken: Option<&share::Taken>,
 ) -> Result<Decided, Error> {
     let shared = &engine.0;
     let now = shared.parts.clock.now();
-    let answer = order::answer(ended, order, person, now);
+    let answer = said.decide(ended, now);
     if answer.events.is_empty() {
         return Ok(answer.says);
     }
     let run = ended.head.run;
     // Another replica's: only the holder of its shard may open it again.
     let Some(lease) = shared.parts.leases.of(shard_of(run)) else {
-        return share::ask_holder(engine, run, Said::Order { order: order.clone(), person: person.clone() }).await;
+        return share::ask_holder(engine, run, said.clone()).await;
     };
     let book = engine.book_of(ended).await?;
     let begun = std::time::Instant::now();
     while engine.mailbox(run).is_some() && begun.elapsed() < LET_GO {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let mut status = (**ended).clone();
+    let mut status = ended.clone();
     let mut pending = Pending::default();
     for event in answer.events {
         status = apply(&event, now, Some(status)).map_err(|illegal| store::Error::Corrupt {

@@ -13,7 +13,6 @@ use super::{Engine, Error, Said, Shared, shard_of};
 use crate::core::message::playbook as say;
 use crate::core::stop::Stop;
 use crate::core::{BoxFuture, RunId, Timestamp};
-use crate::playbook::order;
 use crate::playbook::run::Status;
 use crate::playbook::view::Decided;
 use crate::store::{self, Batch, Key, Range, Record};
@@ -214,15 +213,10 @@ impl Orders {
 
     /// What an order to a run that has ended comes to; it may open it again.
     async fn of_ended(&self, status: Status, said: &Said, taken: &Taken) -> Result<Decided, store::Error> {
-        let (order, person) = match said {
-            Said::Order { order, person } => (order, person),
-            Said::Withdraw { why } => return Ok(order::withdraw(&status, why).says),
-            Said::ParentEnds { parent } => return Ok(order::parent_ends(&status, *parent).says),
-        };
         if self.0.0.parts.leases.of(shard_of(status.head.run)).is_none() {
             return Err(store::Error::Unavailable(format!("{} changes hands", status.head.run)));
         }
-        match super::reopen::answer(&self.0, &Arc::new(status), order, person, Some(taken)).await {
+        match super::reopen::answer(&self.0, &status, said, Some(taken)).await {
             Ok(decided) => Ok(decided),
             Err(Error::Store(error)) => Err(error),
             Err(error) => Ok(Decided::Nothing(error.to_string())),

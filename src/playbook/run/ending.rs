@@ -70,7 +70,8 @@ fn stays(status: &Status, of: Option<RunId>) -> Vec<String> {
 
 /// What the child runs of a step changed that stands: the one it waited for, and those before a `retry`.
 fn of_children(status: &Status, index: usize) -> Vec<String> {
-    if status.head.tasks[index].kind != CHILD {
+    // What is left of it after an undo stands with what was undone.
+    if status.head.tasks[index].kind != CHILD || status.part(index).is_undo() {
         return Vec::new();
     }
     let task = &status.tasks[index];

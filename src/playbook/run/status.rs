@@ -195,6 +195,7 @@ impl Status {
         let reopens = match event {
             Event::Retried { .. } => self.failed_undo().is_some(),
             Event::Succeeded { task, .. } | Event::NotDone { task, .. } => self.waits_for_a_word(task),
+            Event::Cancelled { by: Actor::Mayday(_) } => self.may_be_taken_back(),
             _ => false,
         };
         if self.ended.is_some() && !reopens {
@@ -258,6 +259,7 @@ impl Status {
             Event::Released if self.held.is_some() => self.held = None,
             Event::Cancelled { by } if self.cancelled.is_none() => {
                 self.cancelled = Some(by.clone());
+                self.ended = None;
                 self.ask = None;
                 self.paused = None;
             }
@@ -446,8 +448,10 @@ impl Status {
                 if matches!(self.head.tasks[index].kind.as_str(), "Verify") {
                     task.verified = Some(true);
                 }
-                if let Some(of) = undo {
-                    self.undone(of);
+                match (undo, output["stays"].as_array()) {
+                    (Some(_), Some(left)) if self.head.tasks[index].kind == CHILD => self.child_left(index, left),
+                    (Some(of), _) => self.undone(of),
+                    (None, _) => {}
                 }
             }
             (Stage::Verifying { .. }, Event::Verified { holds, worse, note, .. }) => {
@@ -486,6 +490,9 @@ impl Status {
                     Some(at) => Stage::Again { at: *at },
                     None => Stage::Failed,
                 };
+                if let Some(left) = output.as_ref().and_then(|output| output["stays"].as_array()).filter(|_| stands) {
+                    self.child_left(index, left);
+                }
             }
             // A try that nobody waited for has done it: what it was needed for is over.
             (Stage::Approved | Stage::Again { .. }, Event::Succeeded { note, verify_until, .. })

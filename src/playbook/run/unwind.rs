@@ -5,11 +5,13 @@
 //! is undone, one step at a time, what was done last first; what does not say so stays. Nothing is undone while it is not
 //! known whether something happened. An undo that fails ends the run as stuck; a person's `retry` tries it again.
 
+use serde_json::Value;
+
 use super::decide::{Decision, Next};
 use super::each::item_id;
 use super::ending;
-use super::event::{Event, FailureKind, Part, TaskHead};
-use super::status::Status;
+use super::event::{CHILD, Event, FailureKind, Part, TaskHead};
+use super::status::{End, Status};
 use super::task::{Stage, TaskStatus};
 use crate::core::message::playbook::{self as say, Held};
 use crate::playbook::book::Book;
@@ -29,7 +31,10 @@ pub fn undoable(book: &Book, status: &Status) -> Vec<usize> {
     let mut found: Vec<(u64, usize)> = (0..status.tasks.len())
         .filter(|index| !status.part(*index).is_undo() && status.tasks[*index].stage != Stage::RolledBack)
         .filter(|index| book.playbook.tasks[status.declared(*index)].undone_by().is_some())
-        .flat_map(|index| status.tasks[index].times().map(move |(seq, _)| (seq, index)))
+        .flat_map(|index| {
+            let stands = move |(_, earlier): &(u64, Option<usize>)| !status.nothing_stands(index, *earlier);
+            status.tasks[index].times().filter(stands).map(move |(seq, _)| (seq, index))
+        })
         .collect();
     found.sort_unstable_by(|one, other| other.cmp(one));
     found.into_iter().map(|(_, index)| index).collect()
@@ -54,7 +59,8 @@ impl Status {
         for (at, task) in undo.iter().enumerate() {
             let of = self.index(task)?;
             let before = undo[..at].iter().filter(|other| *other == task).count();
-            let (_, earlier) = self.tasks[of].times().nth(before)?;
+            let stands = |(_, earlier): &(u64, Option<usize>)| !self.nothing_stands(of, *earlier);
+            let (_, earlier) = self.tasks[of].times().filter(stands).nth(before)?;
             let step = self.undo_step(of, earlier, before, &steps);
             steps.push(step);
         }
@@ -103,6 +109,41 @@ impl Status {
         self.head.tasks.push(added);
         self.tasks.push(TaskStatus::new());
         self.tasks.len() - 1
+    }
+
+    /// Whether this is a child run that left nothing changed, so that there is nothing to take back.
+    fn nothing_stands(&self, index: usize, earlier: Option<usize>) -> bool {
+        let task = &self.tasks[index];
+        let output = match earlier {
+            Some(place) => task.earlier.get(place).and_then(|done| done.output.as_ref()),
+            None => task.output.as_ref(),
+        };
+        let stays = output.and_then(|output| output["stays"].as_array());
+        self.head.tasks[index].kind == CHILD && stays.is_some_and(Vec::is_empty)
+    }
+
+    /// Whether it has ended well, so that the run that it is a part of may have it take back what it did.
+    #[must_use]
+    pub fn may_be_taken_back(&self) -> bool {
+        let well = |end: &End| matches!(end.outcome, RunOutcome::Fixed | RunOutcome::NoEffect);
+        let untouched = self.cancelled.is_none() && self.unwinding.is_none();
+        self.head.parent.is_some() && untouched && self.ended.as_ref().is_some_and(well)
+    }
+
+    /// A child run took back what it could; this of it stands all the same.
+    pub(super) fn child_left(&mut self, step: usize, left: &[Value]) {
+        let Part::Undo { of, earlier, .. } = self.part(step) else { return };
+        let task = &mut self.tasks[of];
+        let output = match earlier {
+            Some(place) => task.earlier.get_mut(place).and_then(|done| done.output.as_mut()),
+            None => task.output.as_mut(),
+        };
+        if let Some(output) = output.filter(|output| output.is_object()) {
+            output["stays"] = left.into();
+        }
+        if left.is_empty() {
+            self.undone(of);
+        }
     }
 
     /// A step was undone, once for one of the times it was done.

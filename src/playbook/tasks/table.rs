@@ -337,19 +337,27 @@ pub const TASK_TYPES: &[TaskType] = &[
             object("readings", "the outputs as they were read last"),
         ],
     ),
-    read(
-        "Sub_Playbook",
-        "Runs another playbook as a part of this one. That run has its own plan and asks for its own approvals; this task \
-         waits for its end, and fails unless it is fixed or no_effect. At most three playbooks in a line.",
-        &[must("playbook", ParamKind::Name, "its id"), may("parameters", ParamKind::Map, "its parameters")],
-        &[
+    TaskType {
+        name: "Sub_Playbook",
+        doc: "Runs another playbook as a part of this one. That run has its own plan and asks for its own approvals; this task \
+         waits for its end, and fails unless it is fixed or no_effect. `rollback: inverse` has that run take back what it \
+         did, as its own tasks say. At most three playbooks in a line.",
+        takes: Takes::These(&[
+            must("playbook", ParamKind::Name, "its id"),
+            may("parameters", ParamKind::Map, "its parameters"),
+        ]),
+        gives: Gives::These(&[
             text("outcome", "what it came to"),
             text("run", "its id"),
             text("why", "why, in a sentence"),
             truth("changed", "whether something that it changed stands, or may"),
             list("stays", "what it changed that stands, or may"),
-        ],
-    ),
+        ]),
+        risk: Risk::Read,
+        doubt: REPEATED,
+        reversible: true,
+        action_line: false,
+    },
     read(
         "Notification",
         "Tells people something.",
