@@ -65,6 +65,15 @@ impl cli::Doors for Rooms {
     fn open_store<'a>(&'a self, data: &'a Path) -> BoxFuture<'a, Result<SharedStore, String>> {
         Box::pin(async move { config::assemble::open_store(data).await.map_err(|error| error.to_string()) })
     }
+
+    fn open_configured<'a>(&'a self, file: &'a Path) -> BoxFuture<'a, Result<cli::Opened, String>> {
+        Box::pin(async move {
+            let config = config::load(file).map_err(|mistakes| lines(mistakes).join("\n"))?;
+            let opened = config::assemble::open_configured(&config).await.map_err(|error| error.to_string())?;
+            let (store, clock) = opened;
+            Ok(cli::Opened { store, clock, key: config::assemble::signing_key(&config) })
+        })
+    }
 }
 
 /// Runs a bot until the process is asked to stop.

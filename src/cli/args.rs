@@ -33,7 +33,7 @@ pub enum Command {
     Alert(AlertArgs),
     /// How a running bot is: exit 0 if well, 1 if not, 4 if none answers
     Health(HealthArgs),
-    /// The audit chain: verify, export, erase
+    /// The audit chain: verify, export, erase, accept-cut
     Audit(AuditArgs),
     /// Hash a password for `access.users` (reads it from standard input)
     Password,
@@ -285,17 +285,45 @@ pub enum AuditCommand {
         #[command(flatten)]
         bot: Bot,
     },
-    /// Erase what one record says; its place and digest stay. The bot must not run
+    /// Erase what one record says; its place and digest stay. With the embedded store the bot must not run
     Erase {
         /// Which: `main:17`, as `mayday audit export` names it
         record: String,
         /// Why; kept in the audit
         #[arg(long)]
         reason: String,
-        /// Data folder
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        /// Where its store is.
+        #[command(flatten)]
+        place: Place,
     },
+    /// Accept that records are gone for good, after a restore from an old backup: `verify` then says so and is quiet.
+    /// Needs the key that signs checkpoints; with the embedded store the bot must not run
+    AcceptCut {
+        /// Why; kept in the audit
+        #[arg(long)]
+        reason: String,
+        /// Signed checkpoints that were kept elsewhere and show the cut. What they say goes on to show it: begin a new file
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+        /// A public key that may have signed them; repeat it for each replica's (default: the first one's of the file)
+        #[arg(long, value_name = "ed25519:…", requires = "checkpoints")]
+        key: Vec<String>,
+        /// Where its store is.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where a store is that is opened here, not through a running bot.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Place {
+    /// Data folder, with the embedded store
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Configuration file, whose store is used: PostgreSQL too, also while replicas run
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of a command that is not there yet: taken, not understood.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::args::Bot;
+use super::args::{Bot, Place};
 use super::client::Client;
-use super::{Doors, Exit, Problem, say};
-use crate::access::audit::{self, Audit, Checkpoint, checkpoint};
+use super::{Doors, Exit, Opened, Problem, say};
+use crate::access::audit::{self, Accepted, Audit, Checkpoint, Signer, checkpoint};
 use crate::access::{Actor, Persons};
 use crate::core::clock::SystemClock;
 use crate::core::message::cli as message;
@@ -39,6 +39,11 @@ pub(super) async fn verify(
     let foreign = |found: &&&str| !keys.is_empty() && !keys.iter().any(|key| key == **found);
     if let Some(found) = signed_with.iter().find(foreign) {
         return Err(Problem::refused(message::checkpoint_of_another(found)));
+    }
+    let accepted = serde_json::from_value::<Vec<Accepted>>(report["accepted"].clone()).unwrap_or_default();
+    for Accepted { by, at, said, place } in &accepted {
+        let by = by.person().map_or("Mayday", |person| person.0.as_str());
+        say(&message::cut_was_accepted(by, *at, &said.reason, &gone(&said.cut), place.seq));
     }
     match report.get("first_bad").filter(|bad| !bad.is_null()) {
         None => {
@@ -102,19 +107,56 @@ pub(super) async fn export_checkpoints(bot: &Bot, doors: &dyn Doors) -> Result<E
     }
 }
 
-/// Erases what a record says, in the store of a bot that does not run.
-pub(super) async fn erase(record: &str, reason: &str, data: &Path, doors: &dyn Doors) -> Result<Exit, Problem> {
-    let place = record.rsplit_once(':').and_then(|(chain, seq)| Some((chain, seq.parse::<u64>().ok()?)));
-    let (chain, seq) = place.ok_or_else(|| Problem::refused(message::no_audit_place(record)))?;
+/// The store that is named, and what belongs to it.
+async fn opened(place: &Place, doors: &dyn Doors) -> Result<Opened, Problem> {
+    if let Some(config) = &place.config {
+        return doors.open_configured(config).await.map_err(Problem::refused);
+    }
+    let data = place.data.as_deref().unwrap_or_else(|| Path::new("."));
     if !data.join("store").is_dir() {
         return Err(Problem::refused(message::no_store(&data.display().to_string())));
     }
     let store = doors.open_store(data).await.map_err(Problem::refused)?;
-    let audit = Audit::new(store, SystemClock::shared());
+    Ok(Opened { store, clock: SystemClock::shared(), key: data.join(audit::KEY_NAME) })
+}
+
+/// Erases what a record says.
+pub(super) async fn erase(record: &str, reason: &str, place: &Place, doors: &dyn Doors) -> Result<Exit, Problem> {
+    let named = record.rsplit_once(':').and_then(|(chain, seq)| Some((chain, seq.parse::<u64>().ok()?)));
+    let (chain, seq) = named.ok_or_else(|| Problem::refused(message::no_audit_place(record)))?;
+    let Opened { store, clock, .. } = opened(place, doors).await?;
+    let audit = Audit::new(store, clock);
     let by = Actor::Person(Persons::you().id);
     audit.erase(chain, seq, by, reason).await.map_err(|error| Problem::refused(error.to_string()))?;
     say(&message::audit_erased(record));
     Ok(Exit::Done)
+}
+
+/// Accepts that records are gone, with the key that signs.
+pub(super) async fn accept_cut(
+    reason: &str,
+    checkpoints: Option<&Path>,
+    keys: &[String],
+    place: &Place,
+    doors: &dyn Doors,
+) -> Result<Exit, Problem> {
+    if reason.trim().is_empty() {
+        return Err(Problem::refused(message::cut_needs_reason()));
+    }
+    let handed = checkpoints.map(|file| read_checkpoints(file, keys)).transpose()?.unwrap_or_default();
+    let Opened { store, clock, key } = opened(place, doors).await?;
+    let signer = Signer::existing(&key).map_err(|error| Problem::refused(error.to_string()))?;
+    let by = Actor::Person(Persons::you().id);
+    let accepted = Audit::new(store, clock).accept_cut(&signer, by, reason, &handed).await;
+    let said = accepted.map_err(|error| Problem::refused(error.to_string()))?;
+    say(&message::cut_accepted(&gone(&said.cut), said.checkpoint));
+    Ok(Exit::Done)
+}
+
+/// In words which records are gone.
+fn gone(cuts: &[audit::Cut]) -> String {
+    let each = cuts.iter().map(|cut| message::cut_of(&cut.chain, cut.kept, cut.signed));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Every record, newest first.

@@ -25,8 +25,8 @@ pub use later::LATER;
 
 use args::{AlertCommand, AuditCommand, Cli, Command, DemoCommand, LogsCommand};
 
-use crate::core::BoxFuture;
 use crate::core::message::cli as message;
+use crate::core::{BoxFuture, SharedClock};
 use crate::store::SharedStore;
 
 /// What the command line needs of its neighbours.
@@ -59,6 +59,18 @@ pub trait Doors {
     fn data_folders(&self) -> Vec<PathBuf>;
     /// Opens the store of a data folder that no bot uses now.
     fn open_store<'a>(&'a self, data: &'a Path) -> BoxFuture<'a, Result<SharedStore, String>>;
+    /// Opens the store that a configuration names: an embedded one that no bot uses now, or PostgreSQL.
+    fn open_configured<'a>(&'a self, config: &'a Path) -> BoxFuture<'a, Result<Opened, String>>;
+}
+
+/// A store with what belongs to it.
+pub struct Opened {
+    /// The store.
+    pub store: SharedStore,
+    /// The clock to go by.
+    pub clock: SharedClock,
+    /// Where the key is that signs the audit's checkpoints.
+    pub key: PathBuf,
 }
 
 /// How a command ends.
@@ -165,7 +177,10 @@ fn carry_out(command: Command, doors: &dyn Doors) -> Result<Exit, Problem> {
             }
             AuditCommand::Export { checkpoints: true, bot } => wait(audit::export_checkpoints(&bot, doors)),
             AuditCommand::Export { checkpoints: false, bot } => wait(audit::export(&bot, doors)),
-            AuditCommand::Erase { record, reason, data } => wait(audit::erase(&record, &reason, &data, doors)),
+            AuditCommand::Erase { record, reason, place } => wait(audit::erase(&record, &reason, &place, doors)),
+            AuditCommand::AcceptCut { reason, checkpoints, key, place } => {
+                wait(audit::accept_cut(&reason, checkpoints.as_deref(), &key, &place, doors))
+            }
         },
         Command::Logs(args) => match args.command {
             LogsCommand::Mine { file, json } => logs::mine(&file, json),

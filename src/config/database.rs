@@ -1,4 +1,5 @@
-//! Looks at the shared store's server for `mayday check`: whether it can be used, and what about it can lose data.
+//! Looks at the shared store's server for `mayday check`: whether it can be used, what about it can lose data, and who may
+//! read along.
 
 use std::path::Path;
 
@@ -21,6 +22,8 @@ pub async fn look(path: &Path, config: &Config) -> Result<Vec<Diagnostic>, Diagn
         Ok(probed) => {
             let mut warnings: Vec<Diagnostic> =
                 probed.warnings.iter().map(|says| diagnostic(Code::DatabaseUnsafe, message::warning(says))).collect();
+            let open = options.in_the_open();
+            warnings.extend(open.map(|says| diagnostic(Code::DatabaseInTheOpen, message::warning(&says))));
             if config.access.checkpoints.key_path.is_none() {
                 warnings.push(diagnostic(Code::OwnKeys, message::warning(message::own_keys())));
             }

@@ -47,6 +47,8 @@ pub enum Code {
     DatabaseDown,
     /// CF021: a warning: the database may lose what was acknowledged.
     DatabaseUnsafe,
+    /// CF023: a warning: whoever is on the way to the database may read along.
+    DatabaseInTheOpen,
     /// CF022: a warning: replicas sign the audit with keys of their own.
     OwnKeys,
     /// CF099: there are more mistakes than are shown.
@@ -78,6 +80,7 @@ impl Code {
             Self::Database => "CF019",
             Self::DatabaseDown => "CF020",
             Self::DatabaseUnsafe => "CF021",
+            Self::DatabaseInTheOpen => "CF023",
             Self::OwnKeys => "CF022",
             Self::More => "CF099",
         }

@@ -17,6 +17,7 @@ mod acts;
 mod apply;
 mod backlog;
 pub mod card;
+mod counted;
 mod fold;
 mod group;
 mod handle;

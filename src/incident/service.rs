@@ -6,20 +6,19 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::apply::Change;
-use super::loaded::{Loaded, Moved, Outlets};
-use super::{AlertSeen, Input, Options, Signal, keys};
+use super::counted::OpenGauge;
+use super::loaded::{Loaded, Outlets};
+use super::{AlertSeen, Input, Options, Signal};
 use crate::alert::AlertId;
 use crate::catalog::Catalog;
 use crate::chat::Post;
 use crate::core::stop::Stop;
 use crate::core::{BoxFuture, SharedClock};
-use crate::store::{self, Batch, Range, SharedStore};
+use crate::store::{self, Batch, SharedStore};
 use crate::work::{Handler, Lease, Leases, Queue, Queued, Shard, serve};
 
 /// Alerts and other changes in one commit; bounds its size and what is held in memory.
 const PER_COMMIT: usize = 512;
-/// Open incidents are counted up to this when the service starts.
-const COUNTED: usize = 100_000;
 
 /// Applies everything that changes incidents.
 pub struct Service {
@@ -42,6 +41,7 @@ impl Service {
             posts: Queue::new("post", store.clone(), clock.clone()),
             signals: Queue::new("signal", store.clone(), clock.clone()),
             opening: Mutex::new(()),
+            gauge: OpenGauge { store: store.clone(), clock: clock.clone(), leases: leases.clone() },
             store,
             clock,
             catalog,
@@ -52,12 +52,15 @@ impl Service {
 
     /// Applies the inbox until asked to stop. Items under way are finished; the others come at the next start.
     pub async fn run(self, stop: Stop) {
-        match self.applier.store.scan(&Range::under(&keys::all_open(), COUNTED)).await {
-            Ok(open) => metrics::gauge!("mayday_incidents_open").set(u32::try_from(open.len()).unwrap_or(u32::MAX)),
-            Err(error) => tracing::warn!(%error, "open incidents can't be counted"),
+        let (inbox, clock, gauge) =
+            (self.applier.inbox.clone(), self.applier.clock.clone(), self.applier.gauge.clone());
+        if self.leases.shares() {
+            tokio::join!(gauge.keep(stop.clone()), serve(inbox, self.leases, clock, self.applier, stop));
+        } else {
+            // Before the first commit moves the number.
+            gauge.count().await;
+            serve(inbox, self.leases, clock, self.applier, stop).await;
         }
-        let (inbox, clock) = (self.applier.inbox.clone(), self.applier.clock.clone());
-        serve(inbox, self.leases, clock, self.applier, stop).await;
     }
 
     /// Applies what waits now and returns: for tests, and for tools that own the store.
@@ -85,6 +88,7 @@ struct Applier {
     clock: SharedClock,
     catalog: Arc<Catalog>,
     options: Options,
+    gauge: OpenGauge,
     inbox: Queue<Input>,
     posts: Queue<Post>,
     signals: Queue<Signal>,
@@ -166,7 +170,7 @@ impl Applier {
         let outlets = Outlets { posts: &self.posts, signals: &self.signals, catalog: &self.catalog };
         let (moved, _turn) = loaded.finish(&mut batch, &outlets).await?;
         self.store.commit(batch).await?;
-        tell(moved);
+        self.gauge.moved(moved);
         metrics::histogram!("mayday_incident_apply_seconds").record(began.elapsed().as_secs_f64());
         tracing::debug!(shard = lease.shard.0, items = count, took_ms = began.elapsed().as_millis(), "inbox applied");
         Ok(())
@@ -236,12 +240,6 @@ impl ByGroup {
             self.groups.push((group_key, alerts));
         }
     }
-}
-
-fn tell(moved: Moved) {
-    metrics::counter!("mayday_incidents_opened_total").increment(u64::from(moved.opened));
-    metrics::counter!("mayday_incidents_resolved_total").increment(u64::from(moved.closed));
-    metrics::gauge!("mayday_incidents_open").increment(f64::from(moved.opened) - f64::from(moved.closed));
 }
 
 #[cfg(test)]

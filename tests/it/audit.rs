@@ -167,6 +167,7 @@ async fn exported_checkpoints_show_a_cut_tail_and_let_a_record_be_erased() {
     drop(store);
     let cut = verify(&[]);
     assert!(cut.0 == Some(1) && cut.1.contains("up to the checkpoint are missing"), "{cut:?}");
+    accepting_says_so_and_is_quiet_but_not_to_a_copy(folder.path(), &data, file);
     let store = opened(&data).await;
     let signed = store.scan(&store::Range::under(&store::Key::of(["audit-checkpoint"]), 10)).await.unwrap();
     let writes = signed.into_iter().map(|entry| store::Write::Delete(entry.key)).collect();
@@ -176,4 +177,35 @@ async fn exported_checkpoints_show_a_cut_tail_and_let_a_record_be_erased() {
     assert!(alone.0 == Some(0) && alone.1.contains("3 records"), "this is what a store alone can't show: {alone:?}");
     let cut = verify(&["--checkpoints", file]);
     assert!(cut.0 == Some(1) && cut.1.contains("checkpoint"), "{cut:?}");
+}
+
+/// On a copy of the data folder: a person accepts that records are gone.
+fn accepting_says_so_and_is_quiet_but_not_to_a_copy(folder: &std::path::Path, data: &std::path::Path, file: &str) {
+    let copied = folder.join("copied");
+    let done = std::process::Command::new("cp").arg("-r").args([data, &copied]).status().unwrap();
+    assert!(done.success());
+    let place = copied.to_str().unwrap();
+    let accept = |more: &[&str]| {
+        let words = [&["audit", "accept-cut", "--data", place], more].concat();
+        told(&mayday(folder, &words))
+    };
+    let verify = |more: &[&str]| told(&mayday(folder, &[&["audit", "verify", "--data", place], more].concat()));
+    let why = accept(&["--reason", " "]);
+    assert!(why.0 == Some(1) && why.1.contains("--reason"), "{why:?}");
+    let accepted = accept(&["--reason", "restored from Friday's backup"]);
+    assert!(accepted.0 == Some(0) && accepted.1.contains("records of main after 0"), "{accepted:?}");
+    let quiet = verify(&[]);
+    assert_eq!(quiet.0, Some(0), "{quiet:?}");
+    assert!(
+        quiet.1.contains("a cut was accepted by web:you on 20") && quiet.1.contains("restored from Friday's backup"),
+        "{quiet:?}"
+    );
+    let nothing = accept(&["--reason", "again"]);
+    assert!(nothing.0 == Some(1) && nothing.1.contains("nothing to accept"), "{nothing:?}");
+    let elsewhere = verify(&["--checkpoints", file]);
+    assert!(elsewhere.0 == Some(1) && elsewhere.1.contains("checkpoint"), "{elsewhere:?}");
+    assert!(elsewhere.1.contains("a cut was accepted by web:you"), "{elsewhere:?}");
+    std::fs::remove_file(copied.join("audit-key")).unwrap();
+    let no_key = accept(&["--reason", "again", "--checkpoints", file]);
+    assert!(no_key.0 == Some(1) && no_key.1.contains("audit-key"), "{no_key:?}");
 }

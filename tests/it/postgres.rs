@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayday::core::clock::ManualClock;
+use mayday::core::duration::Span;
 use mayday::core::stop::Stopper;
 use mayday::core::{Clock as _, SharedClock, Timestamp};
 use mayday::store::clock::StoreClock;
@@ -235,6 +236,34 @@ async fn records_are_plain_json_and_other_bytes_come_back_as_they_were() {
     for view in ["mayday_records", "mayday_incidents", "mayday_runs", "mayday_audit"] {
         sql(&url, &format!("SELECT count(*) FROM (SELECT * FROM {view}) AS every"));
     }
+}
+
+/// Another process changes the tables and does not come to an end, or a table is locked: a start says so instead of waiting, and
+/// waits if that is over soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_gives_up_waiting_for_a_lock_and_tries_again() {
+    let url = database();
+    let lock = i64::from_str_radix("6d617964617931", 16).unwrap();
+    let holder = |seconds: u32| {
+        let url = url.clone();
+        let holds = format!("SELECT pg_advisory_lock({lock}), pg_sleep({seconds})");
+        let holder = std::thread::spawn(move || sql(&url, &holds));
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+        (holder, held)
+    };
+    let wait = |held: &str| while sql(&url, held) == ["0"] {};
+    let impatient = Options { patience: Span::from_secs(1), ..Options::new(url.as_str()) };
+    let (holding, held) = holder(12);
+    wait(held);
+    let started = Instant::now();
+    let wrong = open_with(&impatient).err().unwrap().to_string();
+    assert!(wrong.contains("lock timeout") && started.elapsed() < Duration::from_secs(10), "{wrong}");
+    holding.join().unwrap();
+    let (holding, held) = holder(3);
+    wait(held);
+    open_with(&Options::new(url.as_str())).unwrap().commit(put("a", "1")).await.unwrap();
+    holding.join().unwrap();
+    assert_eq!(sql(&url, "SELECT layout FROM mayday_head"), ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

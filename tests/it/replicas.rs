@@ -114,6 +114,70 @@ async fn a_page_of_one_replica_shows_what_another_one_wrote_without_loading_agai
     assert!(shown.is_ok(), "{text}");
 }
 
+/// Whoever sums the gauge over the replicas, as Prometheus does, has the number of open incidents; also when one is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_incidents_are_counted_once_over_all_replicas() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = database();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut replicas: Vec<Replica> = folders.iter().map(|folder| Replica::start(folder.path(), &url)).collect();
+    for number in 0..6 {
+        replicas[number % 2].alert("Slow", &format!("service-{number}")).await;
+    }
+    let http = reqwest::Client::new();
+    let gauge = async |replica: &Replica| -> f64 {
+        let text = http.get(format!("{}/metrics", replica.url)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("mayday_incidents_open "));
+        line.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
+    };
+    let sum_is = async |replicas: &[Replica], wanted: f64| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut all = Vec::new();
+            for replica in replicas {
+                all.push(gauge(replica).await);
+            }
+            if all.iter().sum::<f64>() == wanted && all.contains(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{all:?} instead of {wanted} in all");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    sum_is(&replicas, 6.0).await;
+    for (number, replica) in [(1, 0), (2, 1), (3, 0)] {
+        replicas[replica].say(&format!("resolve INC-{number}"));
+    }
+    sum_is(&replicas, 3.0).await;
+    // Whoever of them counted: the other one counts when it is gone.
+    let counting = if gauge(&replicas[0]).await == 3.0 { 0 } else { 1 };
+    drop(replicas.remove(counting));
+    sum_is(&replicas, 3.0).await;
+}
+
+/// With the replicas running: what a record says is erased, by a process beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_of_the_audit_is_erased_while_replicas_run() {
+    let url = database();
+    let folder = tempfile::tempdir().unwrap();
+    let replica = Replica::start(folder.path(), &url);
+    replica.alert("Slow", "order-service").await;
+    until(&url, "SELECT count(*) FROM mayday_incidents", &["1"]);
+    replica.say("ack INC-1");
+    let said = "SELECT seq FROM mayday_audit WHERE chain = 'main' AND subject = 'INC-1' LIMIT 1";
+    let record = format!("main:{}", sql(&url, said)[0]);
+    let words = ["audit", "erase", &record, "--reason", "asked for", "--config", "mayday.yaml"];
+    let erased = mayday(folder.path(), &words, &url);
+    let told = String::from_utf8_lossy(&[erased.stdout, erased.stderr].concat()).into_owned();
+    assert_eq!(erased.status.code(), Some(0), "{told}");
+    assert_eq!(sql(&url, &said.replace("= 'INC-1'", "= 'INC-1' AND actor IS NOT NULL")), [""; 0]);
+    // The bot goes on in the chain that grew beside it, and it is whole.
+    replica.say("resolve INC-1");
+    let whole = mayday(folder.path(), &["audit", "verify", "--data", "data"], &url);
+    let told = String::from_utf8_lossy(&[whole.stdout, whole.stderr].concat()).into_owned();
+    assert!(whole.status.code() == Some(0) && told.contains("is whole"), "{told}");
+}
+
 #[test]
 fn check_asks_the_server_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,11 +10,11 @@ use mayday::config;
 use mayday::core::clock::ManualClock;
 use mayday::core::stop::Stopper;
 use mayday::core::{BoxFuture, Clock as _, RunId, SharedClock, Timestamp};
-use mayday::ops::schedule::{Deps, Job, Jobs, Options, Scheduler, Tick};
+use mayday::ops::schedule::{Deps, Job, Jobs, Options, Scheduler, Tick, Timetable};
 use mayday::playbook::view::{Decided, Order};
 use mayday::playbook::{self, ProposeRequest, Proposed, RunView, Runs};
 use mayday::store::memory::Memory;
-use mayday::store::{Key, Range, SharedStore};
+use mayday::store::{Batch, Key, Range, SharedStore, Write};
 use mayday::work::{Handler as _, Leases, Queue, Shard};
 use serde_json::json;
 
@@ -249,6 +249,102 @@ async fn a_restart_at_a_tick_neither_loses_nor_repeats_it_and_a_new_timetable_be
     house.clock.advance(Duration::from_secs(86_400));
     scheduler.take_due().await.unwrap();
     assert_eq!(house.carry_out(&scheduler).await, ["2026-11-22T00:00:00Z"]);
+}
+
+fn timetable(cron: &str) -> serde_json::Value {
+    json!([{"id": "often", "cron": cron, "zone": "Europe/Berlin", "playbook": "PB-X", "missed": "run_all"}])
+}
+
+/// A change of the configuration comes one replica after the other; here it takes a day, over a change of the clock.
+#[tokio::test]
+async fn while_two_timetables_stand_for_a_schedule_each_tick_of_either_happens_once() {
+    let house = House::at("2026-10-24T12:00:30Z");
+    let texts = ["*/4 * * * *", "*/6 1-4 * * *"];
+    let [old, new] = texts.map(|cron| house.scheduler(timetable(cron)));
+    let mut ticks = Vec::new();
+    old.take_due().await.unwrap();
+    new.take_due().await.unwrap();
+    for minute in 0..24 * 60 {
+        house.clock.advance(MINUTE);
+        // In turns, now and then one alone or late.
+        let (first, second) = if minute % 2 == 0 { (&old, &new) } else { (&new, &old) };
+        first.take_due().await.unwrap();
+        if minute % 7 != 0 {
+            second.take_due().await.unwrap();
+        }
+        ticks.extend(house.carry_out(&old).await);
+    }
+    old.take_due().await.unwrap();
+    new.take_due().await.unwrap();
+    ticks.extend(house.carry_out(&old).await);
+    ticks.sort();
+    let mut wanted = Vec::new();
+    for cron in texts {
+        let zone = Timetable::zone("Europe/Berlin").unwrap();
+        let table = Timetable::cron(cron, zone).unwrap();
+        let due = std::iter::successors(table.next("2026-10-24T12:00:30Z".parse().unwrap()), |at| table.next(*at));
+        wanted.extend(due.take_while(|at| *at <= house.clock.now()).map(|at| at.to_string()));
+    }
+    wanted.sort();
+    let all = wanted.len();
+    wanted.dedup();
+    assert!(wanted.len() > 380 && wanted.len() < all, "some are ticks of both");
+    assert_eq!(ticks, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replicas_that_begin_at_once_with_different_timetables_all_begin() {
+    for _ in 0..20 {
+        let house = House::at("2026-11-21T00:00:59Z");
+        let looks = ["*/2 * * * *", "1-59/2 * * * *", "1 * * * *", "2 * * * *"].map(|cron| {
+            let replica = house.scheduler(timetable(cron));
+            tokio::spawn(async move { replica.take_due().await.map(|_| replica) })
+        });
+        let mut replicas = Vec::new();
+        for look in looks {
+            replicas.push(look.await.unwrap().unwrap());
+        }
+        house.clock.advance(MINUTE * 2);
+        let looks =
+            replicas.iter().cloned().map(|replica| tokio::spawn(async move { replica.take_due().await.unwrap() }));
+        futures_util::future::join_all(looks).await;
+        let mut ticks = house.carry_out(&replicas[0]).await;
+        ticks.sort();
+        assert_eq!(ticks, ["2026-11-21T00:01:00Z", "2026-11-21T00:02:00Z"]);
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_comes_back_after_weeks_makes_up_for_nothing() {
+    let house = House::at("2026-11-01T12:00:30Z");
+    let old = house.scheduler(timetable("*/4 * * * *"));
+    old.take_due().await.unwrap();
+    house.pass(&old, MINUTE, "2026-11-01T13:00:00Z").await;
+    let new = house.scheduler(timetable("0 3 * * *"));
+    new.take_due().await.unwrap();
+    let ticks = house.pass(&new, MINUTE, "2026-11-21T12:00:00Z").await;
+    assert_eq!(ticks.len(), 20, "the new one's alone");
+    old.take_due().await.unwrap();
+    assert_eq!(house.carry_out(&old).await, [""; 0]);
+    let ticks = house.pass(&old, MINUTE, "2026-11-21T12:10:00Z").await;
+    assert_eq!(ticks, ["2026-11-21T12:04:00Z", "2026-11-21T12:08:00Z"]);
+}
+
+/// As the release before wrote it.
+#[tokio::test]
+async fn a_schedule_goes_on_from_a_record_of_before() {
+    let house = House::at("2026-11-21T12:09:30Z");
+    let record = json!({"v": 1, "d": {
+        "until": "2026-11-21T12:00:00Z", "timetable": "*/4 * * * * Europe/Berlin", "last": "2026-11-21T12:00:00Z",
+    }});
+    let written = Write::Put(Key::of(["schedule", "often"]), record.to_string().into_bytes());
+    house.store.commit(Batch { conditions: Vec::new(), writes: vec![written] }).await.unwrap();
+    let scheduler = house.scheduler(timetable("*/4 * * * *"));
+    assert_eq!(scheduler.list().await.unwrap()[0].last, Some("2026-11-21T12:00:00Z".parse().unwrap()));
+    scheduler.take_due().await.unwrap();
+    let mut ticks = house.carry_out(&scheduler).await;
+    ticks.sort();
+    assert_eq!(ticks, ["2026-11-21T12:04:00Z", "2026-11-21T12:08:00Z"]);
 }
 
 #[tokio::test]

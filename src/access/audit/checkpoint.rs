@@ -9,7 +9,7 @@
 //! copied elsewhere; and anything at all to someone who holds the key and has replaced every copy. So copy them to a
 //! place that this machine can't change, and note the public key there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -239,10 +239,10 @@ pub fn judge<'a>(recent: &'a [(u64, Option<Signed>)], own: Option<&str>) -> (Vec
 pub(super) struct Stored {
     /// How many.
     pub count: u64,
-    /// Each chain and place of those whose signature fits, and the hash there.
-    pub heads: Vec<Checkpoint>,
-    /// Who signed them.
-    pub keys: BTreeSet<String>,
+    /// Each chain and place of those whose signature fits, the hash there, and the first and the last that says so.
+    pub heads: BTreeMap<Checkpoint, (u64, u64)>,
+    /// Who signed each of them.
+    pub signers: BTreeMap<u64, String>,
     /// The first that is not as it was signed.
     pub wrong: Option<(u64, Wrong)>,
 }
@@ -250,7 +250,6 @@ pub(super) struct Stored {
 /// Reads all checkpoints in the store, page by page, not more than twice those that are kept.
 pub(super) async fn stored(store: &SharedStore) -> Result<Stored, store::Error> {
     let mut found = Stored::default();
-    let mut heads: BTreeSet<(String, u64, String)> = BTreeSet::new();
     let mut range = Range::under(&Key::of(["audit-checkpoint"]), PAGE);
     let (mut oldest, mut before): (Option<u64>, Option<Signed>) = (None, None);
     loop {
@@ -269,8 +268,10 @@ pub(super) async fn stored(store: &SharedStore) -> Result<Stored, store::Error> 
             };
             found.wrong = found.wrong.or(wrong.map(|wrong| (number, wrong)));
             if let Some(signed) = &signed {
-                found.keys.insert(signed.key.clone());
-                heads.extend(signed.heads.iter().map(|head| (head.chain.clone(), head.seq, head.hash.clone())));
+                found.signers.insert(number, signed.key.clone());
+                for head in &signed.heads {
+                    found.heads.entry(head.clone()).or_insert((number, number)).1 = number;
+                }
             }
             before = signed;
         }
@@ -285,8 +286,44 @@ pub(super) async fn stored(store: &SharedStore) -> Result<Stored, store::Error> 
     {
         found.wrong = found.wrong.or(Some((oldest, Wrong::Replaced)));
     }
-    found.heads = heads.into_iter().map(|(chain, seq, hash)| Checkpoint { chain, seq, hash }).collect();
     Ok(found)
+}
+
+/// Where all chains end now.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn ends(store: &SharedStore) -> Result<Vec<Checkpoint>, store::Error> {
+    let entries = store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
+    let end = |entry: &store::Entry| {
+        let Head { seq, hash, .. } = entry.decode()?;
+        Ok(Checkpoint { chain: entry.key.last().to_owned(), seq, hash })
+    };
+    entries.iter().map(end).collect()
+}
+
+/// Signs these ends as the checkpoint after `last`, and puts it into the batch: it conflicts where another was first.
+///
+/// # Errors
+/// [`store::Error::Encode`], and that it can't be signed.
+pub(super) fn sign_next(
+    batch: &mut Batch,
+    last: Option<&Signed>,
+    heads: Vec<Checkpoint>,
+    at: Timestamp,
+    signer: &Signer,
+) -> Result<Signed, store::Error> {
+    let number = last.map_or(0, |last| last.number) + 1;
+    let previous = last.map(|last| digest::hex(last.signature.as_bytes())).unwrap_or_default();
+    let key_text = signer.public().to_owned();
+    let mut signed = Signed { number, at, heads, previous, key: key_text, signature: String::new() };
+    let signature = signer.sign(&signed.text());
+    signed.signature = signature.map_err(|error| store::Error::Unavailable(error.to_string()))?;
+    batch.require_absent(key(number)).put(key(number), &signed)?;
+    if number > KEPT {
+        batch.delete(key(number - KEPT));
+    }
+    Ok(signed)
 }
 
 /// Why no checkpoint was signed.
@@ -294,7 +331,7 @@ pub(super) async fn stored(store: &SharedStore) -> Result<Stored, store::Error> 
 pub enum CantSign {
     /// A chain was cut or written anew.
     #[error(
-        "the audit chain {chain} no longer has the record {seq} that checkpoint {number} was signed for, so nothing is signed: run `mayday audit verify`, keep this store as it is, and compare it with a backup"
+        "the audit chain {chain} no longer has the record {seq} that checkpoint {number} was signed for, so nothing is signed: run `mayday audit verify`, keep this store as it is, and compare it with a backup; if it was restored from an old one, say so with `mayday audit accept-cut`"
     )]
     Cut {
         /// Which chain.
@@ -381,28 +418,14 @@ impl Service {
                 return Err(CantSign::Cut { chain: chain.clone(), seq: *seq, number });
             }
         }
-        let entries = self.store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
-        let mut heads = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let Head { seq, hash, .. } = entry.decode()?;
-            heads.push(Checkpoint { chain: entry.key.last().to_owned(), seq, hash });
-        }
+        let heads = ends(&self.store).await?;
         let now = self.clock.now();
         let young = |last: &Signed| last.at.checked_add(spacing.0).is_ok_and(|due| due > now);
         if heads.is_empty() || last.as_ref().is_some_and(|last| last.heads == heads || young(last)) {
             return Ok(None);
         }
-        let number = last.as_ref().map_or(0, |last| last.number) + 1;
-        let previous = last.map(|last| digest::hex(last.signature.as_bytes())).unwrap_or_default();
-        let key_text = self.signer.public().to_owned();
-        let mut signed = Signed { number, at: now, heads, previous, key: key_text, signature: String::new() };
-        let signature = self.signer.sign(&signed.text());
-        signed.signature = signature.map_err(|error| store::Error::Unavailable(error.to_string()))?;
         let mut batch = Batch::new();
-        batch.require_absent(key(number)).put(key(number), &signed)?;
-        if number > KEPT {
-            batch.delete(key(number - KEPT));
-        }
+        let signed = sign_next(&mut batch, last.as_ref(), heads, now, &self.signer)?;
         match self.store.commit(batch).await {
             Ok(_) => Ok(Some(signed)),
             Err(store::Error::Conflict(_)) => Ok(None),

@@ -35,6 +35,9 @@ pub enum CantErase {
     /// The trace of an erasure stays.
     #[error("record {0} says that another one was erased; such records stay")]
     Trace(String),
+    /// So does that of a cut.
+    #[error("record {0} says that a cut of the audit was accepted; such records stay")]
+    Acceptance(String),
     /// The store's.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -60,8 +63,10 @@ impl Audit {
                 return Err(CantErase::Already(named));
             }
             let link: Link = link.decode()?;
-            if entry.decode::<Payload>()?.action == ACTION {
-                return Err(CantErase::Trace(named));
+            match entry.decode::<Payload>()?.action.as_str() {
+                ACTION => return Err(CantErase::Trace(named)),
+                super::cut::ACTION => return Err(CantErase::Acceptance(named)),
+                _ => {}
             }
             let mut appender = self.open(chain).await?;
             let mut batch = Batch::new();

@@ -9,6 +9,7 @@
 //! name is a parameter, for one chain per shard). An [`Appender`] puts several records into one commit.
 
 pub mod checkpoint;
+mod cut;
 mod erase;
 mod list;
 mod sign;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
+pub use cut::{Accepted, CantAccept, Cut};
 pub use erase::CantErase;
 pub use list::{Cursor, Entry, Page, Since};
 pub use sign::{NAME as KEY_NAME, Signer, is_signed};
@@ -205,6 +207,11 @@ impl Appender {
         batch.writes.push(store::Write::Put(payload_key(&self.chain, seq), bytes));
         batch.put(link_key(&self.chain, seq), &link)?;
         Ok(seq)
+    }
+
+    /// Where the chain ends with what was appended.
+    fn end(&self) -> Checkpoint {
+        Checkpoint { chain: self.chain.clone(), seq: self.head.seq, hash: self.head.hash.clone() }
     }
 
     /// Commits the batch with everything appended to it. On a conflict at the chain's own head (another process was first)

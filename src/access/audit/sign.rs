@@ -44,6 +44,15 @@ impl Signer {
         }
     }
 
+    /// Reads the key that is there.
+    ///
+    /// # Errors
+    /// [`Error::KeyFile`] when there is none, or it can't be trusted.
+    pub fn existing(path: &Path) -> Result<Self, Error> {
+        let file = fs::File::open(path).map_err(|error| wrong(path, format!("can't be read: {error}")))?;
+        Self::read(path, file)
+    }
+
     fn create(path: &Path) -> Result<Self, Error> {
         let seed = random::bytes::<32>()?;
         let write = || -> std::io::Result<()> {

@@ -181,6 +181,99 @@ async fn a_cut_chain_is_not_signed_as_whole_and_verifying_shows_it_by_the_stores
     assert_eq!(report.first_bad.map(|bad| bad.seq), Some(5));
 }
 
+fn signer(data: &tempfile::TempDir) -> Signer {
+    Signer::open(&data.path().join(KEY_NAME)).unwrap()
+}
+
+fn you() -> Actor {
+    Actor::Person(PersonId("web:you".into()))
+}
+
+/// Five records, signed at 3 and 5, and those after `last` gone.
+async fn lost(last: u64) -> (Desk, tempfile::TempDir, checkpoint::Service) {
+    let desk = written(3).await;
+    let (data, signing) = signing(&desk);
+    signing.make(Span::from_secs(0)).await.unwrap().unwrap();
+    desk.audit.commit(Batch::new(), record("a")).await.unwrap();
+    desk.audit.commit(Batch::new(), record("b")).await.unwrap();
+    signing.make(Span::from_secs(0)).await.unwrap().unwrap();
+    cut(&desk, last).await;
+    let audit = Audit::new(desk.store.clone(), Arc::new(desk.clock.clone()));
+    (Desk { audit, ..desk }, data, signing)
+}
+
+#[tokio::test]
+async fn an_accepted_cut_is_said_and_not_held_against_the_chains_but_a_later_one_is() {
+    let (desk, data, signing) = lost(4).await;
+    let copy = checkpoint::trusted(&exported(&desk).await, &[]).unwrap();
+    desk.audit.commit(Batch::new(), record("since")).await.unwrap();
+    desk.audit.commit(Batch::new(), record("then")).await.unwrap();
+    assert_eq!(report(&desk).await.first_bad.map(|bad| bad.seq), Some(5));
+    let said = desk.audit.accept_cut(&signer(&data), you(), "an old backup", &[]).await.unwrap();
+    let cut_of_main = Cut { chain: MAIN.into(), kept: 3, signed: 5 };
+    assert_eq!((said.checkpoint, &said.cut[..]), (3, &[cut_of_main][..]));
+    let told = report(&desk).await;
+    assert_eq!((told.first_bad, told.records), (None, 7));
+    assert_eq!((told.accepted[0].by.clone(), told.accepted[0].said.clone()), (you(), said));
+    // A copy that was kept elsewhere goes on to show it, and the acceptance with it.
+    let elsewhere = verify(&desk.store, &copy).await.unwrap();
+    assert_eq!((elsewhere.first_bad.map(|bad| bad.seq), elsewhere.accepted.len()), (Some(5), 1));
+    // Signing goes on; the record of it stays.
+    desk.audit.commit(Batch::new(), record("later")).await.unwrap();
+    assert_eq!(signing.make(Span::from_secs(0)).await.unwrap().unwrap().number, 4);
+    let erased = desk.audit.erase(MAIN, 7, you(), "").await;
+    assert!(matches!(erased, Err(CantErase::Acceptance(_))), "{erased:?}");
+    let nothing = desk.audit.accept_cut(&signer(&data), you(), "again", &[]).await;
+    assert!(matches!(nothing, Err(CantAccept::Nothing)), "{nothing:?}");
+    // What is cut after that is another cut, also of the acceptance itself.
+    for last in [7, 6] {
+        cut(&desk, last).await;
+        assert!(report(&desk).await.first_bad.is_some(), "cut after {last}");
+        assert!(signing.make(Span::from_secs(0)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_cut_that_only_a_copy_shows_is_accepted_with_the_copy() {
+    let (desk, data, _) = lost(5).await;
+    let copy = checkpoint::trusted(&exported(&desk).await, &[]).unwrap();
+    // The whole store is an older one.
+    cut(&desk, 3).await;
+    tamper(&desk, vec![Write::Delete(Key::of(["audit-checkpoint", &number(2)]))]).await;
+    let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
+    let alone = desk.audit.accept_cut(&signer(&data), you(), "x", &[]).await;
+    assert!(matches!(alone, Err(CantAccept::Nothing)), "{alone:?}");
+    let said = desk.audit.accept_cut(&signer(&data), you(), "x", &copy).await.unwrap();
+    assert_eq!(said.cut, [Cut { chain: MAIN.into(), kept: 3, signed: 5 }]);
+    assert_eq!((report(&desk).await.first_bad, report(&desk).await.accepted.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn who_has_not_the_key_accepts_nothing_and_neither_does_a_record_alone() {
+    let (desk, data, signing) = lost(4).await;
+    let other = tempfile::tempdir().unwrap();
+    let why = desk.audit.accept_cut(&signer(&other), you(), "x", &[]).await.unwrap_err();
+    assert!(matches!(&why, CantAccept::OtherKey(_)), "{why}");
+    // A hand in the store writes the record, and a checkpoint with a key of its own.
+    let detail = json!({"reason": "x", "checkpoint": 3, "cut": []});
+    let forged = AuditRecord { action: "accept_cut".into(), detail, ..record("") };
+    desk.audit.commit(Batch::new(), forged).await.unwrap();
+    assert!(signing.make(Span::from_secs(0)).await.is_err());
+    let told = report(&desk).await;
+    assert!(told.first_bad.is_some() && told.accepted.is_empty());
+    let mut batch = Batch::new();
+    let last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
+    let heads = checkpoint::ends(&desk.store).await.unwrap();
+    checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer(&other)).unwrap();
+    desk.store.commit(batch).await.unwrap();
+    let told = report(&desk).await;
+    assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
+    // More than a cut is wrong: that can't be accepted with the right key either.
+    tamper(&desk, vec![Write::Delete(payload_key(MAIN, 2))]).await;
+    let why = desk.audit.accept_cut(&signer(&data), you(), "x", &[]).await.unwrap_err();
+    assert!(matches!(&why, CantAccept::Broken(_)), "{why}");
+}
+
 #[tokio::test]
 async fn checkpoints_that_were_replaced_removed_or_forged_show() {
     use checkpoint::{CantSign, Wrong};

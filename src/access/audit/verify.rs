@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::cut::{self, Accepted};
 use super::erase::{ACTION as ERASE, Erased, name};
-use super::{Head, Link, Payload, START, checkpoint, digest, payload_key};
+use super::{Head, Link, MAIN, Payload, START, checkpoint, digest, payload_key};
 use crate::store::{self, Key, Range, SharedStore};
 
 const PAGE: usize = 500;
@@ -21,7 +22,7 @@ const PAGE: usize = 500;
 const ORPHANS: usize = 100;
 
 /// Where a chain ended at some moment, kept outside the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Which chain.
     pub chain: String,
@@ -46,6 +47,10 @@ pub struct Report {
     /// Who signed those: one key, or with several replicas that have no common one, several.
     #[serde(default)]
     pub keys: Vec<String>,
+    /// Cuts that a person accepted: what the store's checkpoints of before say of the records that are gone is not held
+    /// against the chains. What a checkpoint says that was handed in is.
+    #[serde(default)]
+    pub accepted: Vec<Accepted>,
 }
 
 /// Something wrong in a chain.
@@ -70,20 +75,45 @@ impl std::fmt::Display for Bad {
 /// # Errors
 /// The store's; a record that can't be read is reported as bad, not as an error.
 pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<Report, store::Error> {
+    let Examined { mut report, misfits, in_links, .. } = examine(store, checkpoints).await?;
+    // A cut explains what else is missing.
+    let misfit = misfits.into_iter().next().map(|misfit| misfit.bad);
+    report.first_bad = in_links.or(misfit).or(report.first_bad);
+    Ok(report)
+}
+
+/// What verifying found, with what does not fit the checkpoints apart from what is wrong in the chains themselves.
+pub(super) struct Examined {
+    /// Without the misfits.
+    pub report: Report,
+    /// The first thing that is wrong in the chains' own order.
+    pub in_links: Option<Bad>,
+    /// What no acceptance covers.
+    pub misfits: Vec<Misfit>,
+    /// The last place of each chain at which it fits a checkpoint.
+    pub fits: BTreeMap<String, u64>,
+    pub stored: checkpoint::Stored,
+}
+
+/// A chain is not what a checkpoint says.
+pub(super) struct Misfit {
+    /// The newest checkpoint in the store that says so; none: it was handed in.
+    pub number: Option<u64>,
+    pub bad: Bad,
+}
+
+/// Where a chain should be what it was: the hash, and as for [`Misfit`].
+type Sworn = (String, Option<u64>);
+
+pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<Examined, store::Error> {
     // Before the chains, which may grow meanwhile.
-    let stored = checkpoint::stored(store).await?;
-    let mut signed: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
-    for Checkpoint { chain, seq, hash } in stored.heads.iter().chain(checkpoints) {
-        signed.entry((chain.clone(), *seq)).or_default().insert(hash.clone());
+    let mut stored = checkpoint::stored(store).await?;
+    let mut signed: BTreeMap<(String, u64), BTreeSet<Sworn>> = BTreeMap::new();
+    let kept = stored.heads.iter().map(|(head, (_, last))| (head, Some(*last)));
+    for (Checkpoint { chain, seq, hash }, number) in kept.chain(checkpoints.iter().map(|head| (head, None))) {
+        signed.entry((chain.clone(), *seq)).or_default().insert((hash.clone(), number));
     }
-    let mut walk = Walk {
-        ends: BTreeMap::new(),
-        records: 0,
-        first_bad: None,
-        signed,
-        markers: BTreeSet::new(),
-        erasures: BTreeSet::new(),
-    };
+    let mut walk = Walk { signed, ..Walk::default() };
     let mut range = Range::under(&Key::of(["audit"]), PAGE);
     // Payloads sort like their links, so one range has those of a page. The ranges leave no gap between them: what stands
     // there without a link shows.
@@ -112,6 +142,7 @@ pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<R
     }
     let heads = store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
     walk.heads(&heads);
+    let in_links = walk.first_bad.clone();
     walk.erased();
     for place in orphans {
         // The chain may have grown between the two looks.
@@ -120,27 +151,40 @@ pub async fn verify(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<R
             walk.bad(chain, seq.parse().unwrap_or(0), "it says something, and there is no record of it in the chain");
         }
     }
-    if let Some((number, wrong)) = stored.wrong {
+    if let Some((number, wrong)) = stored.wrong.take() {
         walk.bad("signed checkpoints", number, wrong.to_string());
     }
     let heads =
         walk.ends.iter().map(|(chain, (seq, hash))| Checkpoint { chain: chain.clone(), seq: *seq, hash: hash.clone() });
-    Ok(Report {
+    let mut misfits = std::mem::take(&mut walk.misfits);
+    // Those that anyone could have written are no acceptance, and none is shown.
+    walk.accepted.retain(|accepted| accepted.is_signed_by(&stored));
+    if let Some(upto) = walk.accepted.iter().map(|accepted| accepted.said.checkpoint).max() {
+        misfits.retain(|misfit| misfit.number.is_none_or(|number| number >= upto));
+    }
+    let report = Report {
         records: walk.records,
         heads: heads.collect(),
         first_bad: walk.first_bad,
         checkpoints: stored.count,
-        keys: stored.keys.into_iter().collect(),
-    })
+        keys: stored.signers.values().collect::<BTreeSet<_>>().into_iter().cloned().collect(),
+        accepted: walk.accepted,
+    };
+    Ok(Examined { report, in_links, misfits, fits: walk.fits, stored })
 }
 
+#[derive(Default)]
 struct Walk {
     /// Last place and hash of each chain so far.
     ends: BTreeMap<String, (u64, String)>,
     records: u64,
     first_bad: Option<Bad>,
     /// The hashes that checkpoints have of a chain's place.
-    signed: BTreeMap<(String, u64), BTreeSet<String>>,
+    signed: BTreeMap<(String, u64), BTreeSet<Sworn>>,
+    misfits: Vec<Misfit>,
+    fits: BTreeMap<String, u64>,
+    /// Records in which a person accepted a cut.
+    accepted: Vec<Accepted>,
     /// Records whose payload is a marker.
     markers: BTreeSet<(String, u64)>,
     /// Names of the records that a record says were erased.
@@ -188,15 +232,22 @@ impl Walk {
                 Some(entry) if digest::hex(&entry.value) != link.payload => {
                     self.bad(&chain, wanted, "what the record says was changed");
                 }
-                Some(entry) => {
-                    let payload = entry.decode::<Payload>().ok().filter(|payload| payload.action == ERASE);
-                    self.erasures.extend(payload.map(|payload| payload.subject));
-                }
+                Some(entry) => match entry.decode::<Payload>() {
+                    Ok(payload) if payload.action == ERASE => drop(self.erasures.insert(payload.subject)),
+                    Ok(payload) if payload.action == cut::ACTION && chain == MAIN => {
+                        self.accepted.extend(Accepted::read(payload, &link));
+                    }
+                    Ok(_) | Err(_) => {}
+                },
             }
         }
-        let signed = self.signed.get(&(chain.clone(), link.seq));
-        if signed.is_some_and(|hashes| hashes.iter().any(|hash| *hash != link.hash)) {
-            self.bad(&chain, link.seq, "the record is not the one of the checkpoint");
+        for (hash, number) in self.signed.remove(&(chain.clone(), link.seq)).into_iter().flatten() {
+            if hash == link.hash {
+                self.fits.insert(chain.clone(), link.seq);
+            } else {
+                let what = "the record is not the one of the checkpoint".to_owned();
+                self.misfits.push(Misfit { number, bad: Bad { chain: chain.clone(), seq: link.seq, what } });
+            }
         }
         self.ends.insert(chain, (link.seq, link.hash));
     }
@@ -238,9 +289,11 @@ impl Walk {
         for (chain, head) in known {
             self.bad(&chain, 1, format!("all {} records are missing", head.seq));
         }
-        for (chain, seq) in std::mem::take(&mut self.signed).into_keys() {
+        for ((chain, seq), sworn) in std::mem::take(&mut self.signed) {
             if ends.get(&chain).is_none_or(|(end, _)| *end < seq) {
-                self.bad(&chain, seq, "records up to the checkpoint are missing");
+                let what = "records up to the checkpoint are missing".to_owned();
+                let bad = Bad { chain, seq, what };
+                self.misfits.extend(sworn.into_iter().map(|(_, number)| Misfit { number, bad: bad.clone() }));
             }
         }
     }

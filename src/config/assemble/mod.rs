@@ -25,7 +25,7 @@ use crate::chat::web::WebChat;
 use crate::command::wire::StoredIncidents;
 use crate::core::SharedClock;
 use crate::core::clock::SystemClock;
-use crate::core::message::config as message;
+use crate::core::message::{cli as say, config as message};
 use crate::core::stop::Stopper;
 use crate::diagnose::{self, Diagnosis, HttpHealth};
 use crate::http::doors::{DemoPanel, Doors};
@@ -154,8 +154,7 @@ impl Bot {
         let sessions = Sessions::new(store.clone(), clock.clone(), persons.clone(), config.access.clone())?;
         let audit = Audit::new(store.clone(), clock.clone());
         let checkpoints = config.access.checkpoints.clone();
-        let key_path = checkpoints.key_path.clone().unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME));
-        let signer = crate::access::audit::Signer::open(&key_path)?;
+        let signer = crate::access::audit::Signer::open(&signing_key(&config))?;
         // Without a path each replica has drawn a key of its own.
         let own_keys = config.store.postgres.is_some() && checkpoints.key_path.is_none();
         let signing = checkpoint::Service::new(store.clone(), clock.clone(), signer, &checkpoints);
@@ -502,6 +501,31 @@ pub async fn open_store(data: &Path) -> Result<SharedStore, store::Error> {
     let path = data.join("store");
     let opened = tokio::task::spawn_blocking(move || store::open(&path, &store::Options::default())).await;
     opened.map_err(|error| store::Error::Unavailable(error.to_string()))?
+}
+
+/// The store that a configuration names and the clock to go by, for a command that works on it for a moment. An embedded one
+/// must not be in use.
+///
+/// # Errors
+/// The store's.
+pub async fn open_configured(config: &Config) -> Result<(SharedStore, SharedClock), store::Error> {
+    let machine = SystemClock::shared();
+    let Some(postgres) = &config.store.postgres else {
+        if !config.data.join("store").is_dir() {
+            return Err(store::Error::Unavailable(say::no_store(&config.data.display().to_string())));
+        }
+        return Ok((open_store(&config.data).await?, machine));
+    };
+    let store = store::postgres::open(postgres, &config.store).await?;
+    let clock = StoreClock::of(&store, &machine).await?.map_or(machine, |clock| clock as SharedClock);
+    Ok((store, clock))
+}
+
+/// Where the key is that signs the audit's checkpoints.
+#[must_use]
+pub fn signing_key(config: &Config) -> PathBuf {
+    let named = config.access.checkpoints.key_path.clone();
+    named.unwrap_or_else(|| config.data.join(crate::access::audit::KEY_NAME))
 }
 
 fn run(tasks: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::core::Timestamp;
+
 /// A playbook's file holds another text than the bot has.
 #[must_use]
 pub fn other_version(id: &str, own: &str, theirs: Option<&str>) -> String {
@@ -171,6 +173,28 @@ pub fn no_audit_place(text: &str) -> String {
 /// There is no store in the folder.
 pub fn no_store(data: &str) -> String {
     format!("{data} is no data folder: it has no `store` in it")
+}
+
+/// A person said before that records are gone.
+pub fn cut_was_accepted(by: &str, at: Timestamp, reason: &str, gone: &str, seq: u64) -> String {
+    format!("a cut was accepted by {by} on {at:.0}: {reason} (record main:{seq}; gone: {gone})")
+}
+
+/// A person says so now.
+pub fn cut_accepted(gone: &str, checkpoint: u64) -> String {
+    format!(
+        "accepted, in the audit and in signed checkpoint {checkpoint}; gone: {gone}. Checkpoints that were exported before go on to show it: export them again into a new file, and keep the old one"
+    )
+}
+
+/// What is gone of one chain.
+pub fn cut_of(chain: &str, kept: u64, signed: u64) -> String {
+    format!("records of {chain} after {kept}, which were signed up to {signed}")
+}
+
+/// An acceptance without a word.
+pub fn cut_needs_reason() -> &'static str {
+    "say with --reason why records are gone; it is what others read when they ask"
 }
 
 /// A record's text is gone.

@@ -134,7 +134,7 @@ pub fn checkpoint_changed(number: u64, why: &str) -> String {
 #[must_use]
 pub fn audit_cut(chain: &str, seq: u64, at: Timestamp) -> String {
     format!(
-        "the audit chain {chain} no longer has the record {seq} that was signed at {at:.0}; run `mayday audit verify`"
+        "the audit chain {chain} no longer has the record {seq} that was signed at {at:.0}; run `mayday audit verify`, and if the store was restored from an old backup say so with `mayday audit accept-cut`"
     )
 }
 

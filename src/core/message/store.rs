@@ -97,6 +97,20 @@ pub fn harm(name: &str) -> &'static str {
     }
 }
 
+/// The way to the server leaves the machine, and may be in the open.
+pub fn in_the_open(server: &str) -> String {
+    format!("{server} is reached without TLS if it offers none, so others on the way may read along; {}", verify_full())
+}
+
+/// It is encrypted, to nobody in particular.
+pub fn anyone_may_answer(server: &str) -> String {
+    format!("{server} is reached with TLS that takes whoever answers for the server; {}", verify_full())
+}
+
+fn verify_full() -> &'static str {
+    "add `sslmode=verify-full` to its address, and `sslrootcert=FILE` if an authority of your own signed its certificate"
+}
+
 /// The connection is gone and with it the answer.
 pub fn closed() -> String {
     "the store is closed".to_owned()

@@ -1,6 +1,6 @@
 //! The scheduler: playbooks and jobs at set times.
 //!
-//! For each schedule the store has up to which tick it was decided (`schedule/<id>`). A tick is taken by one commit that
+//! For each schedule the store has up to which tick each of its timetables was decided (`schedule/<id>`, `state.rs`). A tick is taken by one commit that
 //! requires this record as it was read, moves it on, and queues what is to be done; so it is taken once, however many
 //! replicas look, and what it asks for is done also if the process ends right after. A playbook is proposed with the key
 //! `schedule/<id>/<tick>`, so handling the item twice makes one run. A job may be done twice after a crash; jobs stand that.
@@ -10,13 +10,14 @@
 
 mod done;
 mod options;
+mod state;
 mod timetable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use done::{Job, Jobs, Tick};
 pub use options::{JOBS, Missed, Options};
@@ -28,8 +29,9 @@ use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
 use crate::ops::delivery;
 use crate::playbook::Runs;
-use crate::store::{self, Batch, Key, Record, SharedStore};
+use crate::store::{self, Batch, Key, SharedStore};
 use crate::work::{Leases, Queue, Shard, serve};
+use state::State;
 
 /// Missed ticks that are made up for at most.
 const RUN_ALL: usize = 24;
@@ -37,6 +39,8 @@ const RUN_ALL: usize = 24;
 const LOOK_BACK: Duration = Duration::from_secs(31 * 86_400);
 /// A tick this late was not missed: the loop, or a short restart, was in the way.
 const GRACE: Duration = Duration::from_secs(60);
+/// A tick that another replica was faster at is looked at again so often, and then at the next look.
+const AGAIN: usize = 8;
 /// The loop looks this often at least: the machine's clock may be set.
 const POLL: Duration = Duration::from_secs(30);
 /// The name of the queue with ticks that are to be carried out.
@@ -54,19 +58,6 @@ pub struct BadSchedule {
     pub why: String,
 }
 
-/// What is remembered of a schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    /// Ticks up to here are decided.
-    until: Timestamp,
-    /// The pattern and the zone it was decided for: after a change, what lies back does not count.
-    timetable: String,
-    /// The newest tick that something was done for.
-    #[serde(default)]
-    last: Option<Timestamp>,
-}
-impl Record for State {}
-
 /// A schedule with its times.
 #[derive(Debug, Clone)]
 struct Plan {
@@ -80,7 +71,7 @@ impl Plan {
     }
 
     fn written(&self) -> String {
-        format!("{} {}", self.options.cron, self.options.zone)
+        Timetable::text(&self.options.cron, &self.options.zone)
     }
 }
 
@@ -185,40 +176,46 @@ impl Scheduler {
     pub async fn take_due(&self) -> Result<Option<Timestamp>, store::Error> {
         let now = self.deps.clock.now();
         for plan in self.plans.iter() {
-            match self.take(plan, now).await {
-                // Another replica was faster.
-                Ok(()) | Err(store::Error::Conflict(_)) => {}
-                Err(error) => return Err(error),
+            let mut left = AGAIN;
+            loop {
+                match self.take(plan, now).await {
+                    // Another replica was faster, perhaps with another timetable: what that leaves is this one's, and now.
+                    Err(store::Error::Conflict(_)) if left > 0 => left -= 1,
+                    Ok(()) | Err(store::Error::Conflict(_)) => break,
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(self.plans.iter().filter_map(|plan| plan.times.next(now)).min())
     }
 
     async fn take(&self, plan: &Plan, now: Timestamp) -> Result<(), store::Error> {
-        let (key, written) = (plan.key(), plan.written());
+        let key = plan.key();
         let entry = self.deps.store.read(&key).await?;
         let known: Option<State> = entry.as_ref().map(store::Entry::decode).transpose()?;
+        let (mut state, must) = State::taken_up(known, plan.written(), now);
+        let (newest, ticks) = due(plan, state.until(), now);
+        let (elsewhere, own): (VecDeque<Timestamp>, VecDeque<Timestamp>) =
+            newest.iter().partition(|tick| state.is_decided_elsewhere(**tick));
+        let chosen: Vec<Timestamp> =
+            chosen(plan.options.missed, &newest, now).into_iter().filter(|tick| own.contains(tick)).collect();
+        match newest.back() {
+            Some(until) => state.decide(*until, chosen.last().copied()),
+            None if must => {}
+            None => return Ok(()),
+        }
         let mut batch = Batch::new();
         batch.require_as_read(key.clone(), entry.map(|entry| entry.revision));
-        let Some(state) = known.filter(|state| state.timetable == written) else {
-            // New, or another timetable: from now on.
-            batch.put(key, &State { until: now, timetable: written, last: None })?;
-            return self.deps.store.commit(batch).await.map(drop);
-        };
-        let (newest, ticks) = due(plan, state.until, now);
-        let Some(until) = newest.back().copied() else { return Ok(()) };
-        let chosen = chosen(plan.options.missed, &newest, now);
         for tick in &chosen {
             self.queue.push(&mut batch, Shard::of(key.as_str()), &Tick::of(&plan.options, *tick))?;
         }
-        let last = chosen.last().copied().or(state.last);
-        batch.put(key, &State { until, timetable: written, last })?;
+        batch.put(key, &state)?;
         self.deps.store.commit(batch).await?;
         let id = &plan.options.id;
         metrics::counter!("mayday_ops_schedule_ticks_total", "schedule" => id.clone()).increment(chosen.len() as u64);
-        if ticks > chosen.len() {
-            let (left_out, policy) = (ticks - chosen.len(), plan.options.missed.as_str());
-            tracing::warn!(schedule = id, left_out, policy, "ticks were missed");
+        let left_out = ticks - elsewhere.len() - chosen.len();
+        if left_out > 0 {
+            tracing::warn!(schedule = id, left_out, policy = plan.options.missed.as_str(), "ticks were missed");
         }
         Ok(())
     }
@@ -265,14 +262,13 @@ fn due(plan: &Plan, until: Timestamp, now: Timestamp) -> (VecDeque<Timestamp>, u
     (newest, ticks)
 }
 
-/// Which of the due ticks something is done for.
+/// Which of the due ticks something is done for, oldest first.
 fn chosen(missed: Missed, newest: &VecDeque<Timestamp>, now: Timestamp) -> Vec<Timestamp> {
-    let Some(last) = newest.back().copied() else { return Vec::new() };
-    let in_time = last.checked_add(GRACE).is_ok_and(|latest| latest >= now);
-    match missed {
-        Missed::Skip if in_time => vec![last],
-        Missed::Skip => Vec::new(),
-        Missed::RunOnce => vec![last],
-        Missed::RunAll => newest.iter().copied().collect(),
-    }
+    let in_time = |tick: &Timestamp| tick.checked_add(GRACE).is_ok_and(|latest| latest >= now);
+    let wanted = |at: usize, tick: &Timestamp| match missed {
+        Missed::Skip => in_time(tick),
+        Missed::RunOnce => in_time(tick) || at + 1 == newest.len(),
+        Missed::RunAll => true,
+    };
+    newest.iter().enumerate().filter(|(at, tick)| wanted(*at, tick)).map(|(_, tick)| *tick).collect()
 }

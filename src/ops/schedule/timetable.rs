@@ -68,12 +68,34 @@ impl Timetable {
         TimeZone::get(name).map_err(|_| say::no_zone(name))
     }
 
+    /// As it is remembered: the pattern and the zone's name.
+    #[must_use]
+    pub fn text(pattern: &str, zone: &str) -> String {
+        format!("{pattern} {zone}")
+    }
+
+    /// Reads what [`Timetable::text`] wrote; none where this machine does not know the zone.
+    #[must_use]
+    pub fn of_text(text: &str) -> Option<Self> {
+        let (pattern, zone) = text.rsplit_once(' ')?;
+        Self::cron(pattern, Self::zone(zone).ok()?).ok()
+    }
+
     /// The first moment after this one at which it is due.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let second = Timestamp::from_second(after.as_second()).ok()?;
         let from = Local(second.to_zoned(self.zone.clone()));
         self.cron.find_next_occurrence(&from, false).ok().map(|found| found.0.timestamp()).filter(|next| *next > after)
+    }
+
+    /// Whether this very moment is one at which it is due.
+    #[must_use]
+    pub fn has(&self, at: Timestamp) -> bool {
+        // Searched from before: in an hour that comes twice, what came first decides.
+        let Ok(before) = at.checked_sub(SignedDuration::from_hours(3)) else { return false };
+        let ticks = std::iter::successors(self.next(before), |tick| self.next(*tick));
+        ticks.take_while(|tick| *tick <= at).any(|tick| tick == at)
     }
 
     /// A moment as the zone's clocks show it: `2026-03-29 03:00 +02:00`.
@@ -162,6 +184,17 @@ mod tests {
         assert_eq!(berlin, ["2026-10-25 02:30 +02:00", "2026-10-26 02:30 +01:00", "2026-10-27 02:30 +01:00"]);
         let new_york = next("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", 2);
         assert_eq!(new_york, ["2026-11-01 01:30 -04:00", "2026-11-02 01:30 -05:00"]);
+    }
+
+    #[test]
+    fn a_moment_is_one_of_its_own_only_where_the_search_comes_by_it() {
+        let table = |cron: &str| Timetable::of_text(&Timetable::text(cron, "Europe/Berlin")).unwrap();
+        let (first, second) = ("2026-10-25T00:30:00Z".parse().unwrap(), "2026-10-25T01:30:00Z".parse().unwrap());
+        assert!(table("30 2 * * *").has(first) && !table("30 2 * * *").has(second), "a fixed time is due once");
+        assert!(table("*/30 * * * *").has(first) && table("*/30 * * * *").has(second));
+        let (gap, odd) = ("2026-03-29T01:00:00Z".parse().unwrap(), "2026-03-29T01:00:01Z".parse().unwrap());
+        assert!(table("30 2 * * *").has(gap) && !table("30 2 * * *").has(odd));
+        assert!(Timetable::of_text("30 2 * * * Europe/Berlim").is_none());
     }
 
     #[test]

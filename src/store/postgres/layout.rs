@@ -1,11 +1,15 @@
 //! The tables and their versions: each migration is one file, applied once, in one transaction with the mark that it was.
 //!
 //! A binary that knows layout N works with N and N + 1: a migration must therefore only add. Beyond that it refuses.
+//!
+//! Replicas of before go on meanwhile. Whoever waits for a table's lock keeps all others waiting who come later, so a migration
+//! gives up waiting soon ([`LOCK_WAIT`]), undoes all it did and begins again; and each of its statements must be done
+//! soon ([`STATEMENT`]). The head's row, which every commit passes, is touched last.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
-use super::server::Server;
+use super::server::{Server, within};
 use crate::store::Error;
 
 /// What brings layout n - 1 to layout n, first the one that makes layout 1.
@@ -14,6 +18,11 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
 /// The newest layout this binary knows.
 #[expect(clippy::cast_possible_truncation, reason = "a handful")]
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+/// So long a migration waits for a lock. Commits of running replicas may have to wait as long.
+const LOCK_WAIT: &str = "1s";
+/// So long one statement of a migration takes at most: less than a running replica waits for an answer.
+const STATEMENT: &str = "5s";
 
 /// Any number; two processes that start at once take turns.
 const LOCK: i64 = 0x006d_6179_6461_7931;
@@ -26,7 +35,15 @@ pub(super) async fn prepare(connection: &mut PgConnection, server: &Server) -> R
     if allowed(connection, server).await? >= KNOWN {
         return Ok(());
     }
-    migrate(connection).await.map_err(|error| server.error(&error))
+    let mut patience = server.patience();
+    loop {
+        match migrate(connection).await {
+            Ok(()) => return Ok(()),
+            // By the server's own word: the transaction is over, the connection as it was.
+            Err(error @ sqlx::Error::Database(_)) => patience.wait(error).await?,
+            Err(error) => return Err(server.error(&error)),
+        }
+    }
 }
 
 /// The database's layout, if this binary may write to it.
@@ -34,7 +51,7 @@ pub(super) async fn prepare(connection: &mut PgConnection, server: &Server) -> R
 /// # Errors
 /// [`Error::NewerLayout`], or the server's.
 pub(super) async fn allowed(connection: &mut PgConnection, server: &Server) -> Result<u32, Error> {
-    let found = found(connection).await.map_err(|error| server.error(&error))?;
+    let found = within(found(connection)).await.map_err(|error| server.error(&error))?;
     if found > KNOWN + 1 { Err(Error::NewerLayout { found, known: KNOWN + 1 }) } else { Ok(found) }
 }
 
@@ -52,16 +69,21 @@ async fn found(connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
 
 async fn migrate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)")
+        .bind(LOCK_WAIT)
+        .bind(STATEMENT)
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     // Another process may have done it while this one waited.
     let from = found(&mut transaction).await?;
     for (number, migration) in (1u32..).zip(MIGRATIONS).filter(|(number, _)| *number > from) {
         (&mut *transaction).execute(sqlx::raw_sql(*migration)).await?;
-        sqlx::query("UPDATE mayday_head SET layout = $1")
-            .bind(i32::try_from(number).unwrap_or(i32::MAX))
-            .execute(&mut *transaction)
-            .await?;
-        tracing::info!(layout = number, "the database has a new layout");
+        tracing::info!(layout = number, "the database gets a new layout");
+    }
+    if from < KNOWN {
+        let known = i32::try_from(KNOWN).unwrap_or(i32::MAX);
+        sqlx::query("UPDATE mayday_head SET layout = $1").bind(known).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }

@@ -1,10 +1,11 @@
 //! What the configuration says about the database.
 
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::core::duration::Span;
 use crate::core::message::store as message;
@@ -73,6 +74,26 @@ impl Options {
         found
     }
 
+    /// What is wrong with the way to the server: others may read along, or answer in its place. None where it does not leave
+    /// the machine, or TLS checks who answers.
+    #[must_use]
+    pub fn in_the_open(&self) -> Option<String> {
+        let address = self.address().ok()?;
+        let host = address.get_host();
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let here = name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(loopback);
+        if here || address.get_socket().is_some() || host.starts_with('/') {
+            return None;
+        }
+        let server = message::server(host, address.get_port(), address.get_database().unwrap_or_default());
+        match address.get_ssl_mode() {
+            PgSslMode::VerifyCa | PgSslMode::VerifyFull => None,
+            PgSslMode::Require => Some(message::anyone_may_answer(&server)),
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Some(message::in_the_open(&server)),
+        }
+    }
+
     /// The address taken apart.
     ///
     /// # Errors
@@ -120,5 +141,28 @@ mod tests {
             assert!(!found[0].1.contains("hunter2"), "{found:?}");
         }
         assert!(!format!("{:?}", Options::new("postgres://a:hunter2@b/c")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_way_on_which_others_may_read_along_is_said_with_the_fix() {
+        let said = |url: &str| Options::new(url).in_the_open().unwrap_or_default();
+        for plain in ["", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer"] {
+            let says = said(&format!("postgres://a:hunter2@db.example.com/c{plain}"));
+            assert!(says.contains("db.example.com") && says.contains("may read along"), "{plain}: {says}");
+            assert!(says.contains("sslmode=verify-full") && !says.contains("hunter2"), "{plain}: {says}");
+        }
+        let says = said("postgres://a:hunter2@10.0.0.7/c?sslmode=require");
+        assert!(says.contains("whoever answers") && says.contains("sslmode=verify-full"), "{says}");
+        for well in [
+            "postgres://a@db.example.com/c?sslmode=verify-full",
+            "postgres://a@db.example.com/c?sslmode=verify-ca",
+            "postgres://a@localhost/c",
+            "postgres://a@127.0.0.2/c?sslmode=disable",
+            "postgres://a@[::1]:5433/c",
+            "postgres://a@%2Fvar%2Frun%2Fpostgresql/c",
+            "postgres:///c?host=/var/run/postgresql&user=a",
+        ] {
+            assert_eq!(said(well), "", "{well}");
+        }
     }
 }
