@@ -43,6 +43,7 @@ mod playbook_schema;
 mod postgres;
 mod postgres_world;
 mod power_cut;
+mod program_guard;
 mod replica_world;
 mod replicas;
 mod replicas_chaos;
