@@ -17,7 +17,10 @@ use mayday::{cli, config, demo};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before anything else: every TLS client takes this one, and some refuse to be built without.
+    if let Some(exit) = mayday::watch::guard::serve() {
+        return exit;
+    }
+    // Before any client: every TLS client takes this one, and some refuse to be built without.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("a TLS provider was already there");
     }

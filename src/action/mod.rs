@@ -17,6 +17,7 @@ pub mod here;
 pub mod log_aggregation;
 pub mod metric_query;
 pub mod notification;
+mod off_loop;
 pub mod program;
 pub mod run_command;
 pub mod service_restart;

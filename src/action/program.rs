@@ -1,6 +1,7 @@
 //! Runs a program without a shell: own process group, empty environment, bounded output and time.
 //!
-//! Whatever it started ends with it: on a time-out, and when whoever waits for it goes away, the whole group is killed.
+//! Whatever it started ends with it: on a time-out, and when whoever waits for it goes away, the whole group is killed; by a
+//! [`Guard`] also when Mayday itself is killed, so that no program goes on that nobody knows of.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
+
+use crate::watch::guard::Guard;
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ const LINGER: Duration = Duration::from_millis(500);
 /// [`Failure`]. A non-zero exit code is no error here.
 pub async fn run(program: &Program) -> Result<Ran, Failure> {
     let started = Instant::now();
+    let not_started =
+        |error: std::io::Error| Failure::NotStarted(format!("{} can't be started: {error}", program.path.display()));
+    let mut guard = Guard::start(program.timeout).map_err(not_started)?;
     let mut child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()
@@ -72,8 +78,9 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Failure::NotStarted(format!("{} can't be started: {error}", program.path.display())))?;
+        .map_err(not_started)?;
     let mut group = Group::of(child.id());
+    guard.over(child.id()).await;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let outputs = async { tokio::join!(read(stdout, program.max_output), read(stderr, program.max_output)) };
     tokio::pin!(outputs);
@@ -105,6 +112,7 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
         },
     };
     group.forget();
+    guard.dismiss().await;
     let exit_code = status.ok().and_then(|status| status.code());
     Ok(Ran { exit_code, stdout, stderr, truncated: cut_out || cut_err, took: started.elapsed() })
 }

@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::here::Here;
+use super::off_loop::time_left;
 use super::program::{self, Program};
 use super::{json as to_json, parameters, run_command, target};
 use crate::catalog::{Catalog, Restart, Service};
@@ -33,12 +34,14 @@ pub trait ProcessControl: Send + Sync + 'static {
     /// How a process stands.
     fn state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Ends it (kindly, then by force) and starts it again; returns when the new one runs. The same key twice is one restart.
-    /// Where another process runs than `only`, nothing is done: that is looked at when nothing can come between.
+    /// Where another process runs than `only`, or after `until`, nothing is done: that is looked at when nothing can come
+    /// between.
     fn restart<'a>(
         &'a self,
         name: &'a str,
         key: &'a str,
         only: ProcessState,
+        until: Instant,
     ) -> BoxFuture<'a, Result<ProcessState, Error>>;
     /// Why it can't be told yet whether the order under this key was carried out: it waits, or runs, or only the old process
     /// was ended.
@@ -158,6 +161,7 @@ impl ServiceRestart {
         service: &str,
         process: &str,
         before: ProcessState,
+        until: Instant,
     ) -> Result<Value, Error> {
         if let Some(output) = self.remembered(key) {
             return Ok(output);
@@ -166,7 +170,7 @@ impl ServiceRestart {
         if now.pid.is_some() && now != before {
             return Err(Error::Permanent(say::process_moved(service, &words(before), &words(now))));
         }
-        let after = self.processes()?.restart(process, key, before).await?;
+        let after = self.processes()?.restart(process, key, before, until).await?;
         let output = output(service, before, after);
         self.remember(key, &output);
         Ok(output)
@@ -272,13 +276,15 @@ impl Action for ServiceRestart {
         })
     }
 
-    fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+    fn perform<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             let target: Target = target(KIND, &intent.target)?;
             self.here.check(target.machine())?;
             match target {
                 Target::Process { service, process, before, .. } => {
-                    self.restart_process(&intent.idempotency_key, &service, &process, before).await.map(Perform::Done)
+                    let until = Instant::now() + time_left(context, intent);
+                    let key = &intent.idempotency_key;
+                    self.restart_process(key, &service, &process, before, until).await.map(Perform::Done)
                 }
                 Target::Program { service, argv, .. } => {
                     // The catalogue decides what may run, not what stands in the journal.

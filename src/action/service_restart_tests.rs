@@ -53,7 +53,13 @@ impl ProcessControl for Keeper {
         Box::pin(std::future::ready(state))
     }
 
-    fn restart<'a>(&'a self, _: &'a str, key: &'a str, _: ProcessState) -> BoxFuture<'a, Result<ProcessState, Error>> {
+    fn restart<'a>(
+        &'a self,
+        _: &'a str,
+        key: &'a str,
+        _: ProcessState,
+        _: Instant,
+    ) -> BoxFuture<'a, Result<ProcessState, Error>> {
         self.restarts.lock().unwrap().push(key.to_owned());
         self.replace();
         Box::pin(std::future::ready(Ok(self.now())))

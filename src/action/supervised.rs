@@ -1,5 +1,7 @@
 //! Restarts of the processes that Mayday's own supervisor keeps.
 
+use std::time::Instant;
+
 use super::service_restart::{ProcessControl, ProcessState};
 use crate::core::{BoxFuture, Timestamp};
 use crate::playbook::action::Error;
@@ -16,10 +18,11 @@ impl ProcessControl for Supervisor {
         name: &'a str,
         key: &'a str,
         only: ProcessState,
+        until: Instant,
     ) -> BoxFuture<'a, Result<ProcessState, Error>> {
         Box::pin(async move {
             let only = Identity { pid: only.pid, started_at: only.started_at };
-            self.restart_only(name, key, only).await.map_err(failure)?;
+            self.restart_only(name, key, only, until).await.map_err(failure)?;
             ProcessControl::state(self, name).await
         })
     }
@@ -42,7 +45,7 @@ fn failure(error: process::Error) -> Error {
     let why = error.to_string();
     match error {
         // Not taken at all.
-        process::Error::Busy(_) => Error::Transient(why),
+        process::Error::Busy(_) | process::Error::TooLate(_) => Error::Transient(why),
         process::Error::Unknown(_) | process::Error::Moved(_) => Error::Permanent(why),
         // The old one was ended for it: that is half a restart, and no "nothing happened".
         process::Error::CantStart { ended: true, .. } => Error::InDoubt(why),

@@ -315,7 +315,8 @@ fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done
                 done("answer", vec![event], detail, said)
             }
             "not_done" | "no" => {
-                let event = Event::NotDone { task: task.to_owned(), by: Some(person.id.clone()) };
+                let (task, by) = (task.to_owned(), Some(person.id.clone()));
+                let event = Event::NotDone { task, by, interrupted: false };
                 done("answer", vec![event], detail, said)
             }
             other => {

@@ -7,6 +7,7 @@
 //! Architecture Invariant: nothing here decides what to do about what it sees, and nothing here talks to a chat.
 
 pub mod expr;
+pub mod guard;
 pub mod host;
 pub mod logs;
 pub mod metrics;

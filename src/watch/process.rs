@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,9 @@ pub enum Error {
     /// Too many orders wait already.
     #[error("{0} has too many orders waiting; try again in a few seconds")]
     Busy(String),
+    /// It came to its turn too late.
+    #[error("{0} was not restarted: the time for it was over before its turn came; nothing was done")]
+    TooLate(String),
     /// Mayday is ending.
     #[error("Mayday is stopping, {0} is not restarted")]
     Stopping(String),
@@ -183,6 +186,8 @@ struct Order {
     key: String,
     /// The process to replace, where it may be no other; one that is gone by then is started all the same.
     only: Option<Identity>,
+    /// Nothing is done after this moment; none: as long as somebody waits.
+    until: Option<Instant>,
     reply: oneshot::Sender<Result<Restarted, Error>>,
 }
 
@@ -272,22 +277,35 @@ impl Supervisor {
     /// # Errors
     /// [`Error`], each with what to do.
     pub async fn restart(&self, name: &str, key: &str) -> Result<Restarted, Error> {
-        self.order(name, key, None).await
+        self.order(name, key, None, None).await
     }
 
-    /// The same, but only while no other process than this one runs: that is looked at right before it is ended.
+    /// The same, but only while no other process than this one runs, and only before `until`: both are looked at right before
+    /// it is ended.
     ///
     /// # Errors
     /// [`Error`], each with what to do.
-    pub async fn restart_only(&self, name: &str, key: &str, only: Identity) -> Result<Restarted, Error> {
-        self.order(name, key, Some(only)).await
+    pub async fn restart_only(
+        &self,
+        name: &str,
+        key: &str,
+        only: Identity,
+        until: Instant,
+    ) -> Result<Restarted, Error> {
+        self.order(name, key, Some(only), Some(until)).await
     }
 
-    async fn order(&self, name: &str, key: &str, only: Option<Identity>) -> Result<Restarted, Error> {
+    async fn order(
+        &self,
+        name: &str,
+        key: &str,
+        only: Option<Identity>,
+        until: Option<Instant>,
+    ) -> Result<Restarted, Error> {
         let sender = self.shared.orders.get(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
         let (reply, done) = oneshot::channel();
         self.shared.unheard.open(name, key);
-        if let Err(error) = sender.try_send(Order { key: key.to_owned(), only, reply }) {
+        if let Err(error) = sender.try_send(Order { key: key.to_owned(), only, until, reply }) {
             self.shared.unheard.close(name, key);
             return Err(match error {
                 mpsc::error::TrySendError::Full(_) => Error::Busy(name.to_owned()),
@@ -407,6 +425,11 @@ impl Keeper {
         // Whoever ordered it has gone, and has said that nothing is known of it: nothing happens after that word.
         if order.reply.is_closed() {
             tracing::info!(process = name, key = order.key, "a restart that nobody waits for any more is left out");
+            return child;
+        }
+        // After the process stood still the order may be seen before who gave it sees that the time is over.
+        if order.until.is_some_and(|until| Instant::now() >= until) {
+            let _ = order.reply.send(Err(Error::TooLate(name.clone())));
             return child;
         }
         let before = child.as_ref().and_then(|life| life.child.id());

@@ -1,7 +1,7 @@
 //! The executors as the engine gets them: the right set, under declared names, and every mistake in their options at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mayday::action::{self, Deps, Options, ProcessControl};
 use mayday::catalog::{Catalog, Service};
@@ -148,8 +148,15 @@ async fn a_process_that_the_supervisor_keeps_is_replaced_once_and_only_the_one_o
 
     // The supervisor itself looks again, when nothing can come between.
     let other = Identity { pid: Some(old), started_at: None };
-    let moved = supervisor.restart_only("orders", "RUN-5/restart", other).await.unwrap_err();
+    let soon = Instant::now() + Duration::from_secs(60);
+    let moved = supervisor.restart_only("orders", "RUN-5/restart", other, soon).await.unwrap_err();
     assert_eq!(moved, Error::Moved("orders".into()));
+    // And at the time: an order that comes to its turn too late does nothing.
+    let status = supervisor.status("orders").unwrap();
+    let only = Identity { pid: status.pid(), started_at: status.started_at };
+    let late = supervisor.restart_only("orders", "RUN-6/restart", only, Instant::now()).await.unwrap_err();
+    assert_eq!((late, supervisor.status("orders").unwrap()), (Error::TooLate("orders".into()), status));
+    supervisor.restart_only("orders", "RUN-6/restart", only, soon).await.unwrap();
 
     stopper.stop();
     tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();

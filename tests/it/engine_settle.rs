@@ -23,6 +23,13 @@ tasks:
   - {id: shift, type: Metric_Query, parameters: {expr: up}, timeout: 5m}
 ";
 
+const RESTART: &str = "
+playbook_id: PB-Shift
+name: a change whose target says whether it happened
+tasks:
+  - {id: shift, type: Service_Restart, parameters: {service: a}, timeout: 5m}
+";
+
 fn calls(world: &World) -> u32 {
     world.target().calls.get("shift").copied().unwrap_or_default()
 }
@@ -85,7 +92,7 @@ async fn nor_while_a_person_has_paused_the_run() {
 
 #[tokio::test]
 async fn what_takes_mayday_down_each_time_is_not_begun_for_ever() {
-    for (text, end) in [(READ, TaskState::Failed), (SHIFT, TaskState::InDoubt)] {
+    for (text, end) in [(READ, TaskState::Failed), (SHIFT, TaskState::InDoubt), (RESTART, TaskState::InDoubt)] {
         let world = World::of(&[text]);
         world.target().script.insert("shift".to_owned(), vec![Act::Hang; 9].into());
         let mut engine = world.engine(Faults::none()).await;
@@ -105,6 +112,15 @@ async fn what_takes_mayday_down_each_time_is_not_begun_for_ever() {
         let task = view.tasks.iter().find(|task| task.id == "shift").unwrap();
         assert!(task.note.as_ref().unwrap().contains("interrupted in the middle of it 4 times"), "{task:#?}");
         assert_eq!(calls(&world), 4);
+        if end == TaskState::InDoubt {
+            // A person has it begun anew, and then it counts from the beginning.
+            let answer = Order::Answer { task: "shift".to_owned(), answer: "not_done".to_owned() };
+            engine.order(run, answer, &person("ana", Role::Approver)).await.unwrap();
+            world.until(&engine, run, "begun", |_| calls(&world) == 5).await;
+            engine = next(&world).await;
+            passes(&world).await;
+            world.until(&engine, run, "begun once more", |_| calls(&world) == 6).await;
+        }
     }
 }
 

@@ -169,6 +169,16 @@ impl House {
         *lock(&self.address) = None;
     }
 
+    /// Freezes it, or lets it go on.
+    pub fn signal(&self, name: &str) {
+        Command::new("kill").args([name, &self.pid().to_string()]).status().unwrap();
+    }
+
+    /// Of the process that runs now.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::here::Here;
+use super::off_loop::{Cancel, off_loop, time_left};
 use super::{json as to_json, parameters, target};
 use crate::catalog::{Catalog, CleanupFolder};
 use crate::core::duration::Span;
@@ -114,6 +115,7 @@ fn look(
     now: Timestamp,
     max_files: usize,
     here: &Here,
+    cancel: &Cancel,
 ) -> Result<Planned, Error> {
     let mut notes = Vec::new();
     let mut listed = Vec::new();
@@ -123,7 +125,8 @@ fn look(
         // A playbook may only be stricter than the catalogue.
         let age = older_than.map_or(folder.older_than.0, |wanted| wanted.0.max(folder.older_than.0));
         let since = now.checked_sub(age).unwrap_or(Timestamp::MIN);
-        let found = walk::find(handle.as_fd(), &folder.patterns, since).map_err(Error::Permanent)?;
+        let found = walk::find(handle.as_fd(), &folder.patterns, since, || cancel.is_set());
+        let found = found.map_err(Error::Permanent)?;
         notes.extend(found.notes);
         usage_before.get_or_insert(usage(&folder.path)?);
         listed.push(Folder { path: folder.path, files: found.files });
@@ -191,7 +194,7 @@ fn usage(path: &Path) -> Result<f64, Error> {
     Ok(if whole == 0 { 0.0 } else { used as f64 * 100.0 / whole as f64 })
 }
 
-fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
+fn clean(target: &Target, allowed: &[CleanupFolder], stops: impl Fn() -> bool) -> Result<Value, Error> {
     let mut sum = walk::Removed::default();
     // All is looked at before the first file goes: an error means that nothing was removed.
     let mut opened = Vec::new();
@@ -215,18 +218,24 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
     }
     let mut folders = Vec::new();
     for (folder, handle) in opened {
-        let done = walk::remove(handle.as_fd(), &folder.files);
+        let done = walk::remove(handle.as_fd(), &folder.files, &stops);
         sum.files += done.files;
         sum.bytes += done.bytes;
         sum.left_count += done.left_count;
+        sum.cut += done.cut;
         sum.left.extend(done.left);
         folders.push(folder.path.display().to_string());
+    }
+    metrics::counter!("mayday_action_cleanup_bytes").increment(sum.bytes);
+    if sum.cut > 0 {
+        let why = say::cleanup_out_of_time(sum.files, sum.bytes, sum.cut);
+        // What is done is done; another try goes on with the rest.
+        return Err(if sum.files == 0 { Error::Transient(why) } else { Error::InDoubt(why) });
     }
     if sum.files == 0 {
         return Err(Error::Permanent(format!("nothing was removed: {}", sum.left.join("; "))));
     }
     sum.left.truncate(20);
-    metrics::counter!("mayday_action_cleanup_bytes").increment(sum.bytes);
     let mut output = json!({
         "removed": sum.files,
         "files_removed": sum.files,
@@ -243,11 +252,6 @@ fn clean(target: &Target, allowed: &[CleanupFolder]) -> Result<Value, Error> {
         measured => output["disk_usage_after"] = json!(measured.and_then(Result::ok).unwrap_or_default()),
     }
     Ok(output)
-}
-
-/// Runs file work off the event loop.
-async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Error::InDoubt(error.to_string())))
 }
 
 impl Action for DiskCleanup {
@@ -272,7 +276,7 @@ impl Action for DiskCleanup {
             let Parameters { service, older_than } = parameters(KIND, value)?;
             let (service, folders) = self.allowed(&service)?;
             let (now, max_files, here) = (context.now, self.max_files, self.here.clone());
-            off_loop(move || look(service, folders, older_than, now, max_files, &here)).await
+            off_loop(None, move |cancel| look(service, folders, older_than, now, max_files, &here, cancel)).await
         })
     }
 
@@ -290,12 +294,13 @@ impl Action for DiskCleanup {
         approved.object == now.object && seen.service == there.service && seen.folders.iter().all(same)
     }
 
-    fn perform<'a>(&'a self, _: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
+    fn perform<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             let target: Target = target(KIND, &intent.target)?;
             self.here.check(target.machine.as_deref())?;
             let (_, allowed) = self.allowed(&target.service)?;
-            off_loop(move || clean(&target, &allowed)).await.map(Perform::Done)
+            let time = Some(time_left(context, intent));
+            off_loop(time, move |cancel| clean(&target, &allowed, || cancel.is_set())).await.map(Perform::Done)
         })
     }
 }

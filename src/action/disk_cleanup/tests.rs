@@ -54,8 +54,12 @@ impl Shop {
         self.action.plan(&self.context(), &json!({"service": "order-service"})).await
     }
 
+    fn intent(&self, target: Value) -> Intent {
+        Intent { deadline: self.context().now + Duration::from_secs(60), ..intent(target) }
+    }
+
     async fn perform(&self, planned: &Planned) -> Result<Value, Error> {
-        match self.action.perform(&self.context(), &intent(planned.target.clone())).await? {
+        match self.action.perform(&self.context(), &self.intent(planned.target.clone())).await? {
             Perform::Done(output) => Ok(output),
             Perform::Wait { .. } => panic!("a clean-up does not wait"),
         }
@@ -158,9 +162,34 @@ async fn an_error_means_that_nothing_was_removed_in_any_folder() {
         service.cleanup = vec![folder(shop.path("spool")), folder(shop.path("gone"))];
     });
     let action = DiskCleanup::new(catalog(vec![entry]), 100);
-    let failed = action.perform(&shop.context(), &intent(target)).await;
+    let failed = action.perform(&shop.context(), &shop.intent(target)).await;
     assert!(matches!(failed, Err(Error::Transient(_))), "{failed:?}");
     assert!(shop.path("spool/a.log.1").exists(), "it is said that nothing happened, so nothing did");
+}
+
+#[tokio::test]
+async fn when_its_time_is_over_no_further_file_goes_and_it_says_how_far_it_came() {
+    let shop = Shop::new();
+    for name in 1..=5 {
+        shop.write(&format!("spool/a.log.{name}"), 100);
+    }
+    let there = || (1..=5).filter(|name| shop.path(&format!("spool/a.log.{name}")).exists()).count();
+    let planned = shop.plan().await.unwrap();
+    let over = Intent { deadline: shop.context().now, ..shop.intent(planned.target.clone()) };
+    let failed = shop.action.perform(&shop.context(), &over).await;
+    assert!(matches!(&failed, Err(Error::Transient(why)) if why.contains("0 files removed")), "{failed:?}");
+    assert_eq!(there(), 5);
+
+    let target: Target = target(KIND, &planned.target).unwrap();
+    let (_, allowed) = shop.action.allowed("order-service").unwrap();
+    let looks = std::cell::Cell::new(0);
+    let cut = clean(&target, &allowed, || looks.replace(looks.get() + 1) >= 2);
+    assert!(
+        matches!(&cut, Err(Error::InDoubt(why)) if why.contains("2 files removed") && why.contains("3 files of the list")),
+        "{cut:?}"
+    );
+    assert_eq!(there(), 3);
+    assert_eq!(shop.perform(&planned).await.unwrap()["removed"], 5, "the next try goes on with the rest");
 }
 
 #[tokio::test]
@@ -198,7 +227,7 @@ async fn a_planted_target_reaches_nothing_outside() {
     elsewhere["folders"][0]["path"] = json!(shop.root.path());
     steals.push(elsewhere);
     for target in steals {
-        let done = shop.action.perform(&shop.context(), &intent(target.clone())).await;
+        let done = shop.action.perform(&shop.context(), &shop.intent(target.clone())).await;
         assert!(done.is_err(), "{target}: {done:?}");
     }
     assert!(shop.path("secret.log.1").exists() && Path::new("/etc/hostname").exists());

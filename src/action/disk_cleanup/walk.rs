@@ -56,6 +56,8 @@ pub struct Removed {
     pub left: Vec<String>,
     /// How many were left alone.
     pub left_count: u64,
+    /// Not looked at any more, since it was to stop.
+    pub cut: u64,
 }
 
 /// Opens an allowed folder.
@@ -84,7 +86,12 @@ fn open_below(base: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// When the folder itself can't be read; what can't be read below it is a note.
-pub fn find(base: BorrowedFd<'_>, patterns: &[String], unchanged_since: Timestamp) -> Result<Found, String> {
+pub fn find(
+    base: BorrowedFd<'_>,
+    patterns: &[String],
+    unchanged_since: Timestamp,
+    stops: impl Fn() -> bool,
+) -> Result<Found, String> {
     let mut found = Found::default();
     let mut folders = vec![(std::path::PathBuf::new(), 0_usize)];
     let mut looked_at = 0;
@@ -103,6 +110,9 @@ pub fn find(base: BorrowedFd<'_>, patterns: &[String], unchanged_since: Timestam
         };
         let entries = Dir::read_from(&handle).map_err(|error| error.to_string())?;
         for entry in entries {
+            if stops() {
+                return Err("nobody waits for the list any more".to_owned());
+            }
             let Ok(entry) = entry else { break };
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
@@ -139,12 +149,16 @@ pub fn find(base: BorrowedFd<'_>, patterns: &[String], unchanged_since: Timestam
     Ok(found)
 }
 
-/// Removes the listed files that are still what they were. Doing it again finds them gone.
+/// Removes the listed files that are still what they were, until it is to stop. Doing it again finds them gone.
 #[must_use]
-pub fn remove(base: BorrowedFd<'_>, files: &[Listed]) -> Removed {
+pub fn remove(base: BorrowedFd<'_>, files: &[Listed], stops: impl Fn() -> bool) -> Removed {
     let mut done = Removed::default();
     let mut parents: HashMap<&Path, Result<OwnedFd, Errno>> = HashMap::new();
-    for file in files {
+    for (number, file) in files.iter().enumerate() {
+        if stops() {
+            done.cut = (files.len() - number) as u64;
+            break;
+        }
         let path = Path::new(&file.path);
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), plain) else {

@@ -56,6 +56,17 @@ pub fn argument_refused(arg: &str, option: bool) -> String {
     let option = if option { "; an argument that begins with `-` needs a pattern that begins with `-`" } else { "" };
     format!("the argument `{arg}` matches no pattern of its allow_args{option}")
 }
+/// A clean-up whose time was over before its end.
+#[must_use]
+pub fn cleanup_out_of_time(removed: u64, bytes: u64, left: u64) -> String {
+    let (removed, left) = (usize::try_from(removed).unwrap_or(usize::MAX), usize::try_from(left).unwrap_or(usize::MAX));
+    format!(
+        "its time was over: {} removed ({}), {} of the list not looked at; give it a longer `timeout`, or let it remove less",
+        count(removed, "file"),
+        bytes_text(bytes),
+        count(left, "file")
+    )
+}
 /// Files are removed, and how full the disk is now can't be told.
 #[must_use]
 pub fn usage_unknown(why: &str) -> String {

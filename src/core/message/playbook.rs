@@ -395,6 +395,11 @@ pub fn not_repeated() -> String {
 pub fn repeated_too_often(times: u32) -> String {
     format!("Mayday was interrupted in the middle of it {} times, so that it is not started again by itself", times + 1)
 }
+/// What was interrupted too often to be begun once more, though it did not happen.
+#[must_use]
+pub fn not_done_too_often(times: u32) -> String {
+    format!("the target says it did not, and {}", repeated_too_often(times))
+}
 /// It took too long.
 #[must_use]
 pub fn end_too_long(limit: Duration) -> String {

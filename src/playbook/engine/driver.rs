@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
 use super::effects::{Came, Halt, Tools, Unplanned, Verification, safely};
+use super::flights::Flights;
 use super::share::Ends;
 use super::standing::{self, Consulted, Cover};
 use super::{Engine, Letter, Shared, journal, locked, stuck};
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
-use crate::core::{BoxFuture, RunId, Timestamp};
+use crate::core::{RunId, Timestamp};
 use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
@@ -96,6 +96,8 @@ pub async fn drive(
             }
         };
         // It may or may not be durable: forget what was in memory and fold the journal again, as after a crash.
+        // What is under way as well: an outcome that lands nowhere is found out about like any other.
+        driver.flights.end().await;
         tracing::warn!(%run, %why, "a run can't go on from here; reading it again");
         metrics::counter!("mayday_playbook_commit_failures_total").increment(1);
         if hopeless >= HOPELESS {
@@ -110,6 +112,8 @@ pub async fn drive(
             None => break,
         }
     }
+    // Before its place is given up: another task of this run finds nothing going on any more.
+    driver.flights.end().await;
 }
 
 /// A run's place among those that this process drives: given up however its task ends, so that the run can be taken up again.
@@ -140,7 +144,7 @@ pub(super) struct Driver {
     pub(super) book: Arc<Book>,
     limits: Limits,
     pub(super) busy: HashSet<usize>,
-    pub(super) flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    pub(super) flights: Flights<Landed>,
     pub(super) pending: Pending,
     /// Tasks whose intent is among what is pending: performed once that is durable.
     pub(super) starting: Vec<usize>,
@@ -175,7 +179,7 @@ impl Driver {
             book,
             limits,
             busy: HashSet::new(),
-            flights: FuturesUnordered::new(),
+            flights: Flights::new(),
             pending: Pending::default(),
             starting: Vec::new(),
             replies: Vec::new(),
@@ -280,9 +284,9 @@ impl Driver {
                 }
                 continue;
             }
-            match self.flights.next().now_or_never() {
-                Some(Some(landed)) => self.land(landed)?,
-                _ => return Ok(()),
+            match self.flights.try_next() {
+                Some(landed) => self.land(landed)?,
+                None => return Ok(()),
             }
         }
         Ok(())
@@ -305,9 +309,9 @@ impl Driver {
 
     /// Whether something landed at once, so that there is no need to wait.
     fn starting_or_landed(&mut self) -> Result<bool, Lost> {
-        match self.flights.next().now_or_never() {
-            Some(Some(landed)) => self.land(landed).map(|()| true),
-            _ => Ok(false),
+        match self.flights.try_next() {
+            Some(landed) => self.land(landed).map(|()| true),
+            None => Ok(false),
         }
     }
 

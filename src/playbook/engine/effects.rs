@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
 
+use super::bounded::by;
 use super::render;
 use super::slots::Slots;
 use crate::core::duration::human;
@@ -161,22 +162,17 @@ impl Tools {
         let Some(action) = action else { return Err((FailureKind::NotAvailable, say::no_executor(kind))) };
         let _slot = self.slots.get(self.priority).await;
         let work = AssertUnwindSafe(async { action.plan(&context, &parameters).await }).catch_unwind();
-        tokio::select! {
-            biased;
-            planned = work => match planned {
-                Ok(Ok(planned)) => {
-                    let bytes = serde_json::to_vec(&(&parameters, &planned)).map_or(0, |text| text.len());
-                    if bytes > PLAN_MOST {
-                        return Err((FailureKind::Permanent, say::plan_too_large(bytes, PLAN_MOST)));
-                    }
-                    Ok(planned.for_people())
+        match by(&self.clock, self.clock.steady() + PLAN_TIMEOUT, work).await {
+            Some(Ok(Ok(planned))) => {
+                let bytes = serde_json::to_vec(&(&parameters, &planned)).map_or(0, |text| text.len());
+                if bytes > PLAN_MOST {
+                    return Err((FailureKind::Permanent, say::plan_too_large(bytes, PLAN_MOST)));
                 }
-                Ok(Err(error)) => Err(failure(error)),
-                Err(_) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
-            },
-            () = self.clock.sleep(PLAN_TIMEOUT) => {
-                Err((FailureKind::Transient, format!("planning it took more than {}", human(PLAN_TIMEOUT))))
+                Ok(planned.for_people())
             }
+            Some(Ok(Err(error))) => Err(failure(error)),
+            Some(Err(_)) => Err((FailureKind::Permanent, "planning it broke off; the log has more".to_owned())),
+            None => Err((FailureKind::Transient, format!("planning it took more than {}", human(PLAN_TIMEOUT)))),
         }
     }
 
@@ -204,6 +200,8 @@ impl Tools {
                 Err(error) => return Came::Failed(FailureKind::Transient, redacted(&error.to_string())),
             }
         }
+        // Before the time is asked: standing still between the two makes it shorter, never longer.
+        let begun = self.clock.steady();
         context.now = self.clock.now();
         let left = Duration::try_from(intent.deadline.duration_since(context.now)).unwrap_or_default();
         if left.is_zero() {
@@ -216,20 +214,17 @@ impl Tools {
             let _ = AssertUnwindSafe(action.perform(&context, &intent)).catch_unwind().await;
         }
         let work = AssertUnwindSafe(async { action.perform(&context, &intent).await }).catch_unwind();
-        let why = tokio::select! {
-            biased;
-            performed = work => match performed {
-                Ok(Ok(Perform::Done(_))) if self.faults.unheard.contains(&context.task) => say::made_to_fail(),
-                Ok(Ok(Perform::Done(output))) => return Came::Done(self.stored(output)),
-                Ok(Ok(Perform::Wait { until, why })) => return Came::Waits { until, why: redacted(&why) },
-                Ok(Err(action::Error::InDoubt(why))) => redacted(&why),
-                Ok(Err(error)) => {
-                    let (kind, why) = failure(error);
-                    return Came::Failed(kind, why);
-                }
-                Err(_) => "it broke off; the log has more".to_owned(),
-            },
-            () = self.clock.sleep(left) => format!("no answer within {}", human(left)),
+        let why = match by(&self.clock, begun + left, work).await {
+            Some(Ok(Ok(Perform::Done(_)))) if self.faults.unheard.contains(&context.task) => say::made_to_fail(),
+            Some(Ok(Ok(Perform::Done(output)))) => return Came::Done(self.stored(output)),
+            Some(Ok(Ok(Perform::Wait { until, why }))) => return Came::Waits { until, why: redacted(&why) },
+            Some(Ok(Err(action::Error::InDoubt(why)))) => redacted(&why),
+            Some(Ok(Err(error))) => {
+                let (kind, why) = failure(error);
+                return Came::Failed(kind, why);
+            }
+            Some(Err(_)) => "it broke off; the log has more".to_owned(),
+            None => format!("no answer within {}", human(left)),
         };
         match self.find_out(&*action, &context, &intent, why.clone()).await {
             // In the same process a repetition is a try like any other: `retry` says whether.
@@ -270,17 +265,13 @@ impl Tools {
             Settle::AskPerson => Came::Doubt(why),
             Settle::Probe => {
                 let work = AssertUnwindSafe(async { action.probe(context, intent).await }).catch_unwind();
-                let probed = tokio::select! {
-                    biased;
-                    probed = work => probed,
-                    () = self.clock.sleep(PLAN_TIMEOUT) => return Came::Doubt(format!("{why}; asking the target took too long")),
-                };
-                match probed {
-                    Ok(Ok(Probe::Done(output))) => Came::Done(self.stored(output)),
-                    Ok(Ok(Probe::NotDone)) => Came::NotDone,
-                    Ok(Ok(Probe::Unknown(more))) => Came::Doubt(format!("{why}; {}", redacted(&more))),
-                    Ok(Err(error)) => Came::Doubt(format!("{why}; {}", redacted(&error.to_string()))),
-                    Err(_) => Came::Doubt(why),
+                match by(&self.clock, self.clock.steady() + PLAN_TIMEOUT, work).await {
+                    Some(Ok(Ok(Probe::Done(output)))) => Came::Done(self.stored(output)),
+                    Some(Ok(Ok(Probe::NotDone))) => Came::NotDone,
+                    Some(Ok(Ok(Probe::Unknown(more)))) => Came::Doubt(format!("{why}; {}", redacted(&more))),
+                    Some(Ok(Err(error))) => Came::Doubt(format!("{why}; {}", redacted(&error.to_string()))),
+                    Some(Err(_)) => Came::Doubt(why),
+                    None => Came::Doubt(format!("{why}; asking the target took too long")),
                 }
             }
         }

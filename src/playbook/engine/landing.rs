@@ -300,17 +300,8 @@ impl Driver {
         let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
         intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
         let (task, changes) = (self.id(index), self.status.head.tasks[index].changes);
-        if self.status.tasks[index].repeats >= MOST_REPEATS && !self.is_own(index) {
-            // It may be what takes Mayday down.
-            let why = say::repeated_too_often(MOST_REPEATS);
-            return self.record(
-                if changes {
-                    Event::Doubted { why: say::in_doubt(&task, &why), task }
-                } else {
-                    Event::Failed { task, kind: FailureKind::Permanent, why, retry_at: None, output: None }
-                },
-                now,
-            );
+        if let Some(given_up) = self.given_up(index, say::repeated_too_often(MOST_REPEATS)) {
+            return self.record(given_up, now);
         }
         if changes {
             let ends = !self.status.part(index).is_undo() && stops(&self.book, &self.status, now);
@@ -330,6 +321,20 @@ impl Driver {
         self.start(index, intent, now)
     }
 
+    /// What follows when one try was interrupted so often that it may be what takes Mayday down; none while it may be begun
+    /// once more.
+    fn given_up(&self, index: usize, why: String) -> Option<Event> {
+        if self.status.tasks[index].repeats < MOST_REPEATS || self.is_own(index) {
+            return None;
+        }
+        let task = self.id(index);
+        Some(if self.status.head.tasks[index].changes {
+            Event::Doubted { why: say::in_doubt(&task, &why), task }
+        } else {
+            Event::Failed { task, kind: FailureKind::Permanent, why, retry_at: None, output: None }
+        })
+    }
+
     fn came(&mut self, index: usize, came: Came, now: Timestamp) -> Result<(), Lost> {
         let task = self.id(index);
         match came {
@@ -341,13 +346,17 @@ impl Driver {
             }
             Came::Waits { until, why } => self.record(Event::Waits { task, until, why }, now),
             Came::Failed(kind, why) => self.failed(index, kind, why, now),
-            Came::NotDone => self.record(Event::NotDone { task, by: None }, now),
+            // Only what was interrupted is asked for.
+            Came::NotDone => {
+                let given_up = self.given_up(index, say::not_done_too_often(MOST_REPEATS));
+                self.record(given_up.unwrap_or(Event::NotDone { task, by: None, interrupted: true }), now)
+            }
             // What an earlier try may have done stays known.
             Came::NotNow if self.status.tasks[index].done.is_some() => {
                 let (kind, why, retry_at) = (FailureKind::Transient, say::halted(), Some(now));
                 self.record(Event::Failed { task, kind, why, retry_at, output: None }, now)
             }
-            Came::NotNow => self.record(Event::NotDone { task, by: None }, now),
+            Came::NotNow => self.record(Event::NotDone { task, by: None, interrupted: false }, now),
             Came::Repeat => self.repeat(index, now),
             Came::TakenOver => Err(Lost::Lease),
             Came::Doubt(why) => {

@@ -85,7 +85,7 @@ impl Driver {
                 undo: None,
                 details: Vec::new(),
             };
-            self.flights.push(Box::pin(std::future::ready(land(index, Ok((parameters, planned))))));
+            self.fly(std::future::ready(land(index, Ok((parameters, planned)))));
             return Ok(());
         }
         let kind = self.status.head.tasks[index].kind.clone();
@@ -96,7 +96,7 @@ impl Driver {
         let measured = if fresh { Vec::new() } else { self.measured_by(index, now) };
         let reads = !stale.is_empty() || !measured.is_empty();
         let (book, status) = (self.book.clone(), reads.then(|| self.status.clone()));
-        self.flights.push(Box::pin(async move {
+        self.fly(async move {
             let mut before = None;
             if let Some(status) = &status {
                 before = tools.before(&book, status, &measured, &context).await;
@@ -114,7 +114,7 @@ impl Driver {
                 Some(before) => Landed::Before(index, before, Box::new(landed)),
                 None => landed,
             }
-        }));
+        });
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Driver {
 
     /// Works on something beside everything else.
     pub(super) fn fly(&mut self, work: impl Future<Output = Landed> + Send + 'static) {
-        self.flights.push(Box::pin(work));
+        self.flights.begin(work);
     }
 
     /// Performs the task's durable intent.
@@ -201,7 +201,7 @@ impl Driver {
         let Some(action) = self.shared.tools.registry.get(&self.status.head.tasks[index].kind).cloned() else {
             let why = say::no_executor(&self.status.head.tasks[index].kind);
             let came = Landed::Came(index, Came::Failed(FailureKind::NotAvailable, why));
-            self.flights.push(Box::pin(std::future::ready(came)));
+            self.fly(std::future::ready(came));
             return;
         };
         let mut intent = intent;
@@ -219,7 +219,7 @@ impl Driver {
             undoes: self.status.part(index).is_undo(),
         });
         let performed = async move { Landed::Came(index, tools.perform(action, context, intent, held).await) };
-        self.flights.push(Box::pin(performed));
+        self.fly(performed);
     }
 
     pub(super) fn settle(&mut self, index: usize, now: Timestamp) {
@@ -231,7 +231,7 @@ impl Driver {
         }
         self.busy.insert(index);
         if self.is_own(index) {
-            self.flights.push(Box::pin(std::future::ready(Landed::Came(index, Came::Repeat))));
+            self.fly(std::future::ready(Landed::Came(index, Came::Repeat)));
             return;
         }
         let head = &self.status.head.tasks[index];
@@ -239,9 +239,7 @@ impl Driver {
         let (changes, version) = (head.changes, self.status.tasks[index].version);
         let context = self.context(index, self.shared.parts.clock.now());
         let tools = self.tools();
-        self.flights.push(Box::pin(async move {
-            Landed::Came(index, tools.settle(action, context, intent, version, changes).await)
-        }));
+        self.fly(async move { Landed::Came(index, tools.settle(action, context, intent, version, changes).await) });
     }
 
     pub(super) fn verify(&mut self, index: usize) {
@@ -254,13 +252,13 @@ impl Driver {
         let now = self.shared.parts.clock.now();
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
-        self.flights.push(Box::pin(async move {
+        self.fly(async move {
             if tools.faults.repeat.as_ref() == Some(&context.task) {
                 let _ = tools.verify(&book, &status, index, &context, until, every).await;
             }
             let verification = tools.verify(&book, &status, index, &context, until, every).await;
             land(index, verification)
-        }));
+        });
     }
 
     fn span(&self, index: usize, name: &str, missing: Span) -> Span {

@@ -9,10 +9,12 @@
 //! Architecture Invariant: every commit is guarded by the lease of the run's shard and by the journal's next free place, so
 //! that of two who think they drive a run only one goes on.
 
+mod bounded;
 mod child;
 mod commit;
 mod driver;
 mod effects;
+mod flights;
 mod hold;
 mod journal;
 mod landing;

@@ -169,9 +169,8 @@ impl Driver {
                 let (hash, store) = (ask.request.plan_hash.clone(), self.shared.parts.store.clone());
                 self.consulted = Consulted::Asking(hash.clone());
                 let changes = u32::try_from(ask.tasks.len()).unwrap_or(u32::MAX);
-                self.flights.push(Box::pin(async move {
-                    Landed::Consulted(hash, with_room(store, covering, changes, now).await)
-                }));
+                self.flights
+                    .begin(async move { Landed::Consulted(hash, with_room(store, covering, changes, now).await) });
                 Ok(false)
             }
         }

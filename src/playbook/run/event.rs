@@ -399,6 +399,9 @@ pub enum Event {
         task: String,
         /// Who said so; none if the target did.
         by: Option<PersonId>,
+        /// Whether it had been started, and Mayday was interrupted before it heard an answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
     },
     /// No further task starts.
     Paused {

@@ -395,6 +395,7 @@ impl Status {
             (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. }) => {
                 // A try before it may have done what was planned then.
                 task.keep();
+                task.repeats = 0;
                 task.plan = Some((**plan).clone());
                 task.grant = None;
                 task.stage = Stage::Planned;
@@ -414,7 +415,10 @@ impl Status {
                 task.intent = Some(intent.clone());
                 task.version = *version;
                 task.started = Some(seq);
-                task.repeats = 0;
+                // What was interrupted and did not happen is the same try.
+                if matches!(stage, Stage::Again { .. }) {
+                    task.repeats = 0;
+                }
                 task.stage = Stage::Running;
                 task.note = None;
                 // What a child run does is not known here.
@@ -517,7 +521,9 @@ impl Status {
                 task.stage = Stage::InDoubt;
             }
             // It starts again under the same approval, if the guards still hold then.
-            (Stage::Running | Stage::InDoubt, Event::NotDone { .. }) => {
+            (Stage::Running | Stage::InDoubt, Event::NotDone { by, interrupted, .. }) => {
+                // Whoever says that it did not happen has it begun anew.
+                task.repeats = if by.is_some() { 0 } else { task.repeats + u32::from(*interrupted) };
                 task.note = None;
                 task.done = None;
                 task.attempt = task.attempt.saturating_sub(1);

@@ -54,7 +54,7 @@ pub struct TaskStatus {
     /// Which of the run's rounds it is in: how often people had started failed tasks again when it was begun anew.
     #[serde(default)]
     pub round: u32,
-    /// How often the try that was started last was started again because Mayday was interrupted.
+    /// How often the try that was started last was interrupted, and started again or found not to have happened.
     #[serde(default)]
     pub repeats: u32,
     /// The item it is for, in a step of a `for_each`.
