@@ -7,15 +7,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Engine;
-use super::effects::{Tools, safely};
+use super::effects::Tools;
 use super::render::parameters as parameters_of;
+use super::rollback::{Wanted, together, undone_by};
 use crate::alert::Alert;
 use crate::core::Timestamp;
-use crate::core::message::playbook as say;
+use crate::core::message::{playbook as say, playbook_undo as undo};
 use crate::playbook::Error;
-use crate::playbook::action::{Action, Context, Planned};
+use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
-use crate::playbook::model::{Risk, Task, Undo};
+use crate::playbook::model::{Risk, Undo};
 use crate::playbook::run::{CHILD, Event, Head, MAX_ITEMS, Part, Status, apply, values};
 use crate::playbook::{parameters, tasks};
 
@@ -131,6 +132,8 @@ impl Engine {
         if task.kind == CHILD {
             let other = task.parameters.get("playbook").and_then(Value::as_str).unwrap_or("another");
             Some(Would::Later(say::child_later(other)))
+        } else if let Part::Template { of } = status.part(index) {
+            Some(Would::Later(undo::once_for_each(&status.head.tasks[of].id)))
         } else if status.head.tasks[index].part == Part::Each && risk > Risk::Read {
             Some(Would::Later(say::for_each_later(&task.id)))
         } else if engines_own {
@@ -147,6 +150,7 @@ impl Engine {
         let task = &book.playbook.tasks[status.declared(index)];
         let rendered = match parameters_of(book, status, index) {
             Ok(rendered) => rendered,
+            Err(why) if status.part(index).is_undo() => return Would::Later(undo::when_needed(&why)),
             Err(why) => return Would::Later(why),
         };
         let context = Context {
@@ -159,13 +163,19 @@ impl Engine {
         };
         let tools: &Tools = &self.0.tools;
         let action = self.0.parts.actions.get(&task.kind).cloned();
-        match tools.plan(action.clone(), context, &task.kind, rendered).await {
+        let undo = Wanted::of(book, status, index, &tools.registry, &context);
+        match tools.plan(action.clone(), context, &task.kind, rendered.clone()).await {
             Err((_, why)) => Would::NotHere(why),
-            Ok(mut planned) => {
+            Ok(planned) => {
+                let rollback = match undo {
+                    Some(undo) => Some(undo.look(tools).await),
+                    None => None,
+                };
+                let mut plan = together(rendered, planned, rollback);
                 if let Some(action) = action {
-                    planned.undo = safely(|| undone_by(book, task, action.as_ref(), &planned), || None);
+                    plan.planned.undo = undone_by(book, task, action.as_ref(), &plan);
                 }
-                Would::Change(Box::new(planned))
+                Would::Change(Box::new(plan.planned))
             }
         }
     }
@@ -187,27 +197,4 @@ fn spread(book: &Book, mut status: Status, now: Timestamp) -> Status {
         }
     }
     status
-}
-
-/// How a change is undone, for people: as the playbook says, else in the action's words. An inverse that the action does
-/// not have for this target is told before anyone approves.
-#[must_use]
-pub(in crate::playbook) fn undone_by(
-    book: &Book,
-    task: &Task,
-    action: &dyn Action,
-    planned: &Planned,
-) -> Option<String> {
-    match task.undone_by() {
-        None => planned.undo.clone(),
-        Some(Undo::Inverse) if action.inverse(&planned.target, &Value::Null).is_none() => {
-            Some(say::undo_missing(&task.kind))
-        }
-        Some(Undo::Inverse) => Some(say::undo_by_inverse(planned.undo.as_deref())),
-        Some(Undo::Task(by)) => {
-            let found = book.playbook.tasks.iter().find(|task| task.id == by);
-            let name = found.map_or(by, |task| if task.name.is_empty() { &task.id } else { &task.name });
-            Some(say::undo_by_task(name))
-        }
-    }
 }

@@ -7,6 +7,7 @@ use super::plan::Frontier;
 use super::task::{Stage, TaskStatus};
 use crate::access::{Actor, Request, Standing, Vote};
 use crate::core::Timestamp;
+use crate::core::message::playbook_undo as say;
 use crate::playbook::view::{RunOutcome, RunState};
 
 /// A run, folded from its events.
@@ -247,6 +248,13 @@ impl Status {
                 self.votes = vec![vote.clone()];
                 self.grant(true);
             }
+            // What was done before stays as it is, and the run ends as stuck: it is the undo that people don't want.
+            Event::Rejected { name, reason, .. } if self.unwinding.is_some() && self.ask.is_some() => {
+                self.undo_refused(&say::not_wanted(name, reason.as_deref()));
+            }
+            Event::Expired if self.unwinding.is_some() && self.ask.is_some() => {
+                self.undo_refused(&say::nobody_approved());
+            }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
                 self.rejected = Some(crate::core::message::playbook::end_rejected(name, reason.as_deref()));
                 self.ask = None;
@@ -337,6 +345,18 @@ impl Status {
             && ask.tasks.iter().all(|task| self.task(task).is_some_and(|task| task.stage == Stage::Planned))
     }
 
+    /// An undo that people were asked for is not done.
+    fn undo_refused(&mut self, why: &str) {
+        let Some(ask) = self.ask.take() else { return };
+        self.votes.clear();
+        for index in ask.tasks.iter().filter_map(|task| self.index(task)).collect::<Vec<_>>() {
+            let task = &mut self.tasks[index];
+            task.stage = Stage::Failed;
+            task.failure = Some(FailureKind::Permanent);
+            task.note = Some(why.to_owned());
+        }
+    }
+
     /// The votes are complete: what was asked is approved.
     fn grant(&mut self, broken: bool) {
         let Some(ask) = self.ask.take() else { return };
@@ -365,7 +385,7 @@ impl Status {
         let starts = matches!(
             event,
             Event::Planned { .. } | Event::Started { .. } | Event::Skipped { .. } | Event::Spread { .. }
-        );
+        ) || matches!(event, Event::Moved { .. }) && undo.is_some();
         if starts && undo.is_some() != self.unwinding.is_some() && stage != Stage::Running {
             return Err(self.illegal(event));
         }
@@ -394,7 +414,11 @@ impl Status {
                 task.plan = Some((**plan).clone());
                 task.stage = Stage::Planned;
             }
-            (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. }) => {
+            // An undo that is not what was approved with its change is asked for, whatever it was tried before.
+            (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. })
+            | (Stage::Pending, Event::Moved { plan, difference, .. })
+                if stage != Stage::Pending || changes && undo.is_some() =>
+            {
                 // A try before it may have done what was planned then.
                 task.keep();
                 task.plan = Some((**plan).clone());
@@ -521,6 +545,11 @@ impl Status {
                 task.stage = if changes { Stage::Approved } else { Stage::Pending };
             }
             _ => return Err(self.illegal(event)),
+        }
+        // Nobody is asked any more for an undo that has failed meanwhile: the run's time was over while it was paused.
+        if undo.is_some() && stage == Stage::Planned && self.tasks[index].stage == Stage::Failed {
+            self.ask = None;
+            self.votes.clear();
         }
         Ok(())
     }
