@@ -262,12 +262,16 @@ impl<P: Hashed> Approved<P> {
         Ok(Self { plan, right: Right::Persons { plan_hash: hash, votes } })
     }
 
-    /// The plan with the right of a standing policy, if it covers the change.
+    /// The plan with the right of a standing policy, if it covers the change and how that is undone.
     ///
     /// # Errors
     /// Which limit does not hold.
-    pub fn from_policy(plan: P, policy: &StandingPolicy, asked: &Asked<'_>) -> Result<Self, Unapproved> {
-        let right = policy.covers(asked).map_err(Unapproved::NotCovered)?;
+    pub fn from_policy(plan: P, policy: &StandingPolicy, asked: &[Asked<'_>]) -> Result<Self, Unapproved> {
+        let mut right = None;
+        for asked in asked {
+            right = Some(policy.covers(asked).map_err(Unapproved::NotCovered)?);
+        }
+        let right = right.ok_or_else(|| Unapproved::NotCovered(say::policy_covers_no_change(&policy.id)))?;
         Ok(Self { plan, right })
     }
 

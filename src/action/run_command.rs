@@ -371,6 +371,14 @@ impl Action for RunCommand {
         })
     }
 
+    /// Arguments and environment of the list may hold secrets, so that the plan does not show all of them.
+    fn same_undo(&self, approved: &Planned, now: &Planned) -> bool {
+        match (target::<Target>(KIND, &approved.target), target::<Target>(KIND, &now.target)) {
+            (Ok(approved), Ok(now)) => approved.bound == now.bound,
+            _ => false,
+        }
+    }
+
     fn inverse(&self, value: &Value, _: &Value) -> Option<Value> {
         let Target { args, machine, undo, undo_bound, .. } = target(KIND, value).ok()?;
         let mut parameters = json!({"program": undo?, "args": args, "undoes": true});
@@ -445,6 +453,20 @@ mod tests {
         // A target that got into the journal by another way meets the same list.
         let planted = intent(json!({"program": "echo", "args": ["$(id)"]}));
         assert!(matches!(action().perform(&context(), &planted).await, Err(Error::Permanent(_))));
+    }
+
+    #[tokio::test]
+    async fn an_undo_that_reads_the_same_is_another_where_its_program_is_given_another_secret() {
+        let with = |secret: &str| {
+            let env = BTreeMap::from([("TOKEN".to_owned(), secret.to_owned())]);
+            RunCommand::new(check(&[Command { env, ..command("back", "/bin/true") }]).unwrap())
+        };
+        let (one, other) = (with("one"), with("other"));
+        let (context, parameters) = (context(), json!({"program": "back"}));
+        let seen = one.plan(&context, &parameters).await.unwrap();
+        let now = other.plan(&context, &parameters).await.unwrap();
+        assert_eq!(seen.changes, now.changes);
+        assert!(one.same_undo(&seen, &seen) && !other.same_undo(&seen, &now));
     }
 
     #[tokio::test]

@@ -91,12 +91,15 @@ pub(super) fn notes(approval: &ApprovalView, room: Room) -> Vec<String> {
     // What is now stands at the end of a difference.
     let moved = |what: &String| wrapped(&say::moved(&elided(what, room.after / 2)));
     let mut lines: Vec<String> = approval.difference.iter().flat_map(moved).collect();
+    let mut told: Vec<String> = Vec::new();
     for (_, plan) in &approval.frontier {
-        let line = say::note(&plan.radius, plan.undo.as_deref());
-        if !lines.contains(&line) {
-            lines.push(line);
+        let note = say::note(&plan.radius, plan.undo.as_deref());
+        if !told.contains(&note) {
+            told.push(note);
         }
     }
+    // How it is undone is approved with it.
+    lines.extend(told.iter().flat_map(|note| wrapped(&elided(note, room.after))));
     lines.push(approval.verified_by.as_deref().map_or_else(say::not_verified, say::verified_by));
     cut(lines, room)
 }

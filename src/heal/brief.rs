@@ -116,6 +116,7 @@ fn heading(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Strin
         },
         RunState::Running => say::running(what),
         RunState::Paused => say::paused(what),
+        RunState::RollingBack if approval.is_some() => say::undoing_asks(what),
         RunState::RollingBack => say::undoing(what),
         RunState::Ended if not_needed(view) => {
             let restart = view.tasks.iter().any(|task| task.kind == "Service_Restart");

@@ -91,6 +91,22 @@ fn a_plan_that_is_asked_again_shows_what_moved() {
 }
 
 #[test]
+fn a_run_that_asks_before_it_undoes_says_so_and_what_it_would_set_is_not_cut_away() {
+    let mut view = waiting();
+    view.state = RunState::RollingBack;
+    let approval = view.approval.as_mut().unwrap();
+    approval.frontier[0].0 = "Set the pool back".to_owned();
+    approval.frontier[0].1.target = serde_json::Value::Null;
+    approval.frontier[0].1.undo = Some(format!("by itself: Set it back (pool: size 16 → {}8)", "0".repeat(300)));
+    let plan = brief(&view, "orders").plan;
+    assert_eq!(plan.heading, "Asks before undoing: set the pool back");
+    let labels: Vec<&str> = plan.buttons.iter().map(|button| button.label.as_str()).collect();
+    assert_eq!(labels, ["Set the pool back", "Reject…"]);
+    assert!(plan.notes.iter().all(|line| line.len() <= 160), "{:?}", plan.notes);
+    assert!(plan.notes.iter().any(|line| line.ends_with("08)")), "{:?}", plan.notes);
+}
+
+#[test]
 fn an_ended_run_says_what_it_came_to_and_how_long_it_took_and_offers_nothing_to_press() {
     let plan = brief(&view(RunState::Ended, Some(RunOutcome::Fixed)), "orders").plan;
     assert_eq!(plan.heading, "Fixed and verified: restart a hung service", "no service is known");

@@ -179,6 +179,13 @@ pub trait Action: Send + Sync + 'static {
         let _ = (approved, now);
         false
     }
+    /// Whether what is to undo a change is what people approved together with the change. Asked only where parameters,
+    /// object and what each field becomes are the same. How the fields were before is not compared, since the change itself
+    /// may have moved them: an action whose plan says only there what would be lost says it here.
+    fn same_undo(&self, approved: &Planned, now: &Planned) -> bool {
+        let _ = (approved, now);
+        true
+    }
     /// The parameters with which the same action undoes what was done to `target`, where it has an inverse of its own. They
     /// are planned and performed like those of any task, so they must be absolute. `output` is what it gave, or null when
     /// nobody heard its answer.

@@ -214,7 +214,9 @@ pub struct Task {
     #[schemars(example = serde_json::json!({"approvers": ["dba"], "count": 2}))]
     pub approval: Option<Approval>,
     /// How it is undone when the run fails or is cancelled after it: `inverse` (by the task type's own inverse),
-    /// `none`, or the id of a task that then runs, and only then. Without: it is not undone.
+    /// `none`, or the id of a task that then runs, and only then. Without: it is not undone. Who approves the change
+    /// approves what that task will do as well; if it comes out otherwise, or speaks of what the change gives, it is asked
+    /// for when it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"inverse")]
     pub rollback: Option<String>,

@@ -8,6 +8,7 @@ use super::model::{OnSuccess, Otherwise};
 use super::run::{Event, FailureKind, Part, Stage, Status};
 use super::view::RunOutcome;
 use crate::core::message::playbook as say;
+use crate::core::message::playbook_undo as undo;
 use crate::core::{IncidentId, RunId, SharedClock};
 use crate::store::{self, Batch, SharedStore};
 use crate::work::{Queue, Shard};
@@ -114,6 +115,15 @@ pub(super) fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
             let says = say::notice_allowed(head.run, &names, &policy.id, *used, policy.limits.per_day);
             return vec![of_run(NoticeKind::Success, says)];
         }
+        // Everyone waits for an answer while the system is as nobody wants it.
+        Event::Asked { ask } if status.unwinding.is_some() => {
+            let name = ask.tasks.first().and_then(|task| status.index(task)).map(|step| &status.head.tasks[step].name);
+            let difference = ask.difference.join("; ");
+            let says = undo::notice_asks(head.run, name.map_or("", String::as_str), &difference);
+            return vec![of_run(NoticeKind::Escalation, says)];
+        }
+        // The end says it.
+        Event::Expired if status.unwinding.is_some() => return Vec::new(),
         Event::Held { why } => return vec![of_run(NoticeKind::Escalation, say::notice_held(head.run, why))],
         Event::Unwinding { undo, why } => {
             let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));

@@ -7,6 +7,7 @@ use super::view::{Decided, Order};
 use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Right, Standing, Vote};
 use crate::core::message::access;
 use crate::core::message::playbook as say;
+use crate::core::message::playbook_undo as undo;
 use crate::core::{RunId, Timestamp};
 
 /// What follows from an order.
@@ -78,7 +79,8 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
             }
             let event = Event::Rejected { by: person.id.clone(), name: person.name.clone(), reason: reason.clone() };
             let detail = json!({"playbook": status.head.playbook, "reason": reason});
-            done("reject", vec![event], detail, say::rejected(run))
+            let says = if status.unwinding.is_some() { undo::rejected(run) } else { say::rejected(run) };
+            done("reject", vec![event], detail, says)
         }
         Order::Pause => needs(Permission::Steer, "pause runs").unwrap_or_else(|| match status.paused {
             Some(_) => Answer::nothing(say::not_now(run, "it is paused already")),
@@ -226,6 +228,7 @@ fn approve(status: &Status, saw: Option<&str>, reason: Option<String>, person: &
     let mut votes = status.votes.clone();
     votes.push(vote.clone());
     let says = match ask.request.standing(&votes) {
+        Standing::Complete if status.unwinding.is_some() => undo::approved(run),
         Standing::Complete => say::approved(run),
         Standing::Missing(missing) => say::approved_more(run, missing),
     };

@@ -186,14 +186,14 @@ impl<'a> Simulation<'a> {
             Ok(parameters) if self.status.part(index).is_undo() => {
                 if self.status.head.tasks[index].changes {
                     let planned = planned(&self.status.head.tasks[index].kind, &parameters);
-                    let plan = Box::new(TaskPlan { parameters: parameters.clone(), planned });
+                    let plan = Box::new(TaskPlan { parameters: parameters.clone(), planned, rollback: None });
                     self.record(Event::Planned { task, plan })?;
                 }
                 self.start(index, parameters)
             }
             Ok(parameters) if self.status.head.tasks[index].changes => {
                 let planned = planned(&self.status.head.tasks[index].kind, &parameters);
-                self.record(Event::Planned { task, plan: Box::new(TaskPlan { parameters, planned }) })
+                self.record(Event::Planned { task, plan: Box::new(TaskPlan { parameters, planned, rollback: None }) })
             }
             Ok(parameters) => self.start(index, parameters),
         }

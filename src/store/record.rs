@@ -10,6 +10,15 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The shape's version; raise it when an older reader would misread the value.
     const VERSION: u32 = 1;
 
+    /// The oldest version that this one's readers read as it stands, without [`Record::upgrade`].
+    const READS_SINCE: u32 = Self::VERSION;
+
+    /// The version that this value is written as: an older one where it has nothing that a reader of that one would misread,
+    /// so that the binary before goes on with it.
+    fn version(&self) -> u32 {
+        Self::VERSION
+    }
+
     /// Brings a value of an older version to this one's shape.
     ///
     /// # Errors
@@ -37,7 +46,7 @@ struct Read<'a> {
 /// # Errors
 /// [`Error::Encode`] when the record has no JSON form.
 pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&Written { v: T::VERSION, d: record }).map_err(|error| Error::Encode(error.to_string()))
+    serde_json::to_vec(&Written { v: record.version(), d: record }).map_err(|error| Error::Encode(error.to_string()))
 }
 
 /// Reads what [`encode`] wrote, also by an older version.
@@ -50,7 +59,7 @@ pub fn decode<T: Record>(key: &Key, bytes: &[u8]) -> Result<T, Error> {
     if read.v > T::VERSION {
         return Err(Error::TooNew { key: key.clone(), found: read.v, known: T::VERSION });
     }
-    if read.v == T::VERSION {
+    if read.v >= T::READS_SINCE {
         return serde_json::from_str(read.d.get()).map_err(|error| corrupt(error.to_string()));
     }
     let old = serde_json::from_str(read.d.get()).map_err(|error| corrupt(error.to_string()))?;

@@ -18,14 +18,14 @@ use mayday::ops::auditor::{Auditor, Options};
 use mayday::ops::delivery::Outbox;
 use mayday::ops::health::State;
 use mayday::playbook::view::{Order, RunOutcome};
-use mayday::playbook::{Faults, Runs as _};
+use mayday::playbook::{Faults, Runs as _, TaskState};
 use mayday::store::memory::Memory;
 use mayday::store::{self, Batch, Entry, Key, Range, SharedStore, Store, Write};
 use mayday::watch::AlertSink;
 use mayday::work::{Handler as _, Leases, Shard};
 use serde_json::json;
 
-use super::engine_world::{Act, World, person};
+use super::engine_world::{Act, Moving, World, person};
 
 /// Keeps what it is given, unless it is full.
 #[derive(Default)]
@@ -171,6 +171,34 @@ async fn a_run_that_is_gone_one_whose_status_was_changed_and_one_that_stands_sti
     assert_eq!(found(&auditor).await, [], "its time is not over");
     world.clock.advance(Duration::from_secs(2 * 24 * 3600));
     assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "run_late")]);
+}
+
+#[tokio::test]
+async fn a_run_that_asks_past_its_own_time_while_it_takes_back_what_it_did_is_not_late() {
+    let text = "
+playbook_id: PB-Restart
+name: restart
+max_duration: 1h
+tasks:
+  - {id: restart, type: API_Call, action: POST /x, rollback: back}
+  - {id: back, type: API_Call, action: POST /y, parameters: {undoes: restart}}
+  - {id: wait, type: Wait, depends_on: [restart], parameters: {for: 50m}}
+  - {id: again, type: Wait, depends_on: [wait], parameters: {for: 50m}}
+";
+    let world = World::of(&[text]);
+    world.target().moving.insert("back".to_owned(), Moving::Value("restart".to_owned()));
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    for minutes in [55, 10] {
+        world.until(&engine, run, "done", |view| World::states(view)["restart"] == TaskState::Succeeded).await;
+        world.clock.advance(Duration::from_secs(60 * minutes));
+    }
+    world.until_asked(&engine, run).await;
+    world.clock.advance(Duration::from_secs(15 * 60));
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    assert_eq!(found(&auditor(&world.store, &clock, &sink)).await, []);
 }
 
 #[tokio::test]

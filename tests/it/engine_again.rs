@@ -88,7 +88,8 @@ async fn what_was_done_twice_is_undone_twice_each_with_what_that_time_gave() {
             }
         }
         order(&engine, run, Order::Cancel).await;
-        let view = world.until_ended(&engine, run).await;
+        // What it gave is only known once it is done, so that people are asked for each.
+        let view = world.finish(&engine, run).await.unwrap();
         assert_eq!(World::states(&view)["raise"], TaskState::RolledBack, "{view:#?}");
         let undone = undone(&engine, run).await;
         let with: Vec<(&str, &Value)> =

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mayday::playbook::engine::Journaled;
+use mayday::playbook::run::Event;
 use mayday::playbook::view::{Order, RunOutcome};
 use mayday::playbook::{Faults, RunState, RunView, Runs as _, TaskState};
 
-use super::engine_world::{Act, World};
+use super::engine_world::{Act, Moving, World};
 
 const RESTART: &str = "
 playbook_id: PB-Restart
@@ -65,6 +67,22 @@ tasks:
   - {id: worse, type: Metric_Query, depends_on: [command], parameters: {expr: up}}
 ";
 
+/// What undoes is not what was approved with the changes: people are asked while the run takes back what it did, before
+/// each of the steps, by their items too.
+const ASKS: &str = "
+playbook_id: PB-Asks
+name: undone by tasks that move
+tasks:
+  - {id: first, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, rollback: inverse}
+  - {id: each, type: Run_Command, depends_on: [first], for_each: {in: [x, y]}, parameters: {program: fix, args: ['{{ item }}']}, rollback: uneach}
+  - {id: uneach, type: Run_Command, parameters: {program: unfix, args: ['{{ item }}', '{{ tasks.each.state }}']}}
+  - {id: call, type: API_Call, action: POST /fix, depends_on: [each], output_variable: fixed, rollback: unfix}
+  - {id: unfix, type: Run_Command, parameters: {program: unfix, args: ['{{ fixed.value }}']}}
+  - {id: restart, type: Run_Command, depends_on: [call], parameters: {program: fix}, rollback: back}
+  - {id: back, type: Run_Command, parameters: {program: unfix}}
+  - {id: bad, type: Metric_Query, depends_on: [restart], parameters: {expr: up}}
+";
+
 fn script(world: &World, name: &str) {
     let mut target = world.target();
     match name {
@@ -79,6 +97,10 @@ fn script(world: &World, name: &str) {
             if name == "PB-Stuck" {
                 target.script.insert("unfix".to_owned(), vec![Act::Permanent; 40].into());
             }
+        }
+        "PB-Asks" => {
+            target.script.insert("bad".to_owned(), vec![Act::Permanent; 40].into());
+            target.moving.insert("back".to_owned(), Moving::Value("restart".to_owned()));
         }
         "PB-Doubts" => {
             target.script.insert("probed".to_owned(), [Act::DoUnsaid].into());
@@ -106,7 +128,19 @@ async fn run(text: &str, name: &str, faults: Faults) -> (End, u64) {
         }
     };
     let target = world.target();
-    let changes = ["restart", "command", "second", "probed", "asked", "unfix", "each[0]", "each[1]"];
+    let changes = [
+        "restart",
+        "command",
+        "second",
+        "probed",
+        "asked",
+        "unfix",
+        "each[0]",
+        "each[1]",
+        "uneach[0]",
+        "uneach[1]",
+        "back",
+    ];
     let happened = changes
         .iter()
         .filter_map(|task| {
@@ -127,6 +161,11 @@ async fn a_crash_at_every_record_ends_the_same_and_repeats_nothing() {
 async fn nor_does_one_while_a_run_takes_back_what_it_did_or_can_not() {
     let stuck = UNWIND.replace("PB-Unwind", "PB-Stuck");
     every_record(&[(UNWIND, "PB-Unwind"), (stuck.as_str(), "PB-Stuck")]).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_while_people_are_asked_before_something_is_undone() {
+    every_record(&[(ASKS, "PB-Asks")]).await;
 }
 
 async fn every_record(playbooks: &[(&str, &str)]) {
@@ -182,6 +221,24 @@ tasks:
   - {id: p_back, type: API_Call, action: POST /undo, parameters: {undoes: p_fix}}
   - {id: p_check, type: Metric_Query, depends_on: [p_fix], parameters: {expr: up}}
 ";
+
+/// Makes some of the tasks that undo a change come out otherwise once that is made: by what they see outside, and by what
+/// their parameters speak of. By dice of its own, so that a seed's playbook stays what it was.
+pub fn moves(seed: u64, text: &mut String) -> Vec<(String, Moving)> {
+    let mut dice = Dice::of(seed + 1_000_000);
+    let mut moving = Vec::new();
+    for number in 0..10 {
+        let (undo, change) = (format!("u{number}"), format!("t{number}"));
+        let Some(at) = text.find(&format!("{{id: {undo},")) else { continue };
+        moving.extend(Moving::by(dice.roll(5), &change).map(|moving| (undo, moving)));
+        if dice.roll(3) == 0 {
+            let line = text[at..].lines().next().unwrap_or_default();
+            let end = at + line.rfind("}}").unwrap_or_default();
+            text.insert_str(end, &format!(", was: '{{{{ tasks.{change}.state }}}}'"));
+        }
+    }
+    moving
+}
 
 /// A random playbook (lists, parts, conditions, undoing) and how its target behaves.
 fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
@@ -261,8 +318,10 @@ fn random(dice: &mut Dice) -> (String, Vec<(String, Vec<Act>)>) {
 /// A world in which a seed's playbook runs against its target.
 fn of_seed(seed: u64) -> (World, String, Dice) {
     let mut dice = Dice::of(seed);
-    let (text, scripts) = random(&mut dice);
+    let (mut text, scripts) = random(&mut dice);
+    let moving = moves(seed, &mut text);
     let mut world = World::of(&[&text, PART]);
+    world.target().moving.extend(moving);
     world.label = format!("seed {seed}");
     for (task, acts) in scripts {
         world.target().script.insert(task, acts.into());
@@ -358,6 +417,9 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
         };
         check(&world, &view, &text, seed);
         seen.extend(view.tasks.iter().map(|task| format!("{} {:?}", task.kind, task.state)));
+        let journal = world.engine(Faults::none()).await.journal(view.run).await.unwrap();
+        let asked = |entry: &Journaled| matches!(&entry.event, Event::Asked { ask } if ask.tasks[0].starts_with('u'));
+        seen.extend(journal.iter().any(asked).then(|| "asked to undo".to_owned()));
         if view.undo_failed() {
             // People try until it works: the scripts are over some time.
             let engine = world.engine(Faults::none()).await;
@@ -381,6 +443,7 @@ async fn random_playbooks_with_random_failures_and_crashes_lose_nothing_and_repe
         "Sub_Playbook RolledBack",
         "Run_Command Skipped",
         "Traffic_Shift RolledBack",
+        "asked to undo",
     ];
     for kind in kinds.iter().filter(|_| looked >= 100) {
         assert!(seen.contains(*kind), "no {kind} in {looked} playbooks: {seen:?}");

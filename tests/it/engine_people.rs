@@ -10,7 +10,7 @@ use mayday::playbook::view::{Order, RunOutcome};
 use mayday::playbook::{Engine, Faults, RunState, RunView, Runs as _, TaskState};
 use serde_json::json;
 
-use super::engine_crash::{Dice, number, quiet};
+use super::engine_crash::{Dice, moves, number, quiet};
 use super::engine_world::{Act, World, person};
 
 /// Odd things that people do to one run at most; then they do their duty.
@@ -175,19 +175,21 @@ async fn whatever_people_do_what_was_done_is_undone_or_spoken_of() {
     quiet();
     let (first, cases) = (number("MAYDAY_SEED").unwrap_or(1), number("MAYDAY_CASES").unwrap_or(300));
     let (begun, soak) = (std::time::Instant::now(), number("MAYDAY_CASES").is_some());
-    let (mut looked, mut ends) = (0, std::collections::BTreeSet::new());
+    let (mut looked, mut undos, mut ends) = (0, 0, std::collections::BTreeSet::new());
     for seed in first..first + cases {
         if !soak && seed >= first + 60 && begun.elapsed() > Duration::from_secs(12) {
             break;
         }
         looked += 1;
         let mut dice = Dice::of(seed);
-        let (text, scripts, readings) = random(&mut dice);
+        let (mut text, scripts, readings) = random(&mut dice);
+        let moving = moves(seed, &mut text);
         let mut world = World::of(&[&text]);
         world.label = format!("seed {seed}");
         for (task, acts) in scripts {
             world.target().script.insert(task, acts.into());
         }
+        world.target().moving.extend(moving);
         let readings = readings.into_iter().map(|value| json!({"value": value}));
         world.target().outputs.insert("read".to_owned(), readings.collect());
         let (mut crashes, mut odd) = (dice.roll(3), ODD);
@@ -208,6 +210,8 @@ async fn whatever_people_do_what_was_done_is_undone_or_spoken_of() {
                 break view;
             }
         };
+        let why = view.why.as_deref().unwrap_or_default();
+        undos += u32::from(why.contains("rejected the undo") || why.contains("nobody approved the undo"));
         ends.insert(format!("{:?}", view.outcome.unwrap()));
         spoken_of(&world, &view, &text, seed);
         let view = unstuck(&world, view, seed).await;
@@ -216,6 +220,7 @@ async fn whatever_people_do_what_was_done_is_undone_or_spoken_of() {
     for end in ["Fixed", "NoEffect", "Failed", "Cancelled", "Rejected", "Expired", "Stuck"] {
         assert!(looked < 60 || ends.contains(end), "none of {looked} ended as {end}: {ends:?}");
     }
+    assert!(looked < 60 || undos > 0, "of {looked} none was kept from undoing");
 }
 
 /// People say what they know, and have undone what could not be undone, until nothing is stuck any more.
@@ -232,7 +237,7 @@ async fn unstuck(world: &World, mut view: RunView, seed: u64) -> RunView {
             None => Order::Retry,
         };
         engine.order(view.run, order, &ana).await.unwrap();
-        view = world.until_ended(&engine, view.run).await;
+        view = world.finish(&engine, view.run).await.unwrap();
     }
     panic!("seed {seed}: there is no way out: {view:#?}");
 }

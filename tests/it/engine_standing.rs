@@ -119,7 +119,10 @@ async fn people_are_asked_for_everything_where_a_policy_covers_only_some_of_it()
     let own = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, approval: {count: 1}}");
     let undone = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, rollback: back}")
         + "  - {id: back, type: Disk_Cleanup, parameters: {service: shop}}\n";
+    let elsewhere = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, rollback: back}")
+        + "  - {id: back, type: Service_Restart, parameters: {service: bank}}\n";
     let cases = [
+        ("an undo of a service that it does not name", elsewhere),
         ("a service that it does not name", also(other)),
         ("a change of no service", also(command)),
         ("a change that can't be taken back", also(clean)),
@@ -223,6 +226,37 @@ tasks:
         (Some(RunOutcome::Failed), TaskState::RolledBack),
         "{view:#?}"
     );
+}
+
+#[tokio::test]
+async fn an_undo_that_is_not_the_one_that_was_allowed_is_for_people() {
+    let text = "
+playbook_id: PB-Restart
+name: restart
+tasks:
+  - {id: change, type: Service_Restart, parameters: {service: shop}, rollback: back}
+  - {id: back, type: Service_Restart, parameters: {service: shop}}
+  - {id: check, type: Metric_Query, depends_on: [change], parameters: {expr: up}}
+";
+    for moves in [false, true] {
+        let world = world(text, &[policy(10)]);
+        world.target().script.insert("check".to_owned(), vec![Act::Permanent; 50].into());
+        world.target().script.insert("change".to_owned(), vec![Act::Later].into());
+        world.target().objects.insert("back".to_owned(), "pid 1".to_owned());
+        let engine = world.engine(Faults::none()).await;
+        let run = begin(&world, &engine, "one").await;
+        world.until(&engine, run, "begun", |view| view.allowed_by.len() == 1).await;
+        if moves {
+            world.target().objects.insert("back".to_owned(), "pid 2".to_owned());
+        }
+        let view = settled(&world, &engine, run).await;
+        assert_eq!(view.approval.is_some(), moves, "{view:#?}");
+        if moves {
+            world.approve(&engine, run, "ana").await;
+        }
+        let view = world.until_ended(&engine, run).await;
+        assert_eq!(World::states(&view)["change"], TaskState::RolledBack, "{view:#?}");
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,17 @@ pub enum Act {
     Panic,
 }
 
+/// How the task that undoes a change moves once the change has begun. Named is the change.
+#[derive(Debug, Clone)]
+pub enum Moving {
+    /// It can't be worked out before.
+    Late(String),
+    /// It is about another object from then on.
+    Object(String),
+    /// It sets something else from then on.
+    Value(String),
+}
+
 /// The system outside: what was done to it, and how it will behave.
 #[derive(Debug, Default)]
 pub struct Target {
@@ -58,6 +69,8 @@ pub struct Target {
     pub effects: BTreeMap<String, u32>,
     /// The object each change sees, by task; part of its plan.
     pub objects: HashMap<String, String>,
+    /// What moves with a change, by the id of the task that undoes it.
+    pub moving: HashMap<String, Moving>,
     /// Whether an approved change can still be done as people saw it though its plan is another now.
     pub still_holds: bool,
     /// Questions at which the actions break off instead of answering, and how often.
@@ -130,6 +143,28 @@ impl Fake {
     }
 }
 
+impl Moving {
+    /// By chance, or not at all.
+    pub fn by(roll: u64, change: &str) -> Option<Self> {
+        match roll {
+            0 => Some(Self::Late(change.to_owned())),
+            1 => Some(Self::Object(change.to_owned())),
+            2 => Some(Self::Value(change.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// How a step that undoes something moves, and whether its change has begun.
+fn moved(target: &Target, step: &str) -> Option<(Moving, bool)> {
+    let step = step.split('#').next().unwrap_or_default();
+    let (base, item) = step.find('[').map_or((step, ""), |at| step.split_at(at));
+    let moving = target.moving.get(base)?.clone();
+    let (Moving::Late(change) | Moving::Object(change) | Moving::Value(change)) = &moving;
+    let begun = target.calls.contains_key(&format!("{change}{item}"));
+    Some((moving, begun))
+}
+
 impl Action for Fake {
     fn kind(&self) -> &'static str {
         self.kind
@@ -148,9 +183,18 @@ impl Action for Fake {
     }
     fn plan<'a>(&'a self, context: &'a Context, parameters: &'a Value) -> BoxFuture<'a, Result<Planned, Error>> {
         lock(&self.target).planned.push(context.task.clone());
-        let other = lock(&self.target).objects.get(&context.task).cloned();
+        let mut other = lock(&self.target).objects.get(&context.task).cloned();
+        let mut after = "new";
+        match moved(&lock(&self.target), &context.task) {
+            Some((Moving::Late(_), false)) => {
+                return Box::pin(std::future::ready(Err(Error::Permanent("it is not there yet".to_owned()))));
+            }
+            Some((Moving::Object(_), true)) => other = Some("another object".to_owned()),
+            Some((Moving::Value(_), true)) => after = "newer",
+            _ => {}
+        }
         let object = other.clone().unwrap_or_else(|| "the object".to_owned());
-        let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: "new".to_owned() };
+        let change = Change { field: "state".to_owned(), before: "old".to_owned(), after: after.to_owned() };
         let mut to = parameters.clone();
         let undoes = context.task.starts_with("undo:") || parameters["parameters"]["undoes"].is_string();
         if let Value::Object(map) = &mut to {

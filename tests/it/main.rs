@@ -29,6 +29,7 @@ mod engine_settle;
 mod engine_shipped;
 mod engine_standing;
 mod engine_time;
+mod engine_undo;
 mod engine_world;
 mod heal_loop;
 mod http;

@@ -294,6 +294,11 @@ impl Action for DiskCleanup {
         approved.object == now.object && seen.service == there.service && seen.folders.iter().all(same)
     }
 
+    /// What would be removed is how it is before.
+    fn same_undo(&self, approved: &Planned, now: &Planned) -> bool {
+        approved.changes == now.changes
+    }
+
     fn perform<'a>(&'a self, context: &'a Context, intent: &'a Intent) -> BoxFuture<'a, Result<Perform, Error>> {
         Box::pin(async move {
             let target: Target = target(KIND, &intent.target)?;

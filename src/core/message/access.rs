@@ -69,6 +69,12 @@ pub fn policy_service(policy: &str, service: Option<&str>) -> String {
     }
 }
 
+/// A standing policy is asked about nothing.
+#[must_use]
+pub fn policy_covers_no_change(policy: &str) -> String {
+    format!("there is no change that the standing policy {policy} could cover")
+}
+
 /// A standing policy has allowed all that it allows for now.
 #[must_use]
 pub fn policy_used(policy: &str, per_day: u32) -> String {

@@ -68,6 +68,12 @@ pub fn undoing(what: &str) -> String {
     format!("Undoing: {}", lower_first(what))
 }
 
+/// Heading while a run asks before it goes on undoing.
+#[must_use]
+pub fn undoing_asks(what: &str) -> String {
+    format!("Asks before undoing: {}", lower_first(what))
+}
+
 /// Heading while a run waits for something.
 #[must_use]
 pub fn waiting(what: &str) -> String {

@@ -140,7 +140,10 @@ impl Auditor {
             let effects = running.filter_map(|task| task.intent.as_ref()).map(|intent| intent.deadline).max();
             // While a person holds the run nobody is late to approve.
             let asked = status.ask.as_ref().filter(|_| status.paused.is_none()).map(|ask| ask.request.expires);
-            let due = [asked, effects, Some(status.head.deadline)].into_iter().flatten();
+            // A run that unwinds may ask past its own time: the request's time is then the one that counts.
+            let unwinds = status.unwinding.is_some() && asked.is_some();
+            let deadline = Some(status.head.deadline).filter(|_| !unwinds);
+            let due = [asked, effects, deadline].into_iter().flatten();
             // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
             let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));
             // One that waits for another Mayday says so itself.

@@ -19,11 +19,11 @@ use super::{Engine, Letter, Shared, journal, locked, stuck};
 use crate::core::message::playbook as say;
 use crate::core::text::capped;
 use crate::core::{RunId, Timestamp};
-use crate::playbook::action::{Context, Planned};
+use crate::playbook::action::Context;
 use crate::playbook::book::Book;
 use crate::playbook::model::Task;
 use crate::playbook::notices;
-use crate::playbook::run::{Event, Limits, Next, Status, decide, stale, stops};
+use crate::playbook::run::{Event, Limits, Next, Status, TaskPlan, decide, stale, stops};
 use crate::playbook::view::Decided;
 use crate::store;
 use crate::work::Lease;
@@ -33,10 +33,10 @@ const HOPELESS: u32 = 3;
 
 /// Something this process was working on has come to an end.
 pub(super) enum Landed {
-    /// A task's plan, with its rendered parameters.
-    Planned(usize, Result<(Value, Planned), Unplanned>),
+    /// A task's plan.
+    Planned(usize, Result<TaskPlan, Unplanned>),
     /// The guards of an approved change, looked at again.
-    Checked(usize, Result<(Value, Planned), Unplanned>),
+    Checked(usize, Result<TaskPlan, Unplanned>),
     /// What measures a change, as it was read right before it, and what came of the change's guards.
     Before(usize, Value, Box<Self>),
     /// A condition of an approved change no longer holds.

@@ -31,7 +31,7 @@ const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
 /// No change waits longer for one of the readings that it is measured by.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A larger plan is not kept, bytes: the plans of all tasks that one commit may write must fit into it.
-const PLAN_MOST: usize = 400 * 1024;
+pub const PLAN_MOST: usize = 400 * 1024;
 
 /// What effects need of the engine.
 #[derive(Clone)]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::{RunId, Timestamp};
-use crate::playbook::run::{Event, Status, apply};
+use crate::playbook::run::{Event, Status, TaskPlan, TaskStatus, apply};
 use crate::store::{self, Batch, Key, Range, Record, SharedStore, Write};
 
 /// The status is rewritten at least every so many events.
@@ -32,14 +32,37 @@ pub struct Journaled {
 pub struct Together(pub Vec<Journaled>);
 
 impl Record for Together {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
+    const READS_SINCE: u32 = 2;
+
+    /// Since 3 a plan says how a task undoes the change, which its digest covers: a Mayday before would find no approval. And
+    /// there are standing policies, of which it knows nothing.
+    fn version(&self) -> u32 {
+        let says = |journaled: &Journaled| match &journaled.event {
+            Event::Planned { plan, .. } | Event::Moved { plan, .. } => plan.rollback.is_some(),
+            Event::Allowed { .. } => true,
+            _ => false,
+        };
+        if self.0.iter().any(says) { Self::VERSION } else { 2 }
+    }
 
     fn upgrade(_: u32, value: serde_json::Value) -> Result<serde_json::Value, String> {
         // Before, each event was a record of its own.
         Ok(serde_json::Value::Array(vec![value]))
     }
 }
-impl Record for Status {}
+impl Record for Status {
+    const VERSION: u32 = 2;
+    const READS_SINCE: u32 = 1;
+
+    /// As its journal: since 2 a plan says how a task undoes the change, and a standing policy may have given the right.
+    fn version(&self) -> u32 {
+        let says = |plan: &Option<TaskPlan>| plan.as_ref().is_some_and(|plan| plan.rollback.is_some());
+        let task = |task: &TaskStatus| says(&task.plan) || task.earlier.iter().any(|done| says(&done.plan));
+        let allowed = self.policies().next().is_some();
+        if allowed || self.tasks.iter().any(task) { Self::VERSION } else { 1 }
+    }
+}
 
 /// Where a run's folded status stands.
 pub fn status_key(run: RunId) -> Key {

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Unplanned, safely};
+use super::rollback::undone_by;
 use super::standing::asked;
 use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
 use crate::core::Timestamp;
-use crate::core::message::playbook as say;
-use crate::playbook::action::{Intent, Planned};
+use crate::core::message::{playbook as say, playbook_undo as undo};
+use crate::playbook::action::Intent;
 use crate::playbook::run::{
-    Event, FailureKind, Given, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
+    Event, FailureKind, Given, Rollback, Stage, TaskPlan, capped, difference, idempotency_key, retry, retry_at, stops,
 };
 use crate::playbook::view::RunOutcome;
 
@@ -144,56 +145,45 @@ impl Driver {
         }
     }
 
-    fn planned(
-        &mut self,
-        index: usize,
-        planned: Result<(Value, Planned), Unplanned>,
-        now: Timestamp,
-    ) -> Result<(), Lost> {
+    fn planned(&mut self, index: usize, planned: Result<TaskPlan, Unplanned>, now: Timestamp) -> Result<(), Lost> {
         let undo = self.status.part(index).is_undo();
         match planned {
             // The run has begun to unwind meanwhile: of its order nothing more is of interest.
             Err(_) if !undo && self.status.unwinding.is_some() => Ok(()),
             Err((kind, why)) => self.failed(index, kind, why, now),
             Ok(_) if self.holds(index, now) => Ok(()),
-            Ok((parameters, planned)) if undo && self.status.head.tasks[index].changes => {
-                self.undo(index, TaskPlan { parameters, planned }, now)
+            Ok(plan) if undo && self.status.head.tasks[index].changes => self.undo(index, plan, now),
+            Ok(mut plan) if self.status.head.tasks[index].changes => {
+                plan.planned.undo = self.undone_by(index, &plan);
+                self.record(Event::Planned { task: self.id(index), plan: Box::new(plan) }, now)
             }
-            Ok((parameters, mut planned)) if self.status.head.tasks[index].changes => {
-                planned.undo = self.undone_by(index, &planned);
-                let plan = Box::new(TaskPlan { parameters, planned });
-                self.record(Event::Planned { task: self.id(index), plan }, now)
-            }
-            Ok((_, planned)) => {
-                let intent = self.intent(index, planned.target, now);
+            Ok(plan) => {
+                let intent = self.intent(index, plan.planned.target, now);
                 self.start(index, intent, now)
             }
         }
     }
 
     /// The guards right before an approved change: if they hold, it starts under its right; if not, people are asked again.
-    fn checked(
-        &mut self,
-        index: usize,
-        planned: Result<(Value, Planned), Unplanned>,
-        now: Timestamp,
-    ) -> Result<(), Lost> {
+    fn checked(&mut self, index: usize, planned: Result<TaskPlan, Unplanned>, now: Timestamp) -> Result<(), Lost> {
         if self.holds(index, now) {
             return Ok(());
         }
         let task = self.id(index);
-        let (parameters, planned) = match planned {
-            Ok(found) => found,
+        let mut plan = match planned {
+            Ok(plan) => plan,
             Err((kind, why)) => return self.failed(index, kind, why, now),
         };
-        let mut plan = TaskPlan { parameters, planned };
-        plan.planned.undo = self.undone_by(index, &plan.planned);
+        plan.planned.undo = self.undone_by(index, &plan);
         let (Some(approved), Some(_)) = (self.status.tasks[index].plan.clone(), self.status.tasks[index].grant) else {
             let difference = vec![say::not_approved()];
             return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
         };
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+        let undone_as_before =
+            plan.rollback.as_ref().map(Rollback::hash) == approved.rollback.as_ref().map(Rollback::hash);
         let still_holds = plan.parameters == approved.parameters
+            && undone_as_before
             && action.is_some_and(|action| safely(|| action.still_holds(&approved.planned, &plan.planned), || false));
         if plan.hash() != approved.hash() && !still_holds {
             let difference = difference(&approved, &plan);
@@ -217,16 +207,24 @@ impl Driver {
     }
 
     /// How a change is undone, for the people who approve it.
-    fn undone_by(&self, index: usize, planned: &Planned) -> Option<String> {
+    fn undone_by(&self, index: usize, plan: &TaskPlan) -> Option<String> {
+        if let Some((of, _)) = self.status.undoes(index) {
+            return Some(undo::takes_back(&self.status.head.tasks[of].name));
+        }
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind)?;
-        let says = || super::preview::undone_by(&self.book, self.declared(index), action.as_ref(), planned);
-        safely(says, || None)
+        undone_by(&self.book, self.declared(index), action.as_ref(), plan)
     }
 
     /// The undoing of a change starts under the right that the change was made by. Nobody is asked again: who approved
-    /// the change saw how it is undone, and waiting would leave the system as nobody wants it.
-    fn undo(&mut self, index: usize, plan: TaskPlan, now: Timestamp) -> Result<(), Lost> {
+    /// the change saw how it is undone, and waiting would leave the system as nobody wants it. Only what they did not see
+    /// is asked for.
+    fn undo(&mut self, index: usize, mut plan: TaskPlan, now: Timestamp) -> Result<(), Lost> {
         let task = self.id(index);
+        let difference = self.not_approved(index, &plan);
+        if !difference.is_empty() {
+            plan.planned.undo = self.undone_by(index, &plan);
+            return self.record(Event::Moved { task, plan: Box::new(plan), difference }, now);
+        }
         let right = match self.right(index) {
             Ok(right) => right,
             Err(why) => return self.failed(index, FailureKind::Permanent, why, now),
@@ -237,12 +235,25 @@ impl Driver {
         self.start(index, intent, now)
     }
 
-    /// The right to make a planned change, worked out again from what gave it. To undo one: the right it was made by.
+    /// What of an undo is not as it was approved with its change.
+    fn not_approved(&self, index: usize, plan: &TaskPlan) -> Vec<String> {
+        let Some(approved) = self.status.approved_rollback(index) else { return Vec::new() };
+        let difference = approved.difference(&plan.as_rollback(&self.declared(index).id));
+        if let (true, Rollback::Known { planned: seen, .. }) = (difference.is_empty(), &approved) {
+            let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
+            let same = action.is_some_and(|action| safely(|| action.same_undo(seen, &plan.planned), || false));
+            return if same { Vec::new() } else { vec![undo::not_the_same()] };
+        }
+        difference
+    }
+
+    /// The right to make a planned change, worked out again from what gave it. To undo one: the right it was made by, unless
+    /// people were asked for the undo itself.
     ///
     /// # Errors
     /// Why there is none any more, in words.
     fn right(&self, index: usize) -> Result<Right, String> {
-        let undoes = self.status.undoes(index);
+        let undoes = self.status.undoes(index).filter(|_| !self.status.was_asked(index));
         let undo = undoes.is_some();
         let (of, plan, grant) = match undoes {
             Some((of, done)) => (of, done.plan, done.grant),
@@ -262,7 +273,7 @@ impl Driver {
                 Approved::break_glass(given, &person, vote.reason.as_deref().unwrap_or_default())
             }
             Given::ByPolicy(then) => {
-                let asked = asked(&self.book, &self.status.head, self.status.declared(of), &plan.planned);
+                let asked = asked(&self.book, &self.status.head, self.status.declared(of), &plan);
                 Approved::from_policy(given, self.policy_now(then, undo)?, &asked)
             }
         };

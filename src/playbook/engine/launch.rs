@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
 use super::effects::{Came, Held, TIMEOUT, Unplanned, Verification, safely, settles, timeout_of};
+use super::rollback::{Wanted, together};
 use super::{child, render};
 use crate::access::Risk;
 use crate::core::Timestamp;
 use crate::core::duration::Span;
 use crate::core::message::playbook as say;
-use crate::playbook::action::{Intent, Planned, Settle};
-use crate::playbook::run::{CHILD, Event, FailureKind, Part, Stage};
+use crate::playbook::action::{Context, Intent, Planned, Settle};
+use crate::playbook::run::{CHILD, Event, FailureKind, Part, Stage, TaskPlan};
 use crate::playbook::tasks;
 
 /// What must hold afterwards gets this long where the playbook does not say.
@@ -58,7 +59,7 @@ impl Driver {
         &mut self,
         index: usize,
         now: Timestamp,
-        land: fn(usize, Result<(Value, Planned), Unplanned>) -> Landed,
+        land: fn(usize, Result<TaskPlan, Unplanned>) -> Landed,
     ) -> Result<(), Lost> {
         let parameters = match self.parameters(index) {
             Ok(parameters) => parameters,
@@ -85,7 +86,7 @@ impl Driver {
                 undo: None,
                 details: Vec::new(),
             };
-            self.fly(std::future::ready(land(index, Ok((parameters, planned)))));
+            self.fly(std::future::ready(land(index, Ok(together(parameters, planned, None)))));
             return Ok(());
         }
         let kind = self.status.head.tasks[index].kind.clone();
@@ -96,6 +97,7 @@ impl Driver {
         let measured = if fresh { Vec::new() } else { self.measured_by(index, now) };
         let reads = !stale.is_empty() || !measured.is_empty();
         let (book, status) = (self.book.clone(), reads.then(|| self.status.clone()));
+        let undo = self.rollback_of(index, &context);
         self.fly(async move {
             let mut before = None;
             if let Some(status) = &status {
@@ -109,13 +111,27 @@ impl Driver {
                 }
             }
             let planned = tools.plan(action, context, &kind, parameters.clone()).await;
-            let landed = land(index, planned.map(|planned| (parameters, planned)));
+            let rollback = match undo.filter(|_| planned.is_ok()) {
+                Some(undo) => Some(undo.look(&tools).await),
+                None => None,
+            };
+            let landed = land(index, planned.map(|planned| together(parameters, planned, rollback)));
             match before {
                 Some(before) => Landed::Before(index, before, Box::new(landed)),
                 None => landed,
             }
         });
         Ok(())
+    }
+
+    /// The task that would undo a change, to be worked out with it. Not where people approved the change before that was
+    /// asked of them.
+    fn rollback_of(&self, index: usize, context: &Context) -> Option<Wanted> {
+        let task = &self.status.tasks[index];
+        let approved = task.plan.as_ref().filter(|_| task.stage != Stage::Pending);
+        let wanted = approved.is_none_or(|plan| plan.rollback.is_some()) && !self.status.part(index).is_undo();
+        let wanted = wanted && self.status.head.tasks[index].changes;
+        wanted.then(|| Wanted::of(&self.book, &self.status, index, &self.shared.tools.registry, context))?
     }
 
     /// What measures a change, by name, with the tasks that read it: what must hold after it, and the verifications that come

@@ -23,6 +23,7 @@ mod preview;
 mod propose;
 mod render;
 mod reopen;
+mod rollback;
 mod share;
 mod slots;
 mod standing;

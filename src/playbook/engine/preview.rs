@@ -7,17 +7,19 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Engine;
-use super::effects::{Tools, safely};
+use super::effects::Tools;
 use super::render::parameters as parameters_of;
+use super::rollback::{Wanted, together, undone_by};
 use super::standing;
+use crate::access::StandingPolicy;
 use crate::alert::Alert;
 use crate::core::Timestamp;
-use crate::core::message::playbook as say;
+use crate::core::message::{playbook as say, playbook_undo as undo};
 use crate::playbook::Error;
-use crate::playbook::action::{Action, Context, Planned};
+use crate::playbook::action::{Context, Planned};
 use crate::playbook::book::Book;
-use crate::playbook::model::{Risk, Task, Undo};
-use crate::playbook::run::{self, CHILD, Event, Head, MAX_ITEMS, Part, Status, apply, values};
+use crate::playbook::model::{Risk, Undo};
+use crate::playbook::run::{self, CHILD, Event, Head, MAX_ITEMS, Part, Status, TaskPlan, apply, values};
 use crate::playbook::{parameters, tasks};
 
 /// A person waits for the answer: what is not planned by then is said to be planned in the run.
@@ -61,6 +63,9 @@ pub enum Would {
     NotHere(String),
 }
 
+/// What is known, and what a standing policy says to it: its id, and how many more changes it allows.
+type Known = (Would, Option<(String, u32)>);
+
 impl Engine {
     /// Works out what a playbook would do here with these parameters, for this alert if it is for one.
     ///
@@ -92,9 +97,10 @@ impl Engine {
                 continue;
             }
             let task = &book.playbook.tasks[status.declared(index)];
-            let would = match self.known(&book, &status, index) {
-                Some(would) => would,
-                None if planned >= MOST_PLANNED => Would::Later(say::not_planned_now()),
+            let later = || (Would::Later(say::not_planned_now()), None);
+            let (would, policy) = match self.known(&book, &status, index) {
+                Some(would) => (would, None),
+                None if planned >= MOST_PLANNED => later(),
                 None => {
                     planned += 1;
                     // Also where every slot is taken by what really runs.
@@ -102,17 +108,13 @@ impl Engine {
                     tokio::select! {
                         biased;
                         would = self.look(&book, &status, index, now) => would,
-                        () = parts.clock.sleep(left) => Would::Later(say::not_planned_now()),
+                        () = parts.clock.sleep(left) => later(),
                     }
                 }
             };
             let risk = tasks::risk(task);
             let asked = task.approval.as_ref().and_then(|approval| approval.count).unwrap_or(0);
             let needed = parts.options.approvals.of(run::risk(&book, task)).max(asked);
-            let policy = match &would {
-                Would::Change(planned) => self.policy(&book, &status, index, planned, now).await,
-                Would::Read | Would::Later(_) | Would::NotHere(_) => None,
-            };
             previews.push(Preview {
                 policy,
                 task: status.head.tasks[index].id.clone(),
@@ -140,6 +142,8 @@ impl Engine {
         if task.kind == CHILD {
             let other = task.parameters.get("playbook").and_then(Value::as_str).unwrap_or("another");
             Some(Would::Later(say::child_later(other)))
+        } else if let Part::Template { of } = status.part(index) {
+            Some(Would::Later(undo::once_for_each(&status.head.tasks[of].id)))
         } else if status.head.tasks[index].part == Part::Each && risk > Risk::Read {
             Some(Would::Later(say::for_each_later(&task.id)))
         } else if engines_own {
@@ -157,7 +161,7 @@ impl Engine {
         book: &Book,
         status: &Status,
         index: usize,
-        planned: &Planned,
+        plan: &TaskPlan,
         now: Timestamp,
     ) -> Option<(String, u32)> {
         let parts = &self.0.parts;
@@ -165,8 +169,9 @@ impl Engine {
         if book.playbook.tasks[declared].approval.is_some() {
             return None;
         }
-        let asked = standing::asked(book, &status.head, declared, planned);
-        for policy in parts.standing.iter().filter(|policy| policy.covers(&asked).is_ok()) {
+        let asked = standing::asked(book, &status.head, declared, plan);
+        let covers = |policy: &&StandingPolicy| asked.iter().all(|asked| policy.covers(asked).is_ok());
+        for policy in parts.standing.iter().filter(covers) {
             match standing::left(&parts.store, policy, now).await {
                 Ok(left) if left > 0 => return Some((policy.id.clone(), left)),
                 Ok(_) | Err(_) => {}
@@ -175,12 +180,13 @@ impl Engine {
         None
     }
 
-    /// Asks the action what it would change.
-    async fn look(&self, book: &Book, status: &Status, index: usize, now: Timestamp) -> Would {
+    /// Asks the action what it would change, and the standing policies whether they cover it.
+    async fn look(&self, book: &Book, status: &Status, index: usize, now: Timestamp) -> Known {
         let task = &book.playbook.tasks[status.declared(index)];
         let rendered = match parameters_of(book, status, index) {
             Ok(rendered) => rendered,
-            Err(why) => return Would::Later(why),
+            Err(why) if status.part(index).is_undo() => return (Would::Later(undo::when_needed(&why)), None),
+            Err(why) => return (Would::Later(why), None),
         };
         let context = Context {
             run: status.head.run,
@@ -192,13 +198,21 @@ impl Engine {
         };
         let tools: &Tools = &self.0.tools;
         let action = self.0.parts.actions.get(&task.kind).cloned();
-        match tools.plan(action.clone(), context, &task.kind, rendered).await {
-            Err((_, why)) => Would::NotHere(why),
-            Ok(mut planned) => {
+        let undo = Wanted::of(book, status, index, &tools.registry, &context);
+        match tools.plan(action.clone(), context, &task.kind, rendered.clone()).await {
+            Err((_, why)) => (Would::NotHere(why), None),
+            Ok(planned) => {
+                let rollback = match undo {
+                    Some(undo) => Some(undo.look(tools).await),
+                    None => None,
+                };
+                let mut plan = together(rendered, planned, rollback);
                 if let Some(action) = action {
-                    planned.undo = safely(|| undone_by(book, task, action.as_ref(), &planned), || None);
+                    plan.planned.undo = undone_by(book, task, action.as_ref(), &plan);
                 }
-                Would::Change(Box::new(planned))
+                let undoes = status.part(index).is_undo();
+                let policy = if undoes { None } else { self.policy(book, status, index, &plan, now).await };
+                (Would::Change(Box::new(plan.planned)), policy)
             }
         }
     }
@@ -220,27 +234,4 @@ fn spread(book: &Book, mut status: Status, now: Timestamp) -> Status {
         }
     }
     status
-}
-
-/// How a change is undone, for people: as the playbook says, else in the action's words. An inverse that the action does
-/// not have for this target is told before anyone approves.
-#[must_use]
-pub(in crate::playbook) fn undone_by(
-    book: &Book,
-    task: &Task,
-    action: &dyn Action,
-    planned: &Planned,
-) -> Option<String> {
-    match task.undone_by() {
-        None => planned.undo.clone(),
-        Some(Undo::Inverse) if action.inverse(&planned.target, &Value::Null).is_none() => {
-            Some(say::undo_missing(&task.kind))
-        }
-        Some(Undo::Inverse) => Some(say::undo_by_inverse(planned.undo.as_deref())),
-        Some(Undo::Task(by)) => {
-            let found = book.playbook.tasks.iter().find(|task| task.id == by);
-            let name = found.map_or(by, |task| if task.name.is_empty() { &task.id } else { &task.name });
-            Some(say::undo_by_task(name))
-        }
-    }
 }

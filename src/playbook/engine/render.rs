@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::playbook::book::Book;
 use crate::playbook::check::fits;
 use crate::playbook::model::Task;
-use crate::playbook::run::{Status, values_for};
+use crate::playbook::run::{Status, values_for, values_of_rollback};
 use crate::playbook::tasks::{self, ParamKind, Takes};
 use crate::playbook::text::{self, Use};
 
@@ -14,10 +14,21 @@ use crate::playbook::text::{self, Use};
 /// # Errors
 /// A sentence: an undefined name, text that can't become part of a change, a value of the wrong type.
 pub fn parameters(book: &Book, status: &Status, index: usize) -> Result<Value, String> {
-    let task = &book.playbook.tasks[status.declared(index)];
+    filled(&book.playbook.tasks[status.declared(index)], || values_for(book, status, index))
+}
+
+/// The same of the task that undoes a step, before that step is done.
+///
+/// # Errors
+/// A sentence; it may speak of what only the step will give.
+pub fn of_rollback(book: &Book, status: &Status, of: usize, by: &Task) -> Result<Value, String> {
+    filled(by, || values_of_rollback(book, status, of))
+}
+
+fn filled(task: &Task, values: impl FnOnce() -> Value) -> Result<Value, String> {
     // All of a run's outputs are copied for a template; most tasks have none.
     let templated = task.action.iter().any(|line| line.contains('{')) || task.parameters.values().any(has_template);
-    let seen = if templated { values_for(book, status, index) } else { Value::Null };
+    let seen = if templated { values() } else { Value::Null };
     let written = task.for_each.as_ref().is_some_and(|each| each.list().is_some());
     let declared = match tasks::find(&task.kind).map(|task_type| &task_type.takes) {
         Some(Takes::These(declared)) => *declared,

@@ -15,9 +15,8 @@ use super::driver::{Driver, Landed};
 use crate::access::{Actor, Asked, AuditRecord, Right, StandingPolicy};
 use crate::core::message::access as say;
 use crate::core::{RunId, Timestamp};
-use crate::playbook::action::Planned;
 use crate::playbook::book::Book;
-use crate::playbook::run::{Ask, Event, Head, risk};
+use crate::playbook::run::{Ask, Event, Head, Rollback, TaskPlan, risk};
 use crate::store::{self, Batch, Key, Record, Revision, SharedStore};
 
 /// A change counts against its policy for so long.
@@ -134,10 +133,16 @@ async fn with_room(
     None
 }
 
-/// A planned change as a policy sees it.
-pub(super) fn asked<'a>(book: &Book, head: &'a Head, declared: usize, planned: &'a Planned) -> Asked<'a> {
-    let task = &book.playbook.tasks[declared];
-    Asked { risk: risk(book, task), playbook: &head.playbook, service: planned.service() }
+/// A planned change as a policy sees it, and how it is undone, where that is known: a policy must cover both.
+pub(super) fn asked<'a>(book: &Book, head: &'a Head, declared: usize, plan: &'a TaskPlan) -> Vec<Asked<'a>> {
+    let risk = risk(book, &book.playbook.tasks[declared]);
+    let undo = match &plan.rollback {
+        Some(Rollback::Known { planned, .. }) => Some(planned.service()),
+        // What is only known later is asked for then.
+        Some(Rollback::Later { .. }) | None => None,
+    };
+    let services = std::iter::once(plan.planned.service()).chain(undo);
+    services.map(|service| Asked { risk, playbook: &head.playbook, service }).collect()
 }
 
 impl Driver {
@@ -189,10 +194,14 @@ impl Driver {
             ask.tasks.iter().all(|task| {
                 let Some(index) = self.status.index(task) else { return false };
                 let Some(plan) = &self.status.tasks[index].plan else { return false };
-                let asked = asked(&self.book, &self.status.head, self.status.declared(index), &plan.planned);
-                self.declared(index).approval.is_none() && policy.covers(&asked).is_ok()
+                let asked = asked(&self.book, &self.status.head, self.status.declared(index), plan);
+                self.declared(index).approval.is_none() && asked.iter().all(|asked| policy.covers(asked).is_ok())
             })
         };
+        // An undo that is not the one that was allowed with its change is for people.
+        if self.status.unwinding.is_some() {
+            return Vec::new();
+        }
         self.shared.parts.standing.iter().filter(covers).cloned().collect()
     }
 

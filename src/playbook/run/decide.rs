@@ -344,13 +344,27 @@ impl Decision<'_> {
         let Some(first) = planned.first() else { return };
         let wanted = self.who(*first);
         let tasks: Vec<usize> = planned.iter().copied().filter(|index| self.who(*index) == wanted).collect();
-        let ask = self.ask(&tasks, wanted);
+        self.ask_for(&tasks);
+    }
+
+    /// Asks people for these tasks, which are planned and have the same approvers.
+    pub(super) fn ask_for(&mut self, tasks: &[usize]) {
+        let Some(first) = tasks.first() else { return };
+        let ask = self.ask(tasks, self.who(*first));
         self.next.push(Next::Record(Event::Asked { ask: Box::new(ask) }));
+    }
+
+    /// The change that a step makes, or that it undoes: who may approve the one may approve the other.
+    fn change(&self, index: usize) -> &Task {
+        match self.status.part(index) {
+            Part::Undo { of, .. } => self.declared(of),
+            Part::Forward | Part::Each | Part::Item { .. } | Part::Template { .. } => self.declared(index),
+        }
     }
 
     /// Who may approve a task: changes with the same answer are asked together.
     fn who(&self, index: usize) -> (Vec<String>, bool) {
-        let spec = self.declared(index).approval.as_ref();
+        let spec = self.change(index).approval.as_ref();
         let mut approvers = spec.map(|spec| spec.approvers.clone()).unwrap_or_default();
         approvers.sort();
         (approvers, spec.is_some_and(|spec| spec.allow_self) || self.limits.allow_self)
@@ -359,7 +373,7 @@ impl Decision<'_> {
     fn ask(&self, indexes: &[usize], (approvers, allow_self): (Vec<String>, bool)) -> Ask {
         let mut policy =
             Policy { risk: Risk::Read, count: 1, approvers, allow_self, expires_after: self.limits.approval_expires };
-        for task in indexes.iter().map(|index| self.declared(*index)) {
+        for task in indexes.iter().map(|index| self.change(*index)) {
             let risk = risk(self.book, task);
             policy.risk = policy.risk.max(risk);
             policy.count = policy.count.max(self.limits.approvals.of(risk));

@@ -23,13 +23,19 @@ const MOST_NAMED: usize = 50;
 /// The outcome, and one sentence on why and on what became of what was done.
 pub(super) fn of(book: &Book, status: &Status, overdue: bool) -> (RunOutcome, String) {
     let (outcome, why) = so_far(book, status, overdue);
+    let why = with_what_became(status, &why, outcome);
+    (outcome, why)
+}
+
+/// The same sentence, and what became of what was done: what is undone, and what stays.
+pub(super) fn with_what_became(status: &Status, why: &str, outcome: RunOutcome) -> String {
     let undone: Vec<&str> = (0..status.tasks.len())
         .filter(|index| status.tasks[*index].stage == Stage::RolledBack)
         .map(|index| status.head.tasks[index].name.as_str())
         .collect();
     let stays = if outcome == RunOutcome::Fixed { Vec::new() } else { stays(status, None) };
     let stays: Vec<&str> = stays.iter().map(String::as_str).collect();
-    (outcome, say::end_with_undone(&why, &undone, &stays))
+    say::end_with_undone(why, &undone, &stays)
 }
 
 /// The outcome as it is before anything is undone, and why.

@@ -259,7 +259,8 @@ pub enum Event {
         /// What it would do.
         plan: Box<TaskPlan>,
     },
-    /// The live system moved since the approval: the plan is another one and must be approved anew.
+    /// The live system moved since the approval: the plan is another one and must be approved anew. So must that of a task
+    /// which is to undo a change, and is not what was approved together with the change.
     Moved {
         /// Which task.
         task: String,

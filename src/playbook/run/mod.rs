@@ -10,6 +10,7 @@ mod event;
 mod grant;
 mod outcome;
 mod plan;
+mod rollback;
 mod status;
 mod task;
 mod unwind;
@@ -23,7 +24,8 @@ pub use event::{Ask, CHILD, Event, FailureKind, Head, Missing, Parent, Part, Tas
 pub use grant::{Given, Grant};
 pub use outcome::{capped, retry_at};
 pub use plan::{Frontier, TaskPlan, difference, idempotency_key};
+pub use rollback::Rollback;
 pub use status::{End, Illegal, Status, apply};
 pub use task::{Done, Stage, TaskStatus};
 pub use unwind::{retry, undo_id, undoable};
-pub use values::{values, values_before, values_for};
+pub use values::{values, values_before, values_for, values_of_rollback};

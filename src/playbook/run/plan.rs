@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Head;
+use super::rollback::Rollback;
 use crate::access::Hashed;
 use crate::core::digest;
+use crate::core::message::playbook_undo as say;
 use crate::playbook::action::Planned;
 
 /// One change, worked out against the live system.
@@ -16,6 +18,9 @@ pub struct TaskPlan {
     pub parameters: Value,
     /// What it would do.
     pub planned: Planned,
+    /// How a task of the playbook undoes it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
 }
 
 impl TaskPlan {
@@ -27,6 +32,11 @@ impl TaskPlan {
         let mut parts: Vec<&[u8]> = vec![parameters.as_bytes(), self.planned.object.as_bytes()];
         for change in &self.planned.changes {
             parts.extend([change.field.as_bytes(), change.before.as_bytes(), change.after.as_bytes()]);
+        }
+        // Without one the digest is what an earlier Mayday made of the same plan.
+        let rollback = self.rollback.as_ref().map(Rollback::hash);
+        if let Some(rollback) = &rollback {
+            parts.extend([b"rollback".as_slice(), rollback.as_bytes()]);
         }
         digest::of_parts(parts)
     }
@@ -94,6 +104,9 @@ pub fn difference(approved: &TaskPlan, now: &TaskPlan) -> Vec<String> {
         if !now.planned.changes.iter().any(|change| change.field == before.field) {
             lines.push(format!("{}: no longer changes", before.field));
         }
+    }
+    if let (Some(approved), Some(now)) = (&approved.rollback, &now.rollback) {
+        lines.extend(approved.difference(now).iter().map(|line| say::in_undo(line)));
     }
     lines.truncate(20);
     lines

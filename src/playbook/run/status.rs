@@ -7,6 +7,7 @@ use super::grant::{Given, Grant};
 use super::task::{Stage, TaskStatus};
 use crate::access::{Actor, Standing, Vote};
 use crate::core::Timestamp;
+use crate::core::message::playbook_undo as say;
 use crate::playbook::view::{RunOutcome, RunState};
 
 /// A run, folded from its events.
@@ -234,6 +235,13 @@ impl Status {
                 self.votes = vec![vote.clone()];
                 self.grant(Given::ByBrokenGlass);
             }
+            // What was done before stays as it is, and the run ends as stuck: it is the undo that people don't want.
+            Event::Rejected { name, reason, .. } if self.unwinding.is_some() && self.ask.is_some() => {
+                self.undo_refused(&say::not_wanted(name, reason.as_deref()));
+            }
+            Event::Expired if self.unwinding.is_some() && self.ask.is_some() => {
+                self.undo_refused(&say::nobody_approved());
+            }
             Event::Rejected { name, reason, .. } if self.rejected.is_none() => {
                 self.rejected = Some(crate::core::message::playbook::end_rejected(name, reason.as_deref()));
                 self.ask = None;
@@ -335,6 +343,18 @@ impl Status {
         }
     }
 
+    /// An undo that people were asked for is not done.
+    fn undo_refused(&mut self, why: &str) {
+        let Some(ask) = self.ask.take() else { return };
+        self.votes.clear();
+        for index in ask.tasks.iter().filter_map(|task| self.index(task)).collect::<Vec<_>>() {
+            let task = &mut self.tasks[index];
+            task.stage = Stage::Failed;
+            task.failure = Some(FailureKind::Permanent);
+            task.note = Some(why.to_owned());
+        }
+    }
+
     /// What was asked is approved.
     fn grant(&mut self, given: Given) {
         let Some(ask) = self.ask.take() else { return };
@@ -363,7 +383,7 @@ impl Status {
         let starts = matches!(
             event,
             Event::Planned { .. } | Event::Started { .. } | Event::Skipped { .. } | Event::Spread { .. }
-        );
+        ) || matches!(event, Event::Moved { .. }) && undo.is_some();
         if starts && undo.is_some() != self.unwinding.is_some() && stage != Stage::Running {
             return Err(self.illegal(event));
         }
@@ -392,7 +412,11 @@ impl Status {
                 task.plan = Some((**plan).clone());
                 task.stage = Stage::Planned;
             }
-            (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. }) => {
+            // An undo that is not what was approved with its change is asked for, whatever it was tried before.
+            (Stage::Approved | Stage::Again { .. }, Event::Moved { plan, difference, .. })
+            | (Stage::Pending, Event::Moved { plan, difference, .. })
+                if stage != Stage::Pending || changes && undo.is_some() =>
+            {
                 // A try before it may have done what was planned then.
                 task.keep();
                 task.repeats = 0;
@@ -530,6 +554,11 @@ impl Status {
                 task.stage = if changes { Stage::Approved } else { Stage::Pending };
             }
             _ => return Err(self.illegal(event)),
+        }
+        // Nobody is asked any more for an undo that has failed meanwhile: the run's time was over while it was paused.
+        if undo.is_some() && stage == Stage::Planned && self.tasks[index].stage == Stage::Failed {
+            self.ask = None;
+            self.votes.clear();
         }
         Ok(())
     }

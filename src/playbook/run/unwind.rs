@@ -4,6 +4,10 @@
 //! hold does not, a person cancelled or rejected it, or its time is over. Everything done so far that says how it is undone
 //! is undone, one step at a time, what was done last first; what does not say so stays. Nothing is undone while it is not
 //! known whether something happened. An undo that fails ends the run as stuck; a person's `retry` tries it again.
+//!
+//! An undo that is not what was approved with its change ([`super::Rollback`]) is asked for first. Until people decide
+//! nothing else is undone, so that the order stays; the request has a time of its own, and is not cut short by the run's:
+//! a run that unwinds because its time is over may ask as well. Rejected or not decided in time is a failed undo.
 
 use serde_json::Value;
 
@@ -235,7 +239,8 @@ impl Decision<'_> {
         // Neither a doubt, nor a pause, nor a missing action holds the run, and its lock, for ever.
         let stage = self.status.tasks[step].stage;
         let doubt = stage == Stage::InDoubt;
-        if doubt || held && matches!(stage, Stage::Pending | Stage::Approved | Stage::Again { .. }) {
+        let starts = matches!(stage, Stage::Pending | Stage::Approved | Stage::Again { .. });
+        if doubt || held && starts || stage == Stage::Planned && self.status.paused.is_some() {
             if !overdue {
                 if lacks && !doubt {
                     self.hold(Held::Unwinding);
@@ -252,9 +257,12 @@ impl Decision<'_> {
             }));
             return;
         }
+        // What people were asked for is done as they saw it; what goes with the change is worked out anew.
+        let work = if self.status.was_asked(step) { Next::Begin(step) } else { Next::Prepare(step) };
         match stage {
-            Stage::Pending | Stage::Approved => self.next.push(Next::Prepare(step)),
-            Stage::Again { at } if self.now >= at => self.next.push(Next::Prepare(step)),
+            Stage::Pending | Stage::Approved => self.next.push(work),
+            Stage::Again { at } if self.now >= at => self.next.push(work),
+            Stage::Planned if self.status.ask.is_none() => self.ask_for(&[step]),
             Stage::Again { at } => self.wake_at(at),
             Stage::Waits { until } if self.now >= until => self.next.push(Next::Look(step)),
             Stage::Waits { until } => self.wake_at(until),
@@ -265,9 +273,11 @@ impl Decision<'_> {
                     _ => step,
                 };
                 let why = say::end_not_undone(&self.status.head.tasks[of].name, &note);
+                let why = ending::with_what_became(self.status, &why, RunOutcome::Stuck);
                 self.next.push(Next::Record(Event::Ended { outcome: RunOutcome::Stuck, why }));
             }
-            // Running is settled, and a doubt has waited for a person: nothing more is undone before it is known.
+            // Running is settled, and a doubt has waited for a person: nothing more is undone before it is known. What is
+            // asked for waits for people, until their time is over.
             Stage::Planned
             | Stage::Running
             | Stage::Verifying { .. }

@@ -30,6 +30,19 @@ pub fn values_for(book: &Book, status: &Status, index: usize) -> Value {
     values
 }
 
+/// What the task that undoes a change sees, as far as it is there before the change is made: not what the change itself will
+/// give.
+#[must_use]
+pub fn values_of_rollback(book: &Book, status: &Status, of: usize) -> Value {
+    let mut values = values_for(book, status, of);
+    if let (Some(variable), Value::Object(map)) =
+        (&book.playbook.tasks[status.declared(of)].output_variable, &mut values)
+    {
+        map.remove(variable);
+    }
+    values
+}
+
 /// What a step that measures has to compare with: the values before the first of the changes that it measures, as far as
 /// they were read anew for that, else the stored ones.
 #[must_use]

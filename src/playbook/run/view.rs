@@ -139,6 +139,9 @@ fn say_unwinding(status: &Status) -> String {
     let steps = status.unwinding.iter().flatten();
     let next = steps.copied().find(|step| status.tasks[*step].stage != Stage::Succeeded);
     let name = next.map_or("", |step| status.head.tasks[step].name.as_str());
+    if status.ask.is_some() {
+        return crate::core::message::playbook_undo::asks(name);
+    }
     crate::core::message::playbook::unwinds(name)
 }
 
