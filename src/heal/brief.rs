@@ -150,7 +150,8 @@ fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option
         }
         sentences.push(say::valid_until(approval.expires));
     } else if let Some(why) = &view.why {
-        sentences.push(sentence(why));
+        // A condition is told as text: nothing renders its ticks.
+        sentences.push(sentence(&why.replace('`', "")));
     }
     // What a cancellation takes back is said before anyone cancels.
     if approval.is_none() && !view.undoes.is_empty() {

@@ -27,6 +27,7 @@ mod engine_replicas;
 mod engine_rollback;
 mod engine_settle;
 mod engine_shipped;
+mod engine_verify;
 mod engine_world;
 mod heal_loop;
 mod http;
