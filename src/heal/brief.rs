@@ -151,7 +151,8 @@ fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option
         }
         sentences.push(say::valid_until(approval.expires));
     } else if let Some(why) = &view.why {
-        sentences.push(sentence(why));
+        // A condition is told as text: nothing renders its ticks.
+        sentences.push(sentence(&why.replace('`', "")));
     }
     // Nobody was asked: whoever reads it must see why it runs.
     if let Some(policy) = view.allowed_by.last() {

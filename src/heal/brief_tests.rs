@@ -77,6 +77,16 @@ fn a_restart_that_was_not_needed_is_not_called_a_restart_without_effect() {
 }
 
 #[test]
+fn a_change_after_which_all_is_as_it_was_before_is_told_as_text_and_without_effect() {
+    let mut view = view(RunState::Ended, Some(RunOutcome::NoEffect));
+    view.why = Some(crate::core::message::playbook::end_held_already(&["disk.value < 80"]));
+    let plan = brief(&view, "orders").plan;
+    assert!(plan.heading.starts_with("No effect: "), "{}", plan.heading);
+    let says = "disk.value < 80 held already before the change: it does not show that anything was fixed. Took 41 s.";
+    assert_eq!(plan.footer.as_deref(), Some(says));
+}
+
+#[test]
 fn a_plan_that_is_asked_again_shows_what_moved() {
     let mut view = waiting();
     let approval = view.approval.as_mut().unwrap();

@@ -19,6 +19,7 @@ mod names;
 pub mod notices;
 pub mod options;
 mod order;
+mod pace;
 pub mod parameters;
 mod places;
 mod read;

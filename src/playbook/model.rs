@@ -454,6 +454,11 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"90s")]
     pub within: Option<Span>,
+    /// How long it must hold without interruption, read every two seconds; shorter than `within`. A reading that does not
+    /// hold, or fails, begins it anew. Without: once is enough.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"30s")]
+    pub held_for: Option<Span>,
     /// What happens when it does not hold in time.
     #[serde(default)]
     #[schemars(example = &"rollback")]

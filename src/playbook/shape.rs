@@ -146,6 +146,7 @@ const APPROVAL: &[Field] = &[
 const VERIFY: &[Field] = &[
     must("condition", Shape::Condition),
     may("within", Shape::Duration),
+    may("for", Shape::Duration),
     may("otherwise", Shape::Word(&["fail", "escalate", "rollback"])),
 ];
 

@@ -12,10 +12,11 @@ use super::measure::worse;
 use super::model::TestCase;
 use super::notices;
 use super::options::{Approvals, Options};
+use super::pace::Pace;
 use super::parameters;
 use super::run::{
-    Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskPlan, apply, decide, retry, retry_at,
-    values_for,
+    Anew, Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskPlan, apply, decide,
+    held_before, retry, retry_at, values_for,
 };
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::Timestamp;
@@ -77,6 +78,8 @@ struct Simulation<'a> {
     said: Vec<String>,
     /// How many outputs of each task have been used.
     used: HashMap<String, usize>,
+    /// What the verifications so far read last: nothing moves between two readings.
+    read: Anew,
 }
 
 impl<'a> Simulation<'a> {
@@ -86,7 +89,7 @@ impl<'a> Simulation<'a> {
         let mut head = Head::imagined(book, "test", parameters, test.alert.clone(), now);
         head.deadline = now.checked_add(longest.0).map_err(|error| error.to_string())?;
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
-        Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new() })
+        Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new(), read: Anew::new() })
     }
 
     fn run(mut self) -> Result<Self, String> {
@@ -206,7 +209,8 @@ impl<'a> Simulation<'a> {
             deadline: self.now,
             attempt: self.status.tasks[index].attempt + 1,
         };
-        self.record(Event::Started { task: self.id(index), intent, version: 1, before: None })?;
+        let held_before = held_before(self.book, &self.status, index, &self.read);
+        self.record(Event::Started { task: self.id(index), intent, version: 1, before: None, held_before })?;
         self.perform(index)
     }
 
@@ -276,7 +280,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Reads again until the condition holds or the test has no further readings.
+    /// Reads again until the condition holds, at as many readings as it must, or the test has no further ones.
     fn measure(&mut self, index: usize) -> (Measured, String) {
         let book = self.book;
         let none = (Measured::Not, String::new());
@@ -289,14 +293,20 @@ impl<'a> Simulation<'a> {
             Some(Value::Array(readings)) => readings.len(),
             _ => 1,
         });
-        let mut last = String::new();
-        for _ in 0..most.max().unwrap_or(1).max(1) {
+        let pace = Pace::of(&book.playbook.tasks[self.status.declared(index)]);
+        // Readings from the first that holds to the last.
+        let needed = 1 + pace.hold.as_millis().div_ceil(pace.every.0.as_millis().max(1)) as usize;
+        let (mut last, mut held) = (String::new(), 0);
+        let most = most.max().unwrap_or(1).max(1);
+        for reading in 1..=most {
             let mut seen = values_for(book, &self.status, index);
             for (name, reader) in &readers {
                 let task = self.id(*reader);
-                match self.given(&task) {
-                    Some(output) if output.get("fails").is_none() => seen[name.as_str()] = output,
-                    _ => {
+                let reading = self.given(&task).filter(|output| output.get("fails").is_none());
+                self.read.insert(name.clone(), reading.clone());
+                match reading {
+                    Some(output) => seen[name.as_str()] = output,
+                    None => {
                         if let Value::Object(map) = &mut seen {
                             map.remove(name);
                         }
@@ -304,9 +314,13 @@ impl<'a> Simulation<'a> {
                 }
             }
             match condition.holds(&seen) {
-                Ok(true) => return (Measured::Holds, format!("`{}` holds", condition.source())),
-                Ok(false) => last = "it is false".to_owned(),
-                Err(why) => last = why,
+                // The last reading stays: what holds then holds for as long as it must.
+                Ok(true) if held + 1 == needed || reading == most => {
+                    return (Measured::Holds, format!("`{}` holds", condition.source()));
+                }
+                Ok(true) => held += 1,
+                Ok(false) => (last, held) = ("it is false".to_owned(), 0),
+                Err(why) => (last, held) = (why, 0),
             }
             after = seen;
         }

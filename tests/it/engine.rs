@@ -24,9 +24,16 @@ tasks:
   - {id: tell, type: Notification, depends_on: [check], parameters: {message: '{{ params.service }} {{ up.value }}'}}
 ";
 
+/// A world in which the restart helps.
+fn restarted() -> World {
+    let world = World::of(&[RESTART]);
+    world.target().helped.insert("read".to_owned(), (json!({"value": 0}), json!({"value": 1})));
+    world
+}
+
 #[tokio::test]
 async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verified() {
-    let world = World::of(&[RESTART]);
+    let world = restarted();
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-Restart").await;
     let view = world.until_asked(&engine, run).await;
@@ -49,7 +56,7 @@ async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verif
     let view = world.until_ended(&engine, run).await;
     assert_eq!(view.outcome, Some(RunOutcome::Fixed), "{view:#?}");
     assert!(view.tasks.iter().all(|task| task.state == TaskState::Succeeded));
-    assert_eq!(world.target().said, ["order-service 1"]);
+    assert_eq!(world.target().said, ["order-service 0"]);
     // Secrets in outputs are not stored.
     assert!(!serde_json::to_string(&view).unwrap().contains("xoxb-1234567890"));
     let late = world.approve(&engine, run, "bo").await;
@@ -66,7 +73,7 @@ async fn reads_run_first_the_change_waits_for_a_person_and_ends_fixed_when_verif
 
 #[tokio::test]
 async fn who_proposed_a_run_may_not_approve_it_and_a_responder_may_not_at_all() {
-    let world = World::of(&[RESTART]);
+    let world = restarted();
     let engine = world.engine(Faults::none()).await;
     let mut request = world.request("PB-Restart", "k");
     request.by = Actor::Person(PersonId("web:ana".to_owned()));
@@ -498,7 +505,7 @@ tasks:
 
 #[tokio::test]
 async fn a_process_whose_shards_were_taken_over_changes_nothing_more() {
-    let world = World::of(&[RESTART]);
+    let world = restarted();
     let old = world.engine(Faults::none()).await;
     let run = world.propose(&old, "PB-Restart").await;
     world.until_asked(&old, run).await;

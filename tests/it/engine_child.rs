@@ -6,6 +6,7 @@ use mayday::access::Role;
 use mayday::core::RunId;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Engine, Error, Faults, Proposed, RunState, RunView, Runs as _, TaskState};
+use serde_json::json;
 
 use super::engine_world::{Act, World, person};
 
@@ -29,6 +30,13 @@ tasks:
   - {id: check, type: Verify, depends_on: [change], parameters: {condition: up.value == 1, within: 10s}}
 ";
 
+/// What the child does helps.
+fn world() -> World {
+    let world = World::of(&[PARENT, CHILD]);
+    world.target().helped.insert("read".to_owned(), (json!({"value": 0}), json!({"value": 1})));
+    world
+}
+
 async fn child(engine: &Engine, parent: RunId) -> Option<RunView> {
     let all = engine.list(None, 10).await.unwrap();
     all.into_iter().find(|view| view.run != parent)
@@ -50,7 +58,7 @@ async fn until_child(engine: &Engine, parent: RunId, wanted: impl Fn(&RunView) -
 
 #[tokio::test]
 async fn the_child_asks_for_itself_and_its_outcome_is_the_tasks_output() {
-    let world = World::of(&[PARENT, CHILD]);
+    let world = world();
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-Parent").await;
     let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
@@ -72,7 +80,7 @@ async fn the_child_asks_for_itself_and_its_outcome_is_the_tasks_output() {
 
 #[tokio::test]
 async fn a_child_that_fails_fails_its_task_and_its_outcome_is_still_there() {
-    let world = World::of(&[PARENT, CHILD]);
+    let world = world();
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-Parent").await;
     let asked = until_child(&engine, run, |view| view.approval.is_some()).await;
@@ -111,7 +119,7 @@ async fn cancelling_the_parent_ends_the_child_which_undoes_what_it_did() {
 async fn a_crash_at_any_record_makes_one_child_and_waits_for_it_again() {
     for record in 1..14 {
         for after in [false, true] {
-            let world = World::of(&[PARENT, CHILD]);
+            let world = world();
             let faults = if after {
                 Faults { crash_after: Some(record), ..Faults::none() }
             } else {

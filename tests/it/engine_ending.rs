@@ -45,6 +45,7 @@ tasks:
   - {id: check, type: Verify, depends_on: [restart], parameters: {condition: up.value == 1, within: 20s}}
 ";
     let world = World::of(&[text]);
+    world.target().helped.insert("read".to_owned(), (json!({"value": 0}), json!({"value": 1})));
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-A").await;
     let view = world.finish(&engine, run).await.unwrap();

@@ -30,6 +30,7 @@ mod engine_shipped;
 mod engine_standing;
 mod engine_time;
 mod engine_undo;
+mod engine_verify;
 mod engine_world;
 mod heal_loop;
 mod http;

@@ -71,6 +71,29 @@ tests:
 }
 
 #[test]
+fn a_test_of_a_playbook_knows_what_held_before_and_for_how_long_it_must_hold() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: read, type: Metric_Query, parameters: {expr: up}, output_variable: load}
+  - {id: shift, type: Traffic_Shift, depends_on: [read], parameters: {service: a, to: b, percent: 0}}
+  - {id: check, type: Verify, depends_on: [shift], parameters: {condition: load.value < 50, for: 4s}}
+tests:
+  - name: it holds after a while
+    given: {read: [{value: 90}, {value: 30}, {value: 60}, {fails: no answer}, {value: 30}], shift: {}}
+    expect: {outcome: fixed}
+  - name: it held at two readings, which is not for four seconds
+    given: {read: [{value: 90}, {value: 30}, {value: 30}, {value: 90}], shift: {}}
+    expect: {tasks: {check: failed}, outcome: no_effect}
+  - name: it held before
+    given: {read: {value: 30}, shift: {}}
+    expect: {tasks: {check: succeeded}, outcome: no_effect}
+";
+    assert_eq!(failures(text), Vec::<String>::new());
+}
+
+#[test]
 fn a_test_of_a_playbook_gives_outputs_item_by_item() {
     let text = "
 playbook_id: PB-A

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::core::duration::human;
 use crate::core::person::{Actor, PersonId};
+use crate::core::text::capped;
 use crate::core::{RunId, Timestamp};
 
 /// A person's id without the chat: `web:ana` becomes `ana`.
@@ -163,6 +164,16 @@ pub fn end_nothing_changed() -> String {
 #[must_use]
 pub fn end_not_verified() -> String {
     "the change was made, but nothing measured whether it helped".to_owned()
+}
+/// Changed, and what must hold afterwards held before as well; at most three conditions are named.
+#[must_use]
+pub fn end_held_already(conditions: &[&str]) -> String {
+    let mut named: Vec<String> = conditions.iter().take(3).map(|one| format!("`{}`", capped(one, 200))).collect();
+    if conditions.len() > named.len() {
+        named.push(and_more(conditions.len() - named.len()));
+    }
+    let (what, shows) = (named.join(", "), "it does not show that anything was fixed");
+    format!("{what} held already before the change: {shows}")
 }
 /// Changed, and it did not help.
 #[must_use]
@@ -424,16 +435,25 @@ pub fn in_doubt(task: &str, why: &str) -> String {
     format!("it is not known whether this happened ({why}); answer `done` or `not_done` for {task}")
 }
 
-/// A verification that holds.
+/// A verification that holds; where it had to hold for some time, it did.
 #[must_use]
-pub fn holds(condition: &str, after: Duration) -> String {
-    format!("`{condition}` holds after {}", human(after))
+pub fn holds(condition: &str, hold: Duration, after: Duration) -> String {
+    if hold.is_zero() {
+        return format!("`{condition}` holds after {}", human(after));
+    }
+    format!("`{condition}` has held for {}, after {}", human(hold), human(after))
 }
-/// A verification that does not hold in time.
+/// A verification that does not hold in time, or not for as long as it must.
 #[must_use]
-pub fn does_not_hold(condition: &str, within: Duration, last: Option<&str>) -> String {
+pub fn does_not_hold(condition: &str, hold: Duration, within: Duration, last: Option<&str>) -> String {
     let last = last.map(|last| format!("; last: {last}")).unwrap_or_default();
-    format!("`{condition}` did not hold within {}{last}", human(within))
+    let hold = if hold.is_zero() { String::new() } else { format!(" for {} without interruption", human(hold)) };
+    format!("`{condition}` did not hold{hold} within {}{last}", human(within))
+}
+/// What was measured last held, and not for long enough.
+#[must_use]
+pub fn held_only(held: Duration) -> String {
+    format!("it has held for {}", human(held))
 }
 
 /// A task's success, for those who asked to be told.
@@ -640,6 +660,13 @@ pub fn condition_words(source: &str) -> String {
         }
     }
     words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What must hold afterwards in words, and for how long.
+#[must_use]
+pub fn verified_words(condition: &str, hold: Duration) -> String {
+    let words = condition_words(condition);
+    if hold.is_zero() { words } else { format!("{words} for {}", human(hold)) }
 }
 
 #[cfg(test)]

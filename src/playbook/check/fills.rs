@@ -11,8 +11,7 @@ use crate::playbook::tasks::{self, ParamKind, Takes};
 use crate::playbook::text;
 
 /// Task types that take one of two parameters.
-const EITHER: [(&str, &str, &str, &str); 3] = [
-    ("Wait", "for", "until", "Wait needs either `for:` a duration or `until:` a condition"),
+const EITHER: [(&str, &str, &str, &str); 2] = [
     (
         "Kubernetes_Scale",
         "replicas",
@@ -125,6 +124,10 @@ impl Checker<'_> {
             EITHER.iter().find(|(kind, one, other, _)| *kind == task.kind && has(one) == has(other))
         {
             self.add(path, Code::PB014, *says);
+        }
+        // Both together say how long the condition must hold.
+        if task.kind == "Wait" && !has("for") && !has("until") {
+            self.add(path, Code::PB014, "Wait needs `for:` a duration, `until:` a condition, or both");
         }
     }
 

@@ -6,6 +6,7 @@ use super::Checker;
 use crate::core::duration::Span;
 use crate::playbook::diagnostic::Code;
 use crate::playbook::model::{Approval, Risk, Task};
+use crate::playbook::pace::Pace;
 use crate::playbook::tasks;
 
 impl Checker<'_> {
@@ -101,6 +102,36 @@ impl Checker<'_> {
         {
             let says = format!("it would be read every {every}, and is over after {within}; read it more often");
             self.add(&at, Code::PB035, says);
+        }
+        self.hold_time(task, path);
+    }
+
+    /// How long a condition must hold fits into the time that it has, with more than one reading.
+    fn hold_time(&mut self, task: &Task, path: &str) {
+        let (pace, measures) =
+            (Pace::of(task), ["condition", "until"].iter().any(|key| task.parameters.contains_key(*key)));
+        let at = match task.kind.as_str() {
+            "Verify" | "Wait" if measures => format!("{path}.parameters"),
+            "Verify" | "Wait" => return,
+            _ => format!("{path}.verify"),
+        };
+        let hold = Span(pace.hold);
+        if !hold.0.is_zero() && hold >= pace.within {
+            let within = pace.within;
+            let says = format!(
+                "it must hold for {hold}, and has {within} for all of it (`within`); make `for` shorter or `within` longer"
+            );
+            self.add(&format!("{at}.for"), Code::PB035, says);
+        } else if !hold.0.is_zero()
+            && task.kind == "Verify"
+            && task.parameters.contains_key("every")
+            && pace.every > hold
+        {
+            let says = format!(
+                "it would be read every {}, and must hold for {hold} without interruption; read it more often",
+                pace.every
+            );
+            self.add(&format!("{at}.every"), Code::PB035, says);
         }
     }
 

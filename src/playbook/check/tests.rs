@@ -114,7 +114,7 @@ fn ids_dependencies_and_references_must_exist_once() {
         "PB008",
         "PB017: nothing declares `who`",
         "PB027: a Notification has no `action`",
-        "PB014: Wait needs either",
+        "PB014: Wait needs `for:` a duration, `until:` a condition, or both",
     ] {
         assert!(found.contains(expected), "missing {expected:?} in\n{found}");
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::child::{ChildEnd, Stopping};
 use super::commit::{Lost, Pending, commit};
-use super::effects::{Came, Halt, Tools, Unplanned, Verification, safely};
+use super::effects::{Before, Came, Halt, Tools, Unplanned, Verification, safely};
 use super::flights::Flights;
 use super::share::Ends;
 use super::standing::{self, Consulted, Cover};
@@ -37,8 +36,8 @@ pub(super) enum Landed {
     Planned(usize, Result<TaskPlan, Unplanned>),
     /// The guards of an approved change, looked at again.
     Checked(usize, Result<TaskPlan, Unplanned>),
-    /// What measures a change, as it was read right before it, and what came of the change's guards.
-    Before(usize, Value, Box<Self>),
+    /// How it was right before a change, and what came of the change's guards.
+    Before(usize, Before, Box<Self>),
     /// A condition of an approved change no longer holds.
     Unneeded(usize, String),
     /// An effect, or what was found out about one.
@@ -150,8 +149,8 @@ pub(super) struct Driver {
     pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
-    /// What measures the changes that start next, as it is right before them.
-    pub(super) before: HashMap<usize, Value>,
+    /// How it is right before the changes that start next.
+    pub(super) before: HashMap<usize, Before>,
     /// Looked at by changes that had to wait for a slot.
     pub(super) halt: Arc<Halt>,
     /// Told to those who wait for children.

@@ -1,5 +1,6 @@
 //! Effects: planning, performing, settling and verifying, each one bounded in time and safe against a broken action.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,9 @@ use crate::playbook::action::{self, Action, Context, Intent, Perform, Planned, P
 use crate::playbook::book::Book;
 use crate::playbook::faults::Faults;
 use crate::playbook::measure::worse;
+use crate::playbook::pace::Pace;
 use crate::playbook::registry::Registry;
-use crate::playbook::run::{FailureKind, Status, capped, values_before, values_for};
+use crate::playbook::run::{Anew, FailureKind, Status, capped, held_before, values_before, values_for};
 use crate::playbook::view::TaskState;
 use crate::store::{self, SharedStore};
 use crate::work::Lease;
@@ -283,7 +285,8 @@ impl Tools {
         capped(output, self.output_bytes)
     }
 
-    /// Reads what a condition is about again and again until it holds or the time is over.
+    /// Reads what a condition is about again and again until it holds, for as long as it must, or the time is over. What was
+    /// measured before a crash does not count: nobody looked in between.
     pub async fn verify(
         &self,
         book: &Book,
@@ -291,7 +294,7 @@ impl Tools {
         index: usize,
         context: &Context,
         until: Timestamp,
-        every: Duration,
+        pace: Pace,
     ) -> Verification {
         let begun = self.clock.now();
         if self.faults.unverified.contains(&context.task) {
@@ -311,6 +314,8 @@ impl Tools {
             condition.roots().filter_map(|root| book.reader(root).map(|reader| (root.to_owned(), reader))).collect();
         let before = values_before(book, status, index);
         let mut seen = values_for(book, status, index);
+        // Since when each reading has held.
+        let mut since: Option<Timestamp> = None;
         loop {
             let mut readings = Map::new();
             let mut trouble = None;
@@ -330,23 +335,31 @@ impl Tools {
                 }
             }
             let now = self.clock.now();
-            let took = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
-            let last = match condition.holds(&seen) {
+            let after = |from: Timestamp| Duration::try_from(now.duration_since(from)).unwrap_or_default();
+            let (took, mut lacks, mut last) = (after(begun), pace.hold, trouble);
+            match condition.holds(&seen) {
                 Ok(true) => {
-                    let note = say::holds(condition.source(), took);
-                    return Verification {
-                        holds: true,
-                        worse: false,
-                        note,
-                        readings: Value::Object(readings),
-                        seconds: took.as_secs_f64(),
-                    };
+                    let held = after(*since.get_or_insert(now));
+                    lacks = pace.hold.saturating_sub(held);
+                    if lacks.is_zero() {
+                        return Verification {
+                            holds: true,
+                            worse: false,
+                            note: say::holds(condition.source(), pace.hold, took),
+                            readings: Value::Object(readings),
+                            seconds: took.as_secs_f64(),
+                        };
+                    }
+                    last = Some(say::held_only(held));
                 }
-                Ok(false) => trouble,
-                Err(why) => trouble.or(Some(why)),
-            };
+                Ok(false) => since = None,
+                Err(why) => {
+                    since = None;
+                    last = last.or(Some(why));
+                }
+            }
             if now >= until {
-                let note = say::does_not_hold(condition.source(), took, last.as_deref());
+                let note = say::does_not_hold(condition.source(), pace.hold, took, last.as_deref());
                 return Verification {
                     holds: false,
                     worse: worse(condition, &before, &seen),
@@ -356,12 +369,14 @@ impl Tools {
                 };
             }
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            self.clock.sleep(every.min(left)).await;
+            // At the end of the time that it must hold it is looked at, not later.
+            let pause = if since.is_some() { pace.every.0.min(lacks) } else { pace.every.0 };
+            self.clock.sleep(pause.min(left)).await;
         }
     }
 
     /// Reads again what the conditions of an approved change are about, and judges them by that. None: they hold.
-    /// Otherwise the condition that does not.
+    /// Otherwise the condition that does not. What was read is kept by name.
     ///
     /// # Errors
     /// A sentence: a condition can't be evaluated on what is there now.
@@ -372,12 +387,17 @@ impl Tools {
         index: usize,
         readers: &[usize],
         context: &Context,
+        read: &mut Anew,
     ) -> Result<Option<String>, String> {
         let mut seen = values_for(book, status, index);
         let until = self.clock.now();
         for reader in readers {
             let task = &book.playbook.tasks[*reader];
-            let (state, note) = match self.read_again(book, status, *reader, context, until).await {
+            let again = self.read_again(book, status, *reader, context, until).await;
+            if let Some(variable) = &task.output_variable {
+                read.insert(variable.clone(), again.as_ref().ok().cloned());
+            }
+            let (state, note) = match again {
                 Ok(output) => {
                     if let Some(variable) = &task.output_variable {
                         seen[variable] = output;
@@ -403,27 +423,33 @@ impl Tools {
         Ok(no)
     }
 
-    /// Reads what measures a change, by name, right before it. What does not answer soon is left out: then it is compared
-    /// with what the run stored.
+    /// How it is right before a change: reads anew what measures it, by name, unless that was just read. What does not answer
+    /// soon is left out: then it is compared with what the run stored, and whether it held before is not known.
     pub async fn before(
         &self,
         book: &Book,
         status: &Status,
+        index: usize,
         readers: &[(String, usize)],
         context: &Context,
-    ) -> Option<Value> {
-        let mut found = Map::new();
+        mut anew: Anew,
+    ) -> Before {
         let until = self.clock.now();
         for (name, reader) in readers {
-            tokio::select! {
-                biased;
-                read = self.read_again(book, status, *reader, context, until) => if let Ok(output) = read {
-                    found.insert(name.clone(), output);
-                },
-                () = self.clock.sleep(BEFORE_TIMEOUT) => {}
+            if anew.contains_key(name) {
+                continue;
             }
+            let read = tokio::select! {
+                biased;
+                read = self.read_again(book, status, *reader, context, until) => read.ok(),
+                () = self.clock.sleep(BEFORE_TIMEOUT) => None,
+            };
+            anew.insert(name.clone(), read);
         }
-        (!found.is_empty()).then_some(Value::Object(found))
+        let held = held_before(book, status, index, &anew);
+        let found = readers.iter().filter_map(|(name, _)| Some((name.clone(), anew.remove(name)??)));
+        let found: Map<String, Value> = found.collect();
+        Before { readings: (!found.is_empty()).then_some(Value::Object(found)), held }
     }
 
     async fn read_again(
@@ -457,6 +483,15 @@ impl Tools {
             Came::NotDone | Came::NotNow | Came::Repeat | Came::TakenOver => Err("it could not be read".to_owned()),
         }
     }
+}
+
+/// How it was right before a change.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// What was read anew, by name.
+    pub readings: Option<Value>,
+    /// Whether what verifies the change held, by the id of what verifies it.
+    pub held: BTreeMap<String, bool>,
 }
 
 /// What a verification came to.

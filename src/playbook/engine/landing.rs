@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
-use super::effects::{Came, Unplanned, safely};
+use super::effects::{Before, Came, Unplanned, safely};
 use super::rollback::undone_by;
 use super::standing::asked;
 use crate::access::{Actor, Approved, AuditRecord, Hashed as _, Person, Right};
@@ -41,8 +41,8 @@ impl Driver {
     fn start(&mut self, index: usize, intent: Intent, now: Timestamp) -> Result<(), Lost> {
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
         let version = action.map_or(0, |action| action.version());
-        let before = self.before.remove(&index);
-        self.record(Event::Started { task: self.id(index), intent, version, before }, now)?;
+        let Before { readings: before, held: held_before } = self.before.remove(&index).unwrap_or_default();
+        self.record(Event::Started { task: self.id(index), intent, version, before, held_before }, now)?;
         self.busy.insert(index);
         self.starting.push(index);
         Ok(())
@@ -309,7 +309,10 @@ impl Driver {
             return Ok(());
         }
         let Some(mut intent) = self.status.tasks[index].intent.clone() else { return Ok(()) };
-        intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+        if !self.measures(index) {
+            // What was to hold within a time is measured from the beginning, and within that time all the same.
+            intent.deadline = now.checked_add(self.timeout(index)).unwrap_or(now);
+        }
         let (task, changes) = (self.id(index), self.status.head.tasks[index].changes);
         if let Some(given_up) = self.given_up(index, say::repeated_too_often(MOST_REPEATS)) {
             return self.record(given_up, now);

@@ -12,18 +12,12 @@ use super::rollback::{Wanted, together};
 use super::{child, render};
 use crate::access::Risk;
 use crate::core::Timestamp;
-use crate::core::duration::Span;
 use crate::core::message::playbook as say;
 use crate::playbook::action::{Context, Intent, Planned, Settle};
-use crate::playbook::run::{CHILD, Event, FailureKind, Part, Stage, TaskPlan};
+use crate::playbook::pace::Pace;
+use crate::playbook::run::{Anew, CHILD, Event, FailureKind, Part, Stage, TaskPlan, verifiers};
 use crate::playbook::tasks;
 
-/// What must hold afterwards gets this long where the playbook does not say.
-const VERIFY_WITHIN: Span = Span::from_secs(60);
-/// An `until` of a Wait gets this long where the playbook does not say.
-const WAIT_WITHIN: Span = Span::from_secs(300);
-/// Time between readings where the playbook does not say.
-const VERIFY_EVERY: Span = Span::from_secs(2);
 /// Readings that an approved change depends on are taken anew right before it when they are older than this; before one
 /// that interrupts or destroys something always, since what recovered a moment ago must be left alone.
 const READINGS_HOLD: Duration = Duration::from_secs(30);
@@ -86,7 +80,19 @@ impl Driver {
                 undo: None,
                 details: Vec::new(),
             };
-            self.fly(std::future::ready(land(index, Ok(together(parameters, planned, None)))));
+            let landed = land(index, Ok(together(parameters, planned, None)));
+            if verifiers(&self.book, &self.status, index).is_empty() {
+                self.fly(std::future::ready(landed));
+                return Ok(());
+            }
+            // What a child run changes is measured as what this one does; it begins now.
+            let measured = self.measured_by(index, now);
+            let (tools, context) = (self.tools(), self.context(index, now));
+            let (book, status) = (self.book.clone(), self.status.clone());
+            self.fly(async move {
+                let before = tools.before(&book, &status, index, &measured, &context, Anew::new()).await;
+                Landed::Before(index, before, Box::new(landed))
+            });
             return Ok(());
         }
         let kind = self.status.head.tasks[index].kind.clone();
@@ -95,20 +101,22 @@ impl Driver {
         let fresh = self.status.tasks[index].stage == Stage::Pending || self.status.part(index).is_undo();
         let stale = if fresh { Vec::new() } else { self.stale(index, now) };
         let measured = if fresh { Vec::new() } else { self.measured_by(index, now) };
-        let reads = !stale.is_empty() || !measured.is_empty();
-        let (book, status) = (self.book.clone(), reads.then(|| self.status.clone()));
+        let verified = !fresh && !verifiers(&self.book, &self.status, index).is_empty();
+        let looks = verified || !stale.is_empty() || !measured.is_empty();
+        let (book, status) = (self.book.clone(), looks.then(|| self.status.clone()));
         let undo = self.rollback_of(index, &context);
         self.fly(async move {
             let mut before = None;
             if let Some(status) = &status {
-                before = tools.before(&book, status, &measured, &context).await;
-            }
-            if let Some(status) = status.filter(|_| !stale.is_empty()) {
-                match tools.no_longer(&book, &status, index, &stale, &context).await {
-                    Ok(None) => {}
-                    Ok(Some(condition)) => return Landed::Unneeded(index, condition),
-                    Err(why) => return land(index, Err((FailureKind::Broken, why))),
+                let mut read = Anew::new();
+                if !stale.is_empty() {
+                    match tools.no_longer(&book, status, index, &stale, &context, &mut read).await {
+                        Ok(None) => {}
+                        Ok(Some(condition)) => return Landed::Unneeded(index, condition),
+                        Err(why) => return land(index, Err((FailureKind::Broken, why))),
+                    }
                 }
+                before = Some(tools.before(&book, status, index, &measured, &context, read).await);
             }
             let planned = tools.plan(action, context, &kind, parameters.clone()).await;
             let rollback = match undo.filter(|_| planned.is_ok()) {
@@ -135,9 +143,22 @@ impl Driver {
     }
 
     /// What measures a change, by name, with the tasks that read it: what must hold after it, and the verifications that come
-    /// after it. Only where the reading that the run has is too old to say how it was right before.
+    /// after it. Only where the reading that the run has does not say how it was right before: it is too old, or something
+    /// was changed since.
     fn measured_by(&self, index: usize, now: Timestamp) -> Vec<(String, usize)> {
         let (change, mut found) = (self.status.declared(index), Vec::new());
+        let changed_since = |reader: usize| {
+            let read = self.status.tasks[reader].started;
+            let changes = |index: usize| {
+                let head = &self.status.head.tasks[index];
+                head.changes || head.kind == CHILD
+            };
+            let others = (0..self.status.tasks.len()).filter(|other| *other != index && changes(*other));
+            others.into_iter().any(|other| self.status.tasks[other].started > read)
+        };
+        // Those whose before this is.
+        let verifiers = verifiers(&self.book, &self.status, index);
+        let first = |root: &str| verifiers.iter().any(|verifier| verifier.condition.roots().any(|name| name == root));
         for (declared, condition) in self.book.verify.iter().enumerate() {
             let Some(condition) = condition else { continue };
             if declared != change && !self.book.graph.ancestors[declared][change] {
@@ -149,7 +170,12 @@ impl Driver {
                 let old = task.came_at.is_some_and(|came| {
                     Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD)
                 });
-                if old && task.output.is_some() && !found.iter().any(|(name, _)| name == root) {
+                // One that failed may work by now; one that was never carried out is not carried out here either.
+                let carried_out = task.started.is_some() && task.came_at.is_some();
+                if carried_out
+                    && (old || first(root) && changed_since(reader))
+                    && !found.iter().any(|(name, _)| name == root)
+                {
                     found.push((root.to_owned(), reader));
                 }
             }
@@ -211,8 +237,7 @@ impl Driver {
         let now = self.shared.parts.clock.now();
         let context = self.context(index, now);
         if self.measures(index) {
-            let (until, every) = (intent.deadline, self.span(index, "every", VERIFY_EVERY));
-            return self.measure(index, until, every.0, Landed::Measured);
+            return self.measure(index, intent.deadline, Landed::Measured);
         }
         let Some(action) = self.shared.tools.registry.get(&self.status.head.tasks[index].kind).cloned() else {
             let why = say::no_executor(&self.status.head.tasks[index].kind);
@@ -261,31 +286,26 @@ impl Driver {
     pub(super) fn verify(&mut self, index: usize) {
         let Stage::Verifying { until } = self.status.tasks[index].stage else { return };
         self.busy.insert(index);
-        self.measure(index, until, VERIFY_EVERY.0, Landed::Verified);
+        self.measure(index, until, Landed::Verified);
     }
 
-    fn measure(&mut self, index: usize, until: Timestamp, every: Duration, land: fn(usize, Verification) -> Landed) {
+    fn measure(&mut self, index: usize, until: Timestamp, land: fn(usize, Verification) -> Landed) {
+        let pace = Pace::of(self.declared(index));
         let now = self.shared.parts.clock.now();
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.fly(async move {
             if tools.faults.repeat.as_ref() == Some(&context.task) {
-                let _ = tools.verify(&book, &status, index, &context, until, every).await;
+                let _ = tools.verify(&book, &status, index, &context, until, pace).await;
             }
-            let verification = tools.verify(&book, &status, index, &context, until, every).await;
+            let verification = tools.verify(&book, &status, index, &context, until, pace).await;
             land(index, verification)
         });
     }
 
-    fn span(&self, index: usize, name: &str, missing: Span) -> Span {
-        let given = self.declared(index).parameters.get(name);
-        given.and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(missing)
-    }
-
     pub(super) fn timeout(&self, index: usize) -> Duration {
         if self.measures(index) {
-            let missing = if self.declared(index).kind == "Wait" { WAIT_WITHIN } else { VERIFY_WITHIN };
-            return self.span(index, "within", missing).0;
+            return Pace::of(self.declared(index)).within.0;
         }
         let declared = self.declared(index).timeout.map(|span| span.0);
         let action = self.shared.tools.registry.get(&self.status.head.tasks[index].kind);
@@ -294,7 +314,8 @@ impl Driver {
 
     pub(super) fn verify_until(&self, index: usize, now: Timestamp) -> Option<Timestamp> {
         // Whether it helped was asked of what is undone; of the undoing it is not.
-        let verify = self.declared(index).verify.as_ref().filter(|_| !self.status.part(index).is_undo())?;
-        now.checked_add(verify.within.unwrap_or(VERIFY_WITHIN).0).ok()
+        let declared = self.declared(index);
+        let verified = declared.verify.is_some() && !self.status.part(index).is_undo();
+        verified.then(|| now.checked_add(Pace::of(declared).within.0).ok()).flatten()
     }
 }

@@ -73,7 +73,9 @@ impl Status {
             task.keep();
         }
         let earlier = std::mem::take(&mut task.earlier);
-        *task = TaskStatus { earlier, item: task.item.take(), round, ..TaskStatus::new() };
+        // How it was before anything was done stays so.
+        let held_before = task.held_before.take().filter(|_| !earlier.is_empty());
+        *task = TaskStatus { earlier, held_before, item: task.item.take(), round, ..TaskStatus::new() };
         if spread {
             task.stage = Stage::Spread;
         }

@@ -1,12 +1,14 @@
 //! What a run came to once nothing more happens.
 //!
-//! `fixed`: something was changed, and what must hold afterwards does. `no_effect`: nothing was changed, or it did not help,
-//! or nothing measured it. `made_worse`: what must hold does not, and the measurement is further from it than before
+//! `fixed`: something was changed, and what must hold afterwards does, and did not before as far as that is known.
+//! `no_effect`: nothing was changed, or it did not help, or nothing measured it, or what must hold held already before.
+//! `made_worse`: what must hold does not, and the measurement is further from it than before
 //! ([`crate::playbook::measure`]). `failed`: a task failed; what said how it is undone is undone. `stuck`: it is not known
 //! what happened, or an undo failed.
 
 use std::time::Duration;
 
+use super::before::held_already;
 use super::decide::aborts;
 use super::event::{CHILD, FailureKind, Part};
 use super::status::Status;
@@ -15,6 +17,7 @@ use crate::access::Actor;
 use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
+use crate::playbook::condition::Condition;
 use crate::playbook::view::RunOutcome;
 
 /// So many changes that stay are named one by one.
@@ -154,11 +157,22 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
         child_fixed(status, *change)
             || all().any(|index| status.tasks[index].verified == Some(true) && tells_of(index, *change))
     };
-    if changes.iter().all(covered) {
-        (RunOutcome::Fixed, say::end_fixed())
-    } else {
-        (RunOutcome::NoEffect, say::end_not_verified())
+    if !changes.iter().all(covered) {
+        return (RunOutcome::NoEffect, say::end_not_verified());
     }
+    // One that did not hold before is enough: others may only watch that nothing else suffers.
+    let mut already: Vec<&str> = Vec::new();
+    let mut fixed = changes.iter().any(|change| child_fixed(status, *change));
+    for verifier in all().filter(|index| status.tasks[*index].verified == Some(true)) {
+        let told: Vec<usize> = changes.iter().copied().filter(|change| tells_of(verifier, *change)).collect();
+        if held_already(book, status, verifier, &told) {
+            let condition = book.verify[status.declared(verifier)].as_ref().map(Condition::source);
+            already.extend(condition.filter(|condition| !already.contains(condition)));
+        } else {
+            fixed |= !told.is_empty();
+        }
+    }
+    if fixed { (RunOutcome::Fixed, say::end_fixed()) } else { (RunOutcome::NoEffect, say::end_held_already(&already)) }
 }
 
 /// The measurements that are done and come after a task that failed: once it is started again they tell of the time before.

@@ -315,6 +315,9 @@ pub enum Event {
         /// What measures a change, by name, as it was right before; only what was read anew for that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Value>,
+        /// Whether what verifies a change held right before it, by the id of what verifies it; what is not known is missing.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        held_before: BTreeMap<String, bool>,
     },
     /// The effect waits for something that comes later.
     Waits {

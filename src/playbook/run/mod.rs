@@ -3,6 +3,7 @@
 //! Architecture Invariant: [`Event`] (what is written down), [`Status`] (what follows from it) and the engine's runtime
 //! state ([`Busy`] is all that is seen of it here) are three types.
 
+mod before;
 mod decide;
 mod each;
 mod ending;
@@ -17,6 +18,7 @@ mod unwind;
 mod values;
 mod view;
 
+pub use before::{Anew, HeldBefore, held_before, verifiers};
 pub use decide::{Busy, Limits, Next, decide, risk, stops};
 pub use each::{MAX_ITEMS, item_id};
 pub use ending::{stale, standing};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::before::HeldBefore;
 use super::event::{Ask, CHILD, Event, FailureKind, Head, Part};
 use super::grant::{Given, Grant};
 use super::task::{Stage, TaskStatus};
@@ -429,11 +430,14 @@ impl Status {
             (Stage::Pending, Event::Started { .. }) if changes => return Err(self.illegal(event)),
             (
                 Stage::Pending | Stage::Approved | Stage::Again { .. },
-                Event::Started { intent, version, before, .. },
+                Event::Started { intent, version, before, held_before, .. },
             ) => {
                 // A try before it may have changed what is measured.
                 if task.done.is_none() {
                     task.before.clone_from(before);
+                }
+                if !task.did() && (changes || self.head.tasks[index].kind == CHILD) {
+                    task.held_before = Some(HeldBefore { seq, held: held_before.clone() });
                 }
                 task.attempt = intent.attempt;
                 task.intent = Some(intent.clone());

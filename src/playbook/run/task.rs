@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::before::HeldBefore;
 use super::event::{FailureKind, Part};
 use super::plan::TaskPlan;
 use super::status::Status;
@@ -48,6 +49,9 @@ pub struct TaskStatus {
     /// What measures the change, by name, as it was right before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
+    /// Whether what verifies the change held before it was first made, or may have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_before: Option<HeldBefore>,
     /// What is different since its plan was approved, until people are asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
@@ -151,6 +155,7 @@ impl TaskStatus {
             earlier: Vec::new(),
             started: None,
             before: None,
+            held_before: None,
             moved: Vec::new(),
             round: 0,
             repeats: 0,

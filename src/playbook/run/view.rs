@@ -6,8 +6,9 @@ use super::task::Stage;
 use super::unwind::undoable;
 use crate::access::StandingPolicy;
 use crate::core::Tainted;
-use crate::core::message::playbook::condition_words;
+use crate::core::message::playbook::verified_words;
 use crate::playbook::book::Book;
+use crate::playbook::pace::Pace;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
 
 /// A task's state in the design's words.
@@ -149,15 +150,18 @@ impl Status {
     /// What shows afterwards that the changes helped: their own `verify`, else the first Verify task after them.
     fn verified_by(&self, book: &Book, tasks: &[String]) -> Option<String> {
         let changed: Vec<usize> = tasks.iter().filter_map(|id| Some(self.declared(self.index(id)?))).collect();
-        let own = changed.iter().find_map(|task| book.verify.get(*task).and_then(Option::as_ref));
-        let own = own.map(|condition| condition_words(condition.source()));
+        let words = |task: usize| {
+            let condition = book.verify.get(task)?.as_ref()?;
+            Some(verified_words(condition.source(), Pace::of(&book.playbook.tasks[task]).hold))
+        };
+        let own = changed.iter().find_map(|task| words(*task));
         let after = || {
             book.playbook.tasks.iter().enumerate().find_map(|(number, task)| {
                 let follows = changed.iter().any(|changed| book.graph.ancestors[number][*changed]);
-                let condition = book.verify[number].as_ref().filter(|_| task.kind == "Verify" && follows)?;
+                let words = words(number).filter(|_| task.kind == "Verify" && follows)?;
                 // Its author's words, where there are any.
                 let named = !task.name.trim().is_empty() && task.name != task.id;
-                Some(if named { task.name.clone() } else { condition_words(condition.source()) })
+                Some(if named { task.name.clone() } else { words })
             })
         };
         own.or_else(after)

@@ -317,8 +317,8 @@ pub const TASK_TYPES: &[TaskType] = &[
         "Wait",
         "Waits a time, or until a condition holds.",
         &[
-            may("for", ParamKind::Duration, "how long"),
-            may("until", ParamKind::Condition, "instead: until this holds; its outputs are read again and again"),
+            may("for", ParamKind::Duration, "how long; with `until`: how long that must hold without interruption"),
+            may("until", ParamKind::Condition, "until this holds; its outputs are read again and again"),
             may("within", ParamKind::Duration, "with `until`: at most this long, then the task fails; 5m when missing"),
         ],
         &[number("waited_seconds", "how long it took")],
@@ -329,6 +329,7 @@ pub const TASK_TYPES: &[TaskType] = &[
         &[
             must("condition", ParamKind::Condition, "what must hold"),
             may("within", ParamKind::Duration, "at most this long, then the task fails; 60s when missing"),
+            may("for", ParamKind::Duration, "how long it must hold without interruption; once when missing"),
             may("every", ParamKind::Duration, "time between readings; 2s when missing"),
         ],
         &[
