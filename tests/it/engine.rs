@@ -6,9 +6,11 @@ use std::time::Duration;
 use mayday::access::{Actor, PersonId, Role};
 use mayday::core::Clock as _;
 use mayday::core::duration::Span;
+use mayday::core::stop::Stopper;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Error, Faults, NoticeKind, Proposed, RunState, Runs as _, TaskState};
 use mayday::store::{Batch, Key, Range};
+use mayday::work::Leases;
 use serde_json::json;
 
 use super::engine_world::{Act, World, notices, person};
@@ -591,4 +593,21 @@ async fn the_glass_stays_whole_where_a_plain_approval_is_enough() {
         matches!(&decided, Decided::Nothing(says) if says.contains("your approval is all it needs")),
         "{decided:?}"
     );
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_drives_is_found_though_one_process_owns_all() {
+    let world = restarted();
+    let elsewhere = Leases::share(&world.store, &world.clock()).await.unwrap();
+    let proposer = world.engine_with(elsewhere, Faults::none());
+    let engine = world.engine(Faults::none()).await;
+    let (stopper, stop) = Stopper::new();
+    let service = tokio::spawn(mayday::playbook::Service::new(engine.clone()).run(stop));
+    // Its start has looked for open runs before there is one.
+    world.clock.advance(Duration::from_secs(1));
+    tokio::task::yield_now().await;
+    let run = world.propose(&proposer, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    drop(stopper);
+    service.await.unwrap();
 }

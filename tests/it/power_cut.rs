@@ -48,7 +48,9 @@ fn committer() {
                     // Some are larger than a page may be.
                     let size = [10, 700, 20_000, 90_000][number / 4 % 4];
                     let value = format!("{first}{}{last}", "x".repeat(size)).into_bytes();
-                    let key = Key::of(["power-cut", &format!("{:03}", number % 60)]);
+                    // Again and again over what this task itself has written: of two values for a key that come together only
+                    // the last one is written.
+                    let key = Key::of(["power-cut", &format!("{task:03}-{}", number / at_once % 2)]);
                     store.commit(Batch { conditions: Vec::new(), writes: vec![Write::Put(key, value)] }).await.unwrap();
                     acknowledged(number);
                 }

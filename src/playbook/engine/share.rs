@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(250);
 /// Open runs are looked for this often, beside being woken; and at most this often.
 const ADOPT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(300));
+/// Where nothing is shared, open runs that nobody drives are looked for this often.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// Answers that nobody fetched are removed after this.
 const UNCLAIMED: Duration = Duration::from_secs(600);
 
@@ -134,7 +136,7 @@ pub(super) async fn ask_holder(engine: &Engine, run: RunId, said: Said) -> Resul
 pub(super) async fn keep(engine: &Engine, stop: Stop) {
     let parts = &engine.0.parts;
     if !parts.leases.shares() {
-        stop.wait().await;
+        look_after(engine, &stop).await;
         return;
     }
     let orders = serve(
@@ -145,6 +147,20 @@ pub(super) async fn keep(engine: &Engine, stop: Stop) {
         stop.clone(),
     );
     tokio::join!(orders, adopt(engine, &stop));
+}
+
+/// Where one process owns all, it takes up each run when that is proposed. What let go of one all the same (a part of Mayday
+/// that broke off) is found here.
+async fn look_after(engine: &Engine, stop: &Stop) {
+    loop {
+        tokio::select! {
+            () = stop.wait() => return,
+            () = engine.0.parts.clock.sleep(LOOK_AFTER) => {}
+        }
+        if let Err(error) = engine.resume().await {
+            tracing::warn!(%error, "open runs can't be read; trying again");
+        }
+    }
 }
 
 async fn adopt(engine: &Engine, stop: &Stop) {
