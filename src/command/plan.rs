@@ -58,7 +58,7 @@ pub(super) async fn plan(
 fn told(number: usize, preview: &Preview) -> Vec<String> {
     let risk = word(preview.risk);
     let note = match &preview.policy {
-        Some((policy, left)) => say::needs_policy(&risk, policy, *left),
+        Some((policy, left)) => say::needs_policy(&risk, preview.people, policy, *left),
         None if preview.people == 0 => risk,
         None => say::needs_people(&risk, preview.people),
     };

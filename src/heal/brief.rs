@@ -156,7 +156,7 @@ fn footer(view: &RunView, approval: Option<&ApprovalView>, team: &str) -> Option
     }
     // Nobody was asked: whoever reads it must see why it runs.
     if let Some(policy) = view.allowed_by.last() {
-        sentences.push(say::allowed_by(policy));
+        sentences.push(say::allowed_by(policy, approval.is_some()));
     }
     // What a cancellation takes back is said before anyone cancels.
     if approval.is_none() && !view.undoes.is_empty() {

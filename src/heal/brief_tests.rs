@@ -109,7 +109,7 @@ fn a_run_that_asks_before_it_undoes_says_so_and_what_it_would_set_is_not_cut_awa
     approval.frontier[0].1.target = serde_json::Value::Null;
     approval.frontier[0].1.undo = Some(format!("by itself: Set it back (pool: size 16 → {}8)", "0".repeat(300)));
     let plan = brief(&view, "orders").plan;
-    assert_eq!(plan.heading, "Asks before undoing: set the pool back");
+    assert_eq!(plan.heading, "Takes back what it did, and asks before this: set the pool back");
     let labels: Vec<&str> = plan.buttons.iter().map(|button| button.label.as_str()).collect();
     assert_eq!(labels, ["Set the pool back", "Reject…"]);
     assert!(plan.notes.iter().all(|line| line.len() <= 160), "{:?}", plan.notes);

@@ -228,7 +228,8 @@ pub struct Task {
     #[serde(default)]
     #[schemars(example = true)]
     pub pause: bool,
-    /// For an API_Call that changes something: how risky it is; `disruptive` when missing.
+    /// For a Run_Command, or an API_Call that changes something: how risky it is; `disruptive` when missing, for a DELETE
+    /// `destructive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"reversible")]
     pub risk: Option<Risk>,

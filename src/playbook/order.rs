@@ -84,6 +84,9 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
         }
         Order::Pause => needs(Permission::Steer, "pause runs").unwrap_or_else(|| match status.paused {
             Some(_) => Answer::nothing(say::not_now(run, "it is paused already")),
+            None if status.unwinding.is_some() && now >= status.head.deadline => {
+                Answer::nothing(say::not_now(run, "its time is over, and it takes back what it did"))
+            }
             None => done("pause", vec![Event::Paused { by: by.clone(), before: None }], playbook, say::paused(run)),
         }),
         Order::Resume => needs(Permission::Steer, "resume runs").unwrap_or_else(|| match status.paused {
@@ -95,7 +98,9 @@ pub fn answer(status: &Status, order: &Order, person: &Person, now: Timestamp) -
                 Answer::nothing(say::not_now(run, "it ends already and undoes what it did"))
             }
             Some(_) => Answer::nothing(say::not_now(run, "it is cancelled already")),
-            None => done("cancel", vec![Event::Cancelled { by: by.clone() }], playbook, say::cancelled(run)),
+            None => {
+                done("cancel", vec![Event::Cancelled { by: by.clone(), reopens: false }], playbook, say::cancelled(run))
+            }
         }),
         Order::Retry => needs(Permission::Steer, "retry runs").unwrap_or_else(|| {
             if status.unwinding.is_some() {
@@ -141,7 +146,7 @@ pub fn withdraw(status: &Status, why: &str) -> Answer {
     if status.touched {
         return Answer::nothing(say::has_begun(run));
     }
-    let event = Event::Cancelled { by: Actor::Mayday(why.to_owned()) };
+    let event = Event::Cancelled { by: Actor::Mayday(why.to_owned()), reopens: false };
     Answer { events: vec![event], audit: None, says: Decided::Done(say::withdrawn(run)) }
 }
 
@@ -153,7 +158,7 @@ pub fn parent_ends(status: &Status, parent: RunId) -> Answer {
     if status.ended.is_some() || status.cancelled.is_some() || status.rejected.is_some() || status.unwinding.is_some() {
         return Answer::nothing(say::not_now(run, "it ends already"));
     }
-    let event = Event::Cancelled { by: Actor::Mayday(say::end_with_parent(parent)) };
+    let event = Event::Cancelled { by: Actor::Mayday(say::end_with_parent(parent)), reopens: false };
     Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) }
 }
 
@@ -164,7 +169,7 @@ pub fn parent_undoes(status: &Status, parent: RunId) -> Answer {
     let run = status.head.run;
     let by = Actor::Mayday(say::end_with_parent(parent));
     if status.may_be_taken_back() {
-        let event = Event::Cancelled { by };
+        let event = Event::Cancelled { by, reopens: true };
         return Answer { events: vec![event], audit: None, says: Decided::Done(say::cancelled(run)) };
     }
     match status.failed_undo().filter(|_| status.ended.is_some()) {

@@ -355,3 +355,80 @@ async fn a_crash_at_any_record_takes_back_what_the_child_did_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_child_that_never_came_about_keeps_nobody_from_undoing() {
+    // A crash after its task was started; then the key that it needs is another run's.
+    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
+    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
+    let mut seen = 0;
+    for record in 1..6 {
+        let world = World::of(&[TAKEN_BACK, &keyed, other]);
+        let engine = world.engine(Faults { crash_after: Some(record), ..Faults::none() }).await;
+        let Ok(Proposed::New(run)) = engine.propose(world.request("PB-Parent", "key")).await else { continue };
+        while !engine.has_crashed() {
+            tokio::task::yield_now().await;
+        }
+        let engine = world.engine(Faults::none()).await;
+        let Ok(Proposed::New(_)) = engine.propose(world.request("PB-Other", "other")).await else { continue };
+        engine.resume().await.unwrap();
+        let view = world.until_ended(&engine, run).await;
+        assert_eq!(
+            (view.outcome, World::states(&view)["part"]),
+            (Some(RunOutcome::Failed), TaskState::Failed),
+            "{view:#?}"
+        );
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[tokio::test]
+async fn what_one_of_two_children_of_a_task_left_is_named_though_the_other_left_nothing() {
+    // Done twice: the first one's change can be undone, and the second one changes more, which can't.
+    let child = "
+playbook_id: PB-Child
+name: child
+parameters: {service: {type: name}}
+tasks:
+  - {id: read, type: Metric_Query, parameters: {expr: up}, output_variable: up}
+  - {id: change, type: Traffic_Shift, depends_on: [read], parameters: {service: '{{ params.service }}', to: b, percent: 0}, rollback: inverse}
+  - {id: also, name: Also, type: Traffic_Shift, depends_on: [change], conditions: [up.value == 2], parameters: {service: x, to: b, percent: 0}}
+";
+    let parent = "
+playbook_id: PB-Parent
+name: parent
+tasks:
+  - {id: part, type: Sub_Playbook, depends_on: [level_before], parameters: {playbook: PB-Child, parameters: {service: cart}}, rollback: inverse, verify: {condition: level.value == 7, within: 2s, otherwise: fail}, on_failure: continue}
+  - {id: level_before, type: Metric_Query, parameters: {expr: level}, output_variable: level}
+  - {id: wait, type: Wait, depends_on: [part], parameters: {for: 1h}}
+";
+    let world = World::of(&[parent, child]);
+    let (one, two) = (json!({"value": 1}), json!({"value": 2}));
+    world.target().outputs.insert("read".to_owned(), [one.clone(), two.clone(), two].into());
+    world.target().outputs.insert("level_before".to_owned(), [one].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Parent").await;
+    let ana = person("ana", Role::Approver);
+    let approve = async |number: u64| {
+        let child = RunId::new(number);
+        let begun = std::time::Instant::now();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{child} never ends");
+            match engine.get(child).await.unwrap() {
+                Some(view) if view.state == RunState::Ended => return,
+                Some(view) if view.approval.is_some() => drop(world.approve(&engine, child, "ana").await),
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    approve(2).await;
+    world.until(&engine, run, "failed", |view| World::states(view)["part"] == TaskState::Failed).await;
+    engine.order(run, Order::Retry, &ana).await.unwrap();
+    approve(3).await;
+    world.until(&engine, run, "failed", |view| World::states(view)["part"] == TaskState::Failed).await;
+    engine.order(run, Order::Cancel, &ana).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert!(view.why.as_ref().unwrap().ends_with("; stays as it is: Also (RUN-3)"), "{:?}", view.why);
+    assert_eq!(world.target().slate.iter().collect::<Vec<_>>(), ["also"], "{view:#?}");
+}

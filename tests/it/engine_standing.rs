@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayday::access::right::Limits;
-use mayday::access::{Audit, Right, Risk, StandingPolicy};
+use mayday::access::{Actor, Audit, PersonId, Right, Risk, StandingPolicy};
 use mayday::core::{BoxFuture, RunId};
 use mayday::playbook::run::Event;
 use mayday::playbook::view::{Decided, RunOutcome};
@@ -114,14 +114,18 @@ async fn when_a_policy_is_used_up_people_are_asked_until_a_day_has_passed() {
 async fn people_are_asked_for_everything_where_a_policy_covers_only_some_of_it() {
     let also = |task: &str| format!("{RESTART}  - {task}\n");
     let other = "{id: other, type: Service_Restart, parameters: {service: bank}}";
-    let command = "{id: other, type: Run_Command, parameters: {program: p}}";
+    let command = "{id: other, type: Run_Command, risk: reversible, parameters: {program: p}}";
     let clean = "{id: other, type: Disk_Cleanup, parameters: {service: shop}}";
     let own = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, approval: {count: 1}}");
     let undone = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, rollback: back}")
         + "  - {id: back, type: Disk_Cleanup, parameters: {service: shop}}\n";
     let elsewhere = RESTART.replace("parameters: {service: shop}}", "parameters: {service: shop}, rollback: back}")
         + "  - {id: back, type: Service_Restart, parameters: {service: bank}}\n";
+    let program = "{id: other, type: Run_Command, parameters: {program: p}}";
+    let delete = "{id: other, type: API_Call, action: 'DELETE shop:/things/7'}";
     let cases = [
+        ("a program whose risk nobody says", also(program)),
+        ("what deletes", also(delete)),
         ("an undo of a service that it does not name", elsewhere),
         ("a service that it does not name", also(other)),
         ("a change of no service", also(command)),
@@ -141,6 +145,44 @@ async fn people_are_asked_for_everything_where_a_policy_covers_only_some_of_it()
         assert!(!world.target().effects.contains_key("restart"), "{what}");
         assert_eq!(world.store.scan(&Range::under(&Key::of(["standing"]), 10)).await.unwrap().len(), 0, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_program_whose_risk_its_playbook_says_is_covered_where_any_service_is() {
+    let text = RESTART.to_owned() + "  - {id: other, type: Run_Command, risk: reversible, parameters: {program: p}}\n";
+    let mut any = policy(2);
+    any.limits.services = vec!["any".to_owned()];
+    let world = world(&text, &[any]);
+    let engine = world.engine(Faults::none()).await;
+    let run = begin(&world, &engine, "one").await;
+    world.until_ended(&engine, run).await;
+    let effects = world.target().effects.clone();
+    assert_eq!((effects["restart"], effects["other"]), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_person_runs_is_approved_as_before() {
+    let world = world(RESTART, &[policy(2)]);
+    let engine = world.engine(Faults::none()).await;
+    let mut request = world.request("PB-Restart", "one");
+    request.by = Actor::Person(PersonId("web:rita".to_owned()));
+    let Proposed::New(run) = engine.propose(request).await.unwrap() else { panic!() };
+    assert!(settled(&world, &engine, run).await.approval.is_some());
+}
+
+#[tokio::test]
+async fn what_moved_since_it_was_allowed_is_for_people_and_uses_up_no_more() {
+    let at = record_of(RESTART, "allowed", |_| {}).await;
+    let world = world(RESTART, &[policy(3)]);
+    let engine = world.engine(Faults { crash_after: Some(at), ..Faults::none() }).await;
+    let run = begin(&world, &engine, "one").await;
+    dead(&engine).await;
+    world.target().objects.insert("restart".to_owned(), "pid 2".to_owned());
+    let engine = world.engine(Faults::none()).await;
+    engine.resume().await.unwrap();
+    let asked = settled(&world, &engine, run).await.approval.unwrap();
+    assert!(asked.difference.iter().any(|line| line.contains("pid 2")), "{:?}", asked.difference);
+    assert_eq!(times(&engine, run, "allowed").await, 1);
 }
 
 #[tokio::test]

@@ -431,8 +431,9 @@ pub fn needs_people(risk: &str, people: u32) -> String {
 
 /// How risky a change is, and that people allowed it in advance.
 #[must_use]
-pub fn needs_policy(risk: &str, policy: &str, left: u32) -> String {
-    format!("{risk}, the standing policy {policy} covers it ({left} more in 24 hours)")
+pub fn needs_policy(risk: &str, people: u32, policy: &str, left: u32) -> String {
+    let people = needs_people(risk, people);
+    format!("{people}; where Mayday proposes it, the standing policy {policy} covers it ({left} more in 24 hours)")
 }
 
 /// A task that is there to undo another one.

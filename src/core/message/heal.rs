@@ -71,7 +71,7 @@ pub fn undoing(what: &str) -> String {
 /// Heading while a run asks before it goes on undoing.
 #[must_use]
 pub fn undoing_asks(what: &str) -> String {
-    format!("Asks before undoing: {}", lower_first(what))
+    format!("Takes back what it did, and asks before this: {}", lower_first(what))
 }
 
 /// Heading while a run waits for something.
@@ -202,8 +202,9 @@ pub fn approved_by(names: &[String], needed: u32) -> String {
 
 /// Nobody was asked for what it changes.
 #[must_use]
-pub fn allowed_by(policy: &str) -> String {
-    format!("Allowed by the standing policy {policy}.")
+pub fn allowed_by(policy: &str, asks_for_more: bool) -> String {
+    let what = if asks_for_more { "What it did before was allowed" } else { "Allowed" };
+    format!("{what} by the standing policy {policy}.")
 }
 
 /// Until when the request holds, UTC.

@@ -10,7 +10,7 @@ use crate::access::audit;
 use crate::core::redact::redact;
 use crate::core::{RunId, Timestamp};
 use crate::playbook::engine::Together;
-use crate::playbook::run::{Event, Stage, Status, apply};
+use crate::playbook::run::{CHILD, Event, Stage, Status, TaskHead, TaskStatus, apply};
 use crate::playbook::view::RunOutcome;
 use crate::store::{self, Key, Range, Record};
 use crate::work::Shard;
@@ -142,7 +142,12 @@ impl Auditor {
             let asked = status.ask.as_ref().filter(|_| status.paused.is_none()).map(|ask| ask.request.expires);
             // A run that unwinds may ask past its own time: the request's time is then the one that counts.
             let unwinds = status.unwinding.is_some() && asked.is_some();
-            let deadline = Some(status.head.deadline).filter(|_| !unwinds);
+            // So does one of its parts, which has times of its own.
+            let part = |(task, head): (&TaskStatus, &TaskHead)| {
+                head.kind == CHILD && matches!(task.stage, Stage::Waits { .. })
+            };
+            let waits = status.tasks.iter().zip(&status.head.tasks).any(part);
+            let deadline = Some(status.head.deadline).filter(|_| !unwinds && !waits);
             let due = [asked, effects, deadline].into_iter().flatten();
             // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
             let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));

@@ -41,15 +41,18 @@ impl Checker<'_> {
                 "a task needs some time; leave `timeout` out or give it more",
             );
         }
-        if task.risk.is_some() && task.kind != "API_Call" {
+        if task.risk.is_some() && !matches!(task.kind.as_str(), "API_Call" | "Run_Command") {
             self.add_key(
                 &format!("{path}.risk"),
                 Code::PB006,
-                format!("only an API_Call declares its risk, a {} has its own; remove `risk`", task.kind),
+                format!(
+                    "only an API_Call or a Run_Command declares its risk, a {} has its own; remove `risk`",
+                    task.kind
+                ),
             );
         }
         if task.risk == Some(Risk::Read) && tasks::risk(task) == Risk::Read && !reads(task) {
-            let says = "a call that changes nothing is a GET; with another method it is at least `reversible`";
+            let says = "a call that changes nothing is a GET; another method, or a program, is at least `reversible`";
             self.add(&format!("{path}.risk"), Code::PB006, says);
         }
         if task.approval.is_some() && tasks::find(&task.kind).is_some() && tasks::risk(task) == Risk::Read {

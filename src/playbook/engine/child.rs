@@ -23,7 +23,7 @@ use crate::playbook::Error;
 use crate::playbook::action::Intent;
 use crate::playbook::run::{Done, End, FailureKind, Parent, Status, standing};
 use crate::playbook::view::{Decided, Proposed, RunOutcome};
-use crate::store::{self, Key};
+use crate::store;
 
 /// A child is looked at this often where nothing wakes its parent earlier (another process may drive it).
 const LOOK: Duration = Duration::from_secs(1);
@@ -152,8 +152,13 @@ impl Driver {
         self.fly(async move {
             loop {
                 let came = match ask_to_take_back(&engine, &key, parent).await {
-                    Ok(Ok(run)) => Came::Waits { until: now, why: say::waits_for(run) },
-                    Ok(Err(why)) => Came::Failed(FailureKind::Transient, why),
+                    Ok(Asked::Waits(run)) => Came::Waits { until: now, why: say::waits_for(run) },
+                    Ok(Asked::Nothing) => Came::Done(json!({"changed": false, "stays": []})),
+                    Ok(Asked::NotNow(why)) => Came::Failed(FailureKind::Transient, why),
+                    // Asking again would come to the same.
+                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                        Came::Failed(FailureKind::Permanent, error.to_string())
+                    }
                     Err(Error::Store(error)) => {
                         tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
                         tokio::select! {
@@ -176,17 +181,21 @@ impl Driver {
         self.fly(async move {
             loop {
                 let child_ended = engine.0.child_ended.notified();
-                match end_of(&engine, &key).await {
+                match child_of(&engine, &key).await {
                     // Who was to open it again may have died before that.
-                    Ok((run, status)) if status.may_be_taken_back() => {
+                    Ok(None) => return Landed::Came(index, Came::Done(json!({"changed": false, "stays": []}))),
+                    Ok(Some((run, status))) if status.may_be_taken_back() => {
                         if let Err(error) = tell(&engine, run, Said::ParentUndoes { parent }).await {
                             tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
                         }
                     }
-                    Ok((run, status)) => {
+                    Ok(Some((run, status))) => {
                         if let Some(end) = ended_as(&status) {
                             return Landed::Child(index, run, end);
                         }
+                    }
+                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                        return Landed::Came(index, Came::Failed(FailureKind::Permanent, error.to_string()));
                     }
                     Err(error) => tracing::warn!(%parent, %error, "a child run can't be read"),
                 }
@@ -213,16 +222,25 @@ fn key_of(intent: &Intent) -> String {
     format!("child/{}", intent.idempotency_key)
 }
 
-/// Asks a child for it, where there is something to ask; the inner error says why it can't be done now.
-async fn ask_to_take_back(engine: &Engine, key: &str, parent: RunId) -> Result<Result<RunId, String>, Error> {
-    let (run, status) = end_of(engine, key).await?;
+/// What came of asking a child to take back what it did.
+enum Asked {
+    /// Its end is waited for.
+    Waits(RunId),
+    /// There never was one.
+    Nothing,
+    /// It can't now, and why.
+    NotNow(String),
+}
+
+async fn ask_to_take_back(engine: &Engine, key: &str, parent: RunId) -> Result<Asked, Error> {
+    let Some((run, status)) = child_of(engine, key).await? else { return Ok(Asked::Nothing) };
     let stuck = status.ended.is_some() && status.failed_undo().is_some();
     if !status.may_be_taken_back() && !stuck {
-        return Ok(Ok(run));
+        return Ok(Asked::Waits(run));
     }
     Ok(match tell(engine, run, Said::ParentUndoes { parent }).await? {
-        Decided::Done(_) => Ok(run),
-        Decided::Nothing(why) | Decided::Refused(why) => Err(why),
+        Decided::Done(_) => Asked::Waits(run),
+        Decided::Nothing(why) | Decided::Refused(why) => Asked::NotNow(why),
     })
 }
 
@@ -233,13 +251,14 @@ async fn tell(engine: &Engine, run: RunId, said: Said) -> Result<Decided, Error>
     }
 }
 
-/// The child that was proposed under a key, as it stands.
-async fn end_of(engine: &Engine, key: &str) -> Result<(RunId, Status), Error> {
+/// The child that was proposed under a key, as it stands; none if that never came about.
+async fn child_of(engine: &Engine, key: &str) -> Result<Option<(RunId, Status)>, Error> {
     let store = &engine.0.parts.store;
-    let gone = |of: Key| store::Error::Corrupt { key: of, why: say::child_gone() };
-    let run = propose::made_by(store, key).await?.ok_or_else(|| gone(propose::made_key(key)))?;
-    let status = journal::load(store, run).await?.ok_or_else(|| gone(journal::status_key(run)))?;
-    Ok((run, status))
+    let Some(run) = propose::made_by(store, key).await? else { return Ok(None) };
+    match journal::load(store, run).await? {
+        Some(status) => Ok(Some((run, status))),
+        None => Err(store::Error::Corrupt { key: journal::status_key(run), why: say::child_gone() }.into()),
+    }
 }
 
 fn ended_as(status: &Status) -> Option<ChildEnd> {
@@ -249,11 +268,7 @@ fn ended_as(status: &Status) -> Option<ChildEnd> {
 
 /// The end of the child that was proposed under a key; none as long as it goes on. One that should end is cancelled.
 async fn ended(engine: &Engine, key: &str, parent: RunId, stops: bool) -> Result<Option<(RunId, ChildEnd)>, Error> {
-    let store = &engine.0.parts.store;
-    let Some(run) = propose::made_by(store, key).await? else { return Ok(None) };
-    let Some(status) = journal::load(store, run).await? else {
-        return Err(store::Error::Corrupt { key: journal::status_key(run), why: say::child_gone() }.into());
-    };
+    let Some((run, status)) = child_of(engine, key).await? else { return Ok(None) };
     if status.ended.is_none() && status.cancelled.is_none() && stops {
         // Nobody may drive it yet, right after a start: then it is said again at the next look.
         let _ = engine.say(run, Said::ParentEnds { parent }).await?;

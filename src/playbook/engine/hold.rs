@@ -74,7 +74,9 @@ pub async fn order(
 /// How a run ends that has changed nothing and is ended by a decision.
 fn end(decision: &Event) -> Option<Event> {
     match decision {
-        Event::Cancelled { by } => Some(Event::Ended { outcome: RunOutcome::Cancelled, why: say::end_cancelled(by) }),
+        Event::Cancelled { by, .. } => {
+            Some(Event::Ended { outcome: RunOutcome::Cancelled, why: say::end_cancelled(by) })
+        }
         Event::Rejected { name, reason, .. } => {
             let why = say::end_rejected(name, reason.as_deref());
             Some(Event::Ended { outcome: RunOutcome::Rejected, why })

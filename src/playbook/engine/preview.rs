@@ -40,7 +40,8 @@ pub struct Preview {
     pub risk: Risk,
     /// How many people must approve it.
     pub people: u32,
-    /// A standing policy that covers it, and how many more changes that allows now: then nobody is asked.
+    /// A standing policy that covers it where Mayday proposes it, and how many more changes that allows now. Nobody is asked then,
+    /// if it covers all that would be asked together.
     pub policy: Option<(String, u32)>,
     /// It is there to undo another task, and is done for nothing else.
     pub undoes: bool,

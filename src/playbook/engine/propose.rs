@@ -105,7 +105,7 @@ impl From<ProposeRequest> for Wanted {
     }
 }
 
-pub fn made_key(key: &str) -> Key {
+fn made_key(key: &str) -> Key {
     Key::of(["run-key", &digest::hex(key.as_bytes())])
 }
 

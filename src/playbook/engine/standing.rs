@@ -3,7 +3,8 @@
 //! A policy is asked right before people would be. What it has allowed in the last 24 hours stands in one record for each
 //! policy, which the commit that allows something requires to be as it was read: of two runs, on whatever replicas, that want
 //! the last change that is left one gets it. Where a policy does not cover everything that would be asked together, people are
-//! asked for all of it. A task that says who approves it is never covered. The library holds only playbooks that people wrote.
+//! asked for all of it. Never covered are a task that says who approves it, a program whose risk its playbook does not say,
+//! what a person runs, and what moved since it was allowed. The library holds only playbooks that people wrote.
 
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use serde_json::json;
 
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
-use crate::access::{Actor, Asked, AuditRecord, Right, StandingPolicy};
+use crate::access::{Actor, Asked, AuditRecord, Right, Risk, StandingPolicy};
 use crate::core::message::access as say;
 use crate::core::{RunId, Timestamp};
 use crate::playbook::book::Book;
+use crate::playbook::model::Undo;
 use crate::playbook::run::{Ask, Event, Head, Rollback, TaskPlan, risk};
+use crate::playbook::tasks;
 use crate::store::{self, Batch, Key, Record, Revision, SharedStore};
 
 /// A change counts against its policy for so long.
@@ -135,7 +138,14 @@ async fn with_room(
 
 /// A planned change as a policy sees it, and how it is undone, where that is known: a policy must cover both.
 pub(super) fn asked<'a>(book: &Book, head: &'a Head, declared: usize, plan: &'a TaskPlan) -> Vec<Asked<'a>> {
-    let risk = risk(book, &book.playbook.tasks[declared]);
+    let task = &book.playbook.tasks[declared];
+    let undone_by = match task.undone_by() {
+        Some(Undo::Task(by)) => book.playbook.tasks.iter().find(|other| other.id == by),
+        Some(Undo::Inverse) | None => None,
+    };
+    // What nobody said how bad it is counts as what can't be taken back.
+    let known = std::iter::once(task).chain(undone_by).all(tasks::risk_is_known);
+    let risk = if known { risk(book, task) } else { Risk::Destructive };
     let undo = match &plan.rollback {
         Some(Rollback::Known { planned, .. }) => Some(planned.service()),
         // What is only known later is asked for then.
@@ -198,8 +208,10 @@ impl Driver {
                 self.declared(index).approval.is_none() && asked.iter().all(|asked| policy.covers(asked).is_ok())
             })
         };
-        // An undo that is not the one that was allowed with its change is for people.
-        if self.status.unwinding.is_some() {
+        // What a person runs they have approved by those who may. What moved since it was allowed, and an undo that is not the
+        // one that was allowed with its change, is no routine any more.
+        let by_itself = matches!(self.status.head.by, Actor::Mayday(_));
+        if !by_itself || !ask.difference.is_empty() || self.status.unwinding.is_some() {
             return Vec::new();
         }
         self.shared.parts.standing.iter().filter(covers).cloned().collect()

@@ -430,6 +430,9 @@ pub enum Event {
     Cancelled {
         /// Who.
         by: Actor,
+        /// It had ended well, and goes on to take back what it did: the run that it is a part of does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reopens: bool,
     },
     /// What was done is undone, in this order. No task of the playbook's order starts any more.
     Unwinding {

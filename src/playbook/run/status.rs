@@ -197,7 +197,7 @@ impl Status {
         let reopens = match event {
             Event::Retried { .. } => self.failed_undo().is_some(),
             Event::Succeeded { task, .. } | Event::NotDone { task, .. } => self.waits_for_a_word(task),
-            Event::Cancelled { by: Actor::Mayday(_) } => self.may_be_taken_back(),
+            Event::Cancelled { reopens, .. } => *reopens && self.may_be_taken_back(),
             _ => false,
         };
         if self.ended.is_some() && !reopens {
@@ -266,7 +266,7 @@ impl Status {
             }
             Event::Held { why } if self.held.as_ref() != Some(why) => self.held = Some(why.clone()),
             Event::Released if self.held.is_some() => self.held = None,
-            Event::Cancelled { by } if self.cancelled.is_none() => {
+            Event::Cancelled { by, reopens } if self.cancelled.is_none() && (self.ended.is_some() || !reopens) => {
                 self.cancelled = Some(by.clone());
                 self.ended = None;
                 self.ask = None;
@@ -460,7 +460,10 @@ impl Status {
                 task.intent = Some(intent.clone());
                 task.started = Some(seq);
                 task.repeats += 1;
-                task.done = task.done.or(Some(seq));
+                // Asking for a child run again is no doing: what that one did is known by its end.
+                if self.head.tasks[index].kind != CHILD {
+                    task.done = task.done.or(Some(seq));
+                }
             }
             (Stage::Running | Stage::Waits { .. }, Event::Waits { until, why, .. }) => {
                 task.stage = Stage::Waits { until: *until };

@@ -145,7 +145,10 @@ impl Status {
         if let Some(output) = output.filter(|output| output.is_object()) {
             output["stays"] = left.into();
         }
-        if left.is_empty() {
+        let task = &self.tasks[of];
+        let outputs = task.earlier.iter().filter_map(|done| done.output.as_ref()).chain(task.output.as_ref());
+        let stands = |output: &Value| output["stays"].as_array().is_some_and(|stays| !stays.is_empty());
+        if !outputs.into_iter().any(stands) {
             self.undone(of);
         }
     }
@@ -264,6 +267,8 @@ impl Decision<'_> {
             Stage::Again { at } if self.now >= at => self.next.push(work),
             Stage::Planned if self.status.ask.is_none() => self.ask_for(&[step]),
             Stage::Again { at } => self.wake_at(at),
+            // A child run is looked at as what is open anyway.
+            Stage::Waits { .. } if self.status.is_open(step) => {}
             Stage::Waits { until } if self.now >= until => self.next.push(Next::Look(step)),
             Stage::Waits { until } => self.wake_at(until),
             Stage::Failed => {

@@ -177,9 +177,17 @@ pub fn is_address(kind: &str, parameter: &str) -> bool {
 #[must_use]
 pub fn risk(task: &Task) -> Risk {
     let Some(task_type) = find(&task.kind) else { return Risk::Destructive };
-    if task_type.name != "API_Call" {
-        return task_type.risk;
+    match (task_type.name, method(task)) {
+        ("API_Call", "GET" | "HEAD") => Risk::Read,
+        // What was deleted is gone, unless the author knows better.
+        ("API_Call", "DELETE") => task.risk.unwrap_or(Risk::Destructive),
+        ("API_Call" | "Run_Command", _) => task.risk.unwrap_or(task_type.risk),
+        _ => task_type.risk,
     }
-    let method = method(task);
-    if method == "GET" || method == "HEAD" { Risk::Read } else { task.risk.unwrap_or(Risk::Disruptive) }
+}
+
+/// Whether its risk is known: what a program does only the author of the playbook can tell.
+#[must_use]
+pub fn risk_is_known(task: &Task) -> bool {
+    task.kind != "Run_Command" || task.risk.is_some()
 }
