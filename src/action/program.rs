@@ -66,7 +66,13 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
     let started = Instant::now();
     let not_started =
         |error: std::io::Error| Failure::NotStarted(format!("{} can't be started: {error}", program.path.display()));
-    let mut guard = Guard::start(program.timeout).map_err(not_started)?;
+    let no_guard = |error: std::io::Error| {
+        let path = program.path.display();
+        Failure::NotStarted(format!(
+            "{path} is not started, since the guard beside it can't be: {error} (Mayday starts itself for that: /proc must be mounted, and one more process be allowed)"
+        ))
+    };
+    let mut guard = Guard::start(program.timeout).map_err(no_guard)?;
     let mut child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()

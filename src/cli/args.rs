@@ -308,6 +308,9 @@ pub enum AuditCommand {
         /// A public key that may have signed them; repeat it for each replica's (default: the first one's of the file)
         #[arg(long, value_name = "ed25519:…", requires = "checkpoints")]
         key: Vec<String>,
+        /// Accept all that is gone; without it, only what would be accepted is printed
+        #[arg(long)]
+        yes: bool,
         /// Where its store is.
         #[command(flatten)]
         place: Place,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::args::{Bot, Place};
 use super::client::Client;
 use super::{Doors, Exit, Opened, Problem, say};
-use crate::access::audit::{self, Accepted, Audit, Checkpoint, Signer, checkpoint};
+use crate::access::audit::{self, Accepted, Audit, CantAccept, Checkpoint, Signer, checkpoint};
 use crate::access::{Actor, Persons};
 use crate::core::clock::SystemClock;
 use crate::core::message::cli as message;
@@ -137,6 +137,7 @@ pub(super) async fn accept_cut(
     reason: &str,
     checkpoints: Option<&Path>,
     keys: &[String],
+    agreed: bool,
     place: &Place,
     doors: &dyn Doors,
 ) -> Result<Exit, Problem> {
@@ -147,8 +148,11 @@ pub(super) async fn accept_cut(
     let Opened { store, clock, key } = opened(place, doors).await?;
     let signer = Signer::existing(&key).map_err(|error| Problem::refused(error.to_string()))?;
     let by = Actor::Person(Persons::you().id);
-    let accepted = Audit::new(store, clock).accept_cut(&signer, by, reason, &handed).await;
-    let said = accepted.map_err(|error| Problem::refused(error.to_string()))?;
+    let accepted = Audit::new(store, clock).accept_cut(&signer, by, reason, &handed, agreed).await;
+    let said = accepted.map_err(|error| match error {
+        CantAccept::Unseen(cut) => Problem::refused(message::would_accept(&gone(&cut))),
+        other => Problem::refused(other.to_string()),
+    })?;
     say(&message::cut_accepted(&gone(&said.cut), said.checkpoint));
     Ok(Exit::Done)
 }

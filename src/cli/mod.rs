@@ -178,8 +178,8 @@ fn carry_out(command: Command, doors: &dyn Doors) -> Result<Exit, Problem> {
             AuditCommand::Export { checkpoints: true, bot } => wait(audit::export_checkpoints(&bot, doors)),
             AuditCommand::Export { checkpoints: false, bot } => wait(audit::export(&bot, doors)),
             AuditCommand::Erase { record, reason, place } => wait(audit::erase(&record, &reason, &place, doors)),
-            AuditCommand::AcceptCut { reason, checkpoints, key, place } => {
-                wait(audit::accept_cut(&reason, checkpoints.as_deref(), &key, &place, doors))
+            AuditCommand::AcceptCut { reason, checkpoints, key, yes, place } => {
+                wait(audit::accept_cut(&reason, checkpoints.as_deref(), &key, yes, &place, doors))
             }
         },
         Command::Logs(args) => match args.command {

@@ -192,7 +192,9 @@ fn accepting_says_so_and_is_quiet_but_not_to_a_copy(folder: &std::path::Path, da
     let verify = |more: &[&str]| told(&mayday(folder, &[&["audit", "verify", "--data", place], more].concat()));
     let why = accept(&["--reason", " "]);
     assert!(why.0 == Some(1) && why.1.contains("--reason"), "{why:?}");
-    let accepted = accept(&["--reason", "restored from Friday's backup"]);
+    let seen = accept(&["--reason", "restored from Friday's backup"]);
+    assert!(seen.0 == Some(1) && seen.1.contains("records of main after 0") && seen.1.contains("--yes"), "{seen:?}");
+    let accepted = accept(&["--reason", "restored from Friday's backup", "--yes"]);
     assert!(accepted.0 == Some(0) && accepted.1.contains("records of main after 0"), "{accepted:?}");
     let quiet = verify(&[]);
     assert_eq!(quiet.0, Some(0), "{quiet:?}");

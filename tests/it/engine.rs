@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mayday::access::{Actor, PersonId, Role};
+use mayday::access::{Actor, Audit, PersonId, Role};
 use mayday::core::Clock as _;
 use mayday::core::duration::Span;
 use mayday::core::stop::Stopper;
 use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Error, Faults, NoticeKind, Proposed, RunState, Runs as _, TaskState};
 use mayday::store::{Batch, Key, Range};
-use mayday::work::Leases;
+use mayday::work::{Leases, Shard};
 use serde_json::json;
 
 use super::engine_world::{Act, World, notices, person};
@@ -610,4 +610,32 @@ async fn a_run_that_nobody_drives_is_found_though_one_process_owns_all() {
     world.until_asked(&engine, run).await;
     drop(stopper);
     service.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_another_process_writes_into_the_audit_disturbs_no_run() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: first, type: Service_Restart, parameters: {service: a}}
+  - {id: second, type: Service_Restart, depends_on: [first], pause: true, parameters: {service: b}}
+";
+    let world = World::of(&[text]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-A").await;
+    let ana = person("ana", Role::Approver);
+    world.until_asked(&engine, run).await;
+    world.approve(&engine, run, "ana").await;
+    world.until(&engine, run, "paused", |view| view.state == RunState::Paused).await;
+    // The command line erases what a record says, while the run goes on.
+    let chain = format!("run-{}", Shard::of(&run.to_string()).key());
+    let other = Audit::new(world.store.clone(), world.clock());
+    other.erase(&chain, 1, Actor::Person(PersonId("web:you".to_owned())), "law").await.unwrap();
+    let decided = engine.order(run, Order::Resume, &ana).await.unwrap();
+    assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
+    let view = world.finish(&engine, run).await.unwrap();
+    assert!(view.tasks.iter().all(|task| task.state == TaskState::Succeeded), "{view:#?}");
+    let calls = world.target().calls.clone();
+    assert_eq!((calls["first"], calls["second"]), (1, 1));
 }

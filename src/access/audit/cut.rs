@@ -61,15 +61,16 @@ impl Accepted {
         Some(Self { by: payload.actor, at: link.at, place, said })
     }
 
-    /// Whether the checkpoint it names was signed when it was the chain's end, with a key that had signed before. Once that
-    /// checkpoint is let go, as the oldest ones are, those it covers are gone too.
-    pub(super) fn is_signed_by(&self, stored: &Stored) -> bool {
+    /// Whether the checkpoint it names was signed when it was the chain's end, with a key that had signed before what it
+    /// covers: `oldest` is the first checkpoint that does not fit. So who comes with a key of their own, and has it sign
+    /// first, accepts nothing. Once that checkpoint is let go, as the oldest ones are, those it covers are gone too.
+    pub(super) fn is_signed_by(&self, stored: &Stored, oldest: Option<u64>) -> bool {
         let number = self.said.checkpoint;
-        let is_let_go = stored.signers.keys().next().is_some_and(|oldest| number > 0 && number < *oldest);
-        let mut before = stored.signers.range(..number).map(|(_, key)| key).peekable();
-        let is_known = |key: &String| before.peek().is_none() || before.any(|earlier| earlier == key);
+        let until = oldest.map_or(number, |oldest| number.min(oldest.saturating_add(1)));
+        let is_first = stored.signers.range(..number).next().is_none();
+        let is_known = |key: &String| is_first || stored.signers.range(..until).any(|(_, earlier)| earlier == key);
         let is_its_end = stored.heads.get(&self.place).is_some_and(|(first, _)| *first == number);
-        is_let_go || is_its_end && stored.signers.get(&number).is_some_and(is_known)
+        is_its_end && stored.signers.get(&number).is_some_and(is_known)
     }
 }
 
@@ -81,6 +82,9 @@ pub enum CantAccept {
         "nothing is missing that was signed, so there is nothing to accept; if an exported file of checkpoints shows a cut, hand it in with --checkpoints"
     )]
     Nothing,
+    /// A person must see all of it first.
+    #[error("it was not agreed to")]
+    Unseen(Vec<Cut>),
     /// Something else is wrong.
     #[error("more is wrong than a cut, and that can't be accepted: {0}; compare it with a backup")]
     Broken(Bad),
@@ -93,7 +97,7 @@ pub enum CantAccept {
 }
 
 impl Audit {
-    /// Accepts what is missing against the checkpoints in the store, and those handed in.
+    /// Accepts what is missing against the checkpoints in the store, and those handed in; unless `agreed`, it only says what.
     ///
     /// # Errors
     /// [`CantAccept`]: also when the chains are not whole in themselves.
@@ -103,6 +107,7 @@ impl Audit {
         by: Actor,
         reason: &str,
         handed: &[Checkpoint],
+        agreed: bool,
     ) -> Result<Said, CantAccept> {
         let mut left = RETRIES;
         loop {
@@ -110,13 +115,18 @@ impl Audit {
             if let Some(bad) = examined.report.first_bad {
                 return Err(CantAccept::Broken(bad));
             }
-            let is_known = examined.stored.signers.values().any(|key| key == signer.public());
-            if !is_known && !examined.stored.signers.is_empty() {
+            let oldest = examined.misfits.iter().filter_map(|misfit| misfit.number).min();
+            let signers = &examined.stored.signers;
+            let mut before = signers.range(..=oldest.unwrap_or(u64::MAX));
+            if !before.any(|(_, key)| key == signer.public()) && !signers.is_empty() {
                 return Err(CantAccept::OtherKey(signer.public().to_owned()));
             }
             let cut = cuts(&examined.misfits, |chain| examined.fits.get(chain).copied().unwrap_or(0));
             if cut.is_empty() {
                 return Err(CantAccept::Nothing);
+            }
+            if !agreed {
+                return Err(CantAccept::Unseen(cut));
             }
             let last = recent(&self.store).await?.into_iter().next().and_then(|(_, signed)| signed);
             let checkpoint = last.as_ref().map_or(0, |last| last.number) + 1;

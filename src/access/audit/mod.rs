@@ -129,11 +129,27 @@ impl Audit {
     /// # Errors
     /// As [`Audit::commit`].
     pub async fn commit_to(&self, chain: &str, batch: Batch, record: AuditRecord) -> Result<Revision, store::Error> {
+        self.commit_all(chain, batch, &[record]).await
+    }
+
+    /// Commits a change together with several records in a chain. What else came into the chain meanwhile (an erasure, by
+    /// another process) only has them follow that.
+    ///
+    /// # Errors
+    /// As [`Audit::commit`].
+    pub async fn commit_all(
+        &self,
+        chain: &str,
+        batch: Batch,
+        records: &[AuditRecord],
+    ) -> Result<Revision, store::Error> {
         let mut left = RETRIES;
         loop {
             let mut appender = self.open(chain).await?;
             let mut attempt = batch.clone();
-            appender.append(&mut attempt, record.clone())?;
+            for record in records {
+                appender.append(&mut attempt, record.clone())?;
+            }
             match appender.commit(attempt).await {
                 Err(store::Error::Conflict(key)) if key == head_key(chain) && left > 0 => left -= 1,
                 other => return other,

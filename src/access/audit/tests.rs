@@ -209,7 +209,7 @@ async fn an_accepted_cut_is_said_and_not_held_against_the_chains_but_a_later_one
     desk.audit.commit(Batch::new(), record("since")).await.unwrap();
     desk.audit.commit(Batch::new(), record("then")).await.unwrap();
     assert_eq!(report(&desk).await.first_bad.map(|bad| bad.seq), Some(5));
-    let said = desk.audit.accept_cut(&signer(&data), you(), "an old backup", &[]).await.unwrap();
+    let said = desk.audit.accept_cut(&signer(&data), you(), "an old backup", &[], true).await.unwrap();
     let cut_of_main = Cut { chain: MAIN.into(), kept: 3, signed: 5 };
     assert_eq!((said.checkpoint, &said.cut[..]), (3, &[cut_of_main][..]));
     let told = report(&desk).await;
@@ -223,7 +223,7 @@ async fn an_accepted_cut_is_said_and_not_held_against_the_chains_but_a_later_one
     assert_eq!(signing.make(Span::from_secs(0)).await.unwrap().unwrap().number, 4);
     let erased = desk.audit.erase(MAIN, 7, you(), "").await;
     assert!(matches!(erased, Err(CantErase::Acceptance(_))), "{erased:?}");
-    let nothing = desk.audit.accept_cut(&signer(&data), you(), "again", &[]).await;
+    let nothing = desk.audit.accept_cut(&signer(&data), you(), "again", &[], true).await;
     assert!(matches!(nothing, Err(CantAccept::Nothing)), "{nothing:?}");
     // What is cut after that is another cut, also of the acceptance itself.
     for last in [7, 6] {
@@ -241,9 +241,9 @@ async fn a_cut_that_only_a_copy_shows_is_accepted_with_the_copy() {
     cut(&desk, 3).await;
     tamper(&desk, vec![Write::Delete(Key::of(["audit-checkpoint", &number(2)]))]).await;
     let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
-    let alone = desk.audit.accept_cut(&signer(&data), you(), "x", &[]).await;
+    let alone = desk.audit.accept_cut(&signer(&data), you(), "x", &[], true).await;
     assert!(matches!(alone, Err(CantAccept::Nothing)), "{alone:?}");
-    let said = desk.audit.accept_cut(&signer(&data), you(), "x", &copy).await.unwrap();
+    let said = desk.audit.accept_cut(&signer(&data), you(), "x", &copy, true).await.unwrap();
     assert_eq!(said.cut, [Cut { chain: MAIN.into(), kept: 3, signed: 5 }]);
     assert_eq!((report(&desk).await.first_bad, report(&desk).await.accepted.len()), (None, 1));
 }
@@ -252,7 +252,7 @@ async fn a_cut_that_only_a_copy_shows_is_accepted_with_the_copy() {
 async fn who_has_not_the_key_accepts_nothing_and_neither_does_a_record_alone() {
     let (desk, data, signing) = lost(4).await;
     let other = tempfile::tempdir().unwrap();
-    let why = desk.audit.accept_cut(&signer(&other), you(), "x", &[]).await.unwrap_err();
+    let why = desk.audit.accept_cut(&signer(&other), you(), "x", &[], true).await.unwrap_err();
     assert!(matches!(&why, CantAccept::OtherKey(_)), "{why}");
     // A hand in the store writes the record, and a checkpoint with a key of its own.
     let detail = json!({"reason": "x", "checkpoint": 3, "cut": []});
@@ -268,9 +268,20 @@ async fn who_has_not_the_key_accepts_nothing_and_neither_does_a_record_alone() {
     desk.store.commit(batch).await.unwrap();
     let told = report(&desk).await;
     assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
+    // Nor with two: the first makes the key one that has signed before.
+    let detail = json!({"reason": "x", "checkpoint": 4, "cut": []});
+    let forged = AuditRecord { action: "accept_cut".into(), detail, ..record("") };
+    desk.audit.commit(Batch::new(), forged).await.unwrap();
+    let mut batch = Batch::new();
+    let last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
+    let heads = checkpoint::ends(&desk.store).await.unwrap();
+    checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer(&other)).unwrap();
+    desk.store.commit(batch).await.unwrap();
+    let told = report(&desk).await;
+    assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
     // More than a cut is wrong: that can't be accepted with the right key either.
     tamper(&desk, vec![Write::Delete(payload_key(MAIN, 2))]).await;
-    let why = desk.audit.accept_cut(&signer(&data), you(), "x", &[]).await.unwrap_err();
+    let why = desk.audit.accept_cut(&signer(&data), you(), "x", &[], true).await.unwrap_err();
     assert!(matches!(&why, CantAccept::Broken(_)), "{why}");
 }
 

@@ -158,7 +158,8 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
         walk.ends.iter().map(|(chain, (seq, hash))| Checkpoint { chain: chain.clone(), seq: *seq, hash: hash.clone() });
     let mut misfits = std::mem::take(&mut walk.misfits);
     // Those that anyone could have written are no acceptance, and none is shown.
-    walk.accepted.retain(|accepted| accepted.is_signed_by(&stored));
+    let oldest = |upto: u64| misfits.iter().filter_map(|misfit| misfit.number).filter(|number| *number < upto).min();
+    walk.accepted.retain(|accepted| accepted.is_signed_by(&stored, oldest(accepted.said.checkpoint)));
     if let Some(upto) = walk.accepted.iter().map(|accepted| accepted.said.checkpoint).max() {
         misfits.retain(|misfit| misfit.number.is_none_or(|number| number >= upto));
     }

@@ -180,6 +180,13 @@ pub fn cut_was_accepted(by: &str, at: Timestamp, reason: &str, gone: &str, seq: 
     format!("a cut was accepted by {by} on {at:.0}: {reason} (record main:{seq}; gone: {gone})")
 }
 
+/// What a person would accept.
+pub fn would_accept(gone: &str) -> String {
+    format!(
+        "gone would be accepted: {gone}. Nothing was written; if all of it is explained by what you know, say --yes"
+    )
+}
+
 /// A person says so now.
 pub fn cut_accepted(gone: &str, checkpoint: u64) -> String {
     format!(

@@ -106,7 +106,8 @@ async fn write(
     if pending.audit.is_empty() {
         shared.parts.store.commit(batch).await
     } else {
-        audited(shared, batch, &pending.audit, lease.shard).await
+        // In the chain of the shard: runs of other shards don't wait for it.
+        shared.parts.audit.commit_all(&format!("run-{}", lease.shard.key()), batch, &pending.audit).await
     }
 }
 
@@ -145,20 +146,4 @@ fn filled(
     }
     shared.changed.push(&mut batch, shard, &RunChanged { run: head.run, incident: head.incident })?;
     Ok(batch)
-}
-
-/// Commits with audit records, in the chain of the shard: runs of other shards don't wait for it.
-async fn audited(
-    shared: &Shared,
-    batch: Batch,
-    records: &[AuditRecord],
-    shard: crate::work::Shard,
-) -> Result<store::Revision, store::Error> {
-    let chain = format!("run-{}", shard.key());
-    let mut appender = shared.parts.audit.open(&chain).await?;
-    let mut batch = batch;
-    for record in records {
-        appender.append(&mut batch, record.clone())?;
-    }
-    appender.commit(batch).await
 }

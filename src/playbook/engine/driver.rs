@@ -75,16 +75,6 @@ pub async fn drive(
                 tracing::warn!(%run, "another process has taken this run over");
                 break;
             }
-            // Another run was allowed something by the same policy at the same moment: what is left is read again.
-            Err(Lost::Store(store::Error::Conflict(key))) if standing::is_count(&key) => {
-                match driver.again(&mut Duration::from_millis(20)).await {
-                    Some(next) => {
-                        driver = next;
-                        continue;
-                    }
-                    None => break,
-                }
-            }
             Err(Lost::Store(error)) => {
                 hopeless += u32::from(matches!(error, store::Error::TooLarge { .. } | store::Error::Encode(_)));
                 error.to_string()
@@ -157,6 +147,8 @@ pub(super) struct Driver {
     pub(super) stopping: Arc<Stopping>,
     /// Whether standing policies cover what people would be asked.
     pub(super) consulted: Consulted,
+    /// The run before a policy allowed something, as long as that is not durable.
+    pub(super) before_allowed: Option<Box<Status>>,
 }
 
 impl Driver {
@@ -187,6 +179,7 @@ impl Driver {
             halt: Arc::default(),
             stopping: Arc::default(),
             consulted: Consulted::default(),
+            before_allowed: None,
         }
     }
 
@@ -247,6 +240,10 @@ impl Driver {
         // Each round folds at least one event or lands one flight, and a run has few of both.
         for _ in 0..10_000 {
             let now = self.shared.parts.clock.now();
+            // What a policy allowed is durable before anything follows from it.
+            if self.before_allowed.is_some() {
+                return Ok(());
+            }
             self.wake = None;
             // A step may also fail before it is worked on at all: whatever was written down, it is decided again.
             let before = self.status.seq;
@@ -294,7 +291,24 @@ impl Driver {
     /// Commits what is pending, then shows it, answers, and starts what was announced.
     async fn save(&mut self) -> Result<(), Lost> {
         if !self.pending.is_empty() {
-            commit(&self.shared, &self.lease, &self.status, &self.pending).await?;
+            let before = self.before_allowed.take();
+            match (commit(&self.shared, &self.lease, &self.status, &self.pending).await, before) {
+                // Another run was allowed something by the same policy at the same moment: what is left is read again.
+                // Nothing else was in this commit, and what is under way goes on.
+                (Err(Lost::Store(store::Error::Conflict(key))), Some(before)) if standing::is_count(&key) => {
+                    self.status = *before;
+                    self.pending = Pending::default();
+                    self.wake_at(self.shared.parts.clock.now());
+                    return Ok(());
+                }
+                (committed, before) => {
+                    committed?;
+                    if before.is_some() {
+                        // What follows from it is decided now.
+                        self.wake_at(self.shared.parts.clock.now());
+                    }
+                }
+            }
             self.pending = Pending::default();
         }
         for (reply, says) in self.replies.drain(..) {

@@ -169,6 +169,13 @@ impl Driver {
                 self.record(Event::Asked { ask }, now).map(|()| true)
             }
             Consulted::Answered(of, Some(cover)) if of == ask.request.plan_hash && covering.contains(&cover.policy) => {
+                if !self.pending.is_empty() {
+                    // Alone in its commit: where another run was faster, nothing else is lost with it.
+                    self.consulted = Consulted::Answered(of, Some(cover));
+                    self.wake_at(now);
+                    return Ok(false);
+                }
+                self.before_allowed = Some(Box::new(self.status.clone()));
                 self.allow(ask, *cover, now).map(|()| true)
             }
             Consulted::Asking(of) if of == ask.request.plan_hash => {

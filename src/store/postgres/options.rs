@@ -88,8 +88,9 @@ impl Options {
         }
         let server = message::server(host, address.get_port(), address.get_database().unwrap_or_default());
         match address.get_ssl_mode() {
-            PgSslMode::VerifyCa | PgSslMode::VerifyFull => None,
-            PgSslMode::Require => Some(message::anyone_may_answer(&server)),
+            PgSslMode::VerifyFull => None,
+            // With verify-ca whoever has a certificate that the system trusts, for whatever name, may answer.
+            PgSslMode::Require | PgSslMode::VerifyCa => Some(message::anyone_may_answer(&server)),
             PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => Some(message::in_the_open(&server)),
         }
     }
@@ -151,11 +152,12 @@ mod tests {
             assert!(says.contains("db.example.com") && says.contains("may read along"), "{plain}: {says}");
             assert!(says.contains("sslmode=verify-full") && !says.contains("hunter2"), "{plain}: {says}");
         }
-        let says = said("postgres://a:hunter2@10.0.0.7/c?sslmode=require");
-        assert!(says.contains("whoever answers") && says.contains("sslmode=verify-full"), "{says}");
+        for open in ["require", "verify-ca"] {
+            let says = said(&format!("postgres://a:hunter2@10.0.0.7/c?sslmode={open}"));
+            assert!(says.contains("whoever answers") && says.contains("sslmode=verify-full"), "{says}");
+        }
         for well in [
             "postgres://a@db.example.com/c?sslmode=verify-full",
-            "postgres://a@db.example.com/c?sslmode=verify-ca",
             "postgres://a@localhost/c",
             "postgres://a@127.0.0.2/c?sslmode=disable",
             "postgres://a@[::1]:5433/c",
