@@ -495,6 +495,7 @@ pub struct TestCase {
     #[schemars(example = serde_json::json!({"alert_name": "Disk_Full", "service_name": "shop", "metric_value": 93}))]
     pub alert: Option<Value>,
     /// Output per task id. `{fails: "why"}` makes it fail; a list gives one output per reading, the last one stays.
+    /// Of a task that reads only after the change that it verifies, the first one is how it was before.
     /// `clean[0]` is an item of a `for_each`, `undo:shift` an undo.
     #[serde(default)]
     #[schemars(example = serde_json::json!({"read_usage": [{"value": 93}, {"value": 41}]}))]

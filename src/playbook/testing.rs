@@ -1,9 +1,9 @@
 //! Runs a playbook's own `tests:`: given outputs in, states, messages and outcome out. Nothing outside is touched; the
 //! decisions are the engine's own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::action::{Intent, Planned};
 use super::book::Book;
@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::parameters;
 use super::run::{
     Anew, Busy, CHILD, Event, FailureKind, Head, Limits, Next, Part, Stage, Status, TaskPlan, apply, decide,
-    held_before, retry, retry_at, values_for,
+    held_before, retry, retry_at, values_before, values_for, verifiers,
 };
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::Timestamp;
@@ -80,6 +80,8 @@ struct Simulation<'a> {
     used: HashMap<String, usize>,
     /// What the verifications so far read last: nothing moves between two readings.
     read: Anew,
+    /// What the tasks that come after a change, and verify it, would have read before it.
+    unread: Anew,
 }
 
 impl<'a> Simulation<'a> {
@@ -89,7 +91,16 @@ impl<'a> Simulation<'a> {
         let mut head = Head::imagined(book, "test", parameters, test.alert.clone(), now);
         head.deadline = now.checked_add(longest.0).map_err(|error| error.to_string())?;
         let status = apply(&Event::Proposed { head: Box::new(head) }, now, None).map_err(|error| error.to_string())?;
-        Ok(Self { book, test, status, now, said: Vec::new(), used: HashMap::new(), read: Anew::new() })
+        Ok(Self {
+            book,
+            test,
+            status,
+            now,
+            said: Vec::new(),
+            used: HashMap::new(),
+            read: Anew::new(),
+            unread: Anew::new(),
+        })
     }
 
     fn run(mut self) -> Result<Self, String> {
@@ -209,9 +220,40 @@ impl<'a> Simulation<'a> {
             deadline: self.now,
             attempt: self.status.tasks[index].attempt + 1,
         };
-        let held_before = held_before(self.book, &self.status, index, &self.read);
-        self.record(Event::Started { task: self.id(index), intent, version: 1, before: None, held_before })?;
+        let first = self.read_before(index);
+        let mut anew = self.read.clone();
+        anew.extend(first.clone());
+        let held_before = held_before(self.book, &self.status, index, &anew);
+        let found: Map<String, Value> = first.into_iter().filter_map(|(name, read)| Some((name, read?))).collect();
+        let before = (!found.is_empty()).then_some(Value::Object(found));
+        self.record(Event::Started { task: self.id(index), intent, version: 1, before, held_before })?;
         self.perform(index)
+    }
+
+    /// What verifies a change, and is read by tasks that only come after it: the first output given for such a task is how it
+    /// was before the change, once, however often that is tried.
+    fn read_before(&mut self, change: usize) -> Anew {
+        let book = self.book;
+        let verifiers = verifiers(book, &self.status, change);
+        let names = verifiers.iter().flat_map(|verifier| verifier.condition.roots().map(str::to_owned));
+        let names: BTreeSet<String> = names.collect();
+        let mut found = Anew::new();
+        for name in names {
+            let Some(reader) = book.reader(&name).filter(|reader| self.status.tasks[*reader].started.is_none()) else {
+                continue;
+            };
+            let reading = match self.unread.get(&name) {
+                Some(reading) => reading.clone(),
+                None if parameters_of(book, &self.status, reader).is_err() => continue,
+                None => self.given(&self.id(reader)).filter(|output| output.get("fails").is_none()),
+            };
+            self.unread.insert(name.clone(), reading.clone());
+            // What a verification has read since is younger.
+            if !self.read.contains_key(&name) {
+                found.insert(name, reading);
+            }
+        }
+        found
     }
 
     fn perform(&mut self, index: usize) -> Result<(), String> {
@@ -285,7 +327,7 @@ impl<'a> Simulation<'a> {
         let book = self.book;
         let none = (Measured::Not, String::new());
         let Some(condition) = book.verify[self.status.declared(index)].as_ref() else { return none };
-        let before = values_for(book, &self.status, index);
+        let before = values_before(book, &self.status, index);
         let mut after = before.clone();
         let readers: Vec<(String, usize)> =
             condition.roots().filter_map(|root| Some((root.to_owned(), book.reader(root)?))).collect();

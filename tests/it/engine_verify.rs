@@ -20,15 +20,24 @@ tasks:
   - {id: check, type: Verify, depends_on: [fix], parameters: {condition: cpu.value < 80, within: 30s}}
 ";
 
+/// The same, verified by the change itself.
+fn own(how: &str) -> String {
+    let verify = format!("verify: {{condition: cpu.value < 80, {how}}}");
+    let text = ONE.replace("rollback: inverse", &verify);
+    text.lines().filter(|line| !line.contains("id: check")).collect::<Vec<_>>().join("\n")
+}
+
 fn values(readings: &[i64]) -> std::collections::VecDeque<Value> {
     let one = |value: &i64| if *value < 0 { json!({"fails": "no answer"}) } else { json!({"value": value}) };
     readings.iter().map(one).collect()
 }
 
-/// A run of the first text to its end; the readings one after the other, a negative one fails.
+/// A run of the first text to its end; the readings one after the other, a negative one fails. The first is how it is when
+/// the run begins, and right before its change.
 async fn run(texts: &[&str], readings: &[i64]) -> (World, Engine, RunView) {
     let world = World::of(texts);
-    world.target().outputs.insert("read".to_owned(), values(readings));
+    let readings = [&readings[..1], readings].concat();
+    world.target().outputs.insert("read".to_owned(), values(&readings));
     let engine = world.engine(Faults::none()).await;
     let id = texts[0].lines().find_map(|line| line.strip_prefix("playbook_id: ")).unwrap();
     let run = world.propose(&engine, id).await;
@@ -51,19 +60,14 @@ const ALREADY: &str = "`cpu.value < 80` held already before the change: it does 
 #[tokio::test]
 async fn what_must_hold_holds_without_interruption_and_an_error_is_one() {
     let task = ONE.replace("within: 30s", "within: 30s, for: 4s");
-    let own = ONE
-        .replace("rollback: inverse", "verify: {condition: cpu.value < 80, within: 30s, for: 4s, otherwise: rollback}")
-        .lines()
-        .filter(|line| !line.contains("id: check"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let own = own("within: 30s, for: 4s, otherwise: rollback");
     let flaps: Vec<i64> = [90, 10, 20].into_iter().cycle().take(61).collect();
     for text in [&task, &own] {
         for (readings, outcome, reads) in [
-            (vec![90, 10], RunOutcome::Fixed, 4),
-            (vec![90, 10, 20, 95, 10], RunOutcome::Fixed, 7),
-            (vec![90, 10, 20, -1, 10], RunOutcome::Fixed, 7),
-            (flaps.clone(), RunOutcome::NoEffect, 17),
+            (vec![90, 10], RunOutcome::Fixed, 5),
+            (vec![90, 10, 20, 95, 10], RunOutcome::Fixed, 8),
+            (vec![90, 10, 20, -1, 10], RunOutcome::Fixed, 8),
+            (flaps.clone(), RunOutcome::NoEffect, 18),
         ] {
             let (world, _, view) = run(&[text], &readings).await;
             assert_eq!(view.outcome, Some(outcome), "{readings:?} {text}: {view:#?}");
@@ -93,51 +97,85 @@ tasks:
   - {id: read, type: Metric_Query, parameters: {expr: cpu}, output_variable: cpu}
   - {id: wait, type: Wait, depends_on: [read], parameters: {until: cpu.value < 80, for: 4s, within: 1m}}
 ";
-    let (world, _, view) = run(&[text], &[90, 10, 20, 95, 10]).await;
+    let (world, _, view) = run(&[text], &[90, 20, 95, 10]).await;
     assert_eq!(World::states(&view)["wait"], TaskState::Succeeded, "{view:#?}");
     assert_eq!(world.target().calls["read"], 7);
 }
 
+/// A run whose process dies when its verification has begun; another one takes it up so many seconds later, from when on
+/// these are the readings.
+async fn taken_up(text: &str, down: u64, readings: &[i64]) -> (World, Engine, RunView) {
+    let (_, engine, view) = run(&[text], &[90, 10]).await;
+    let begins = |event: &Event| match event {
+        Event::Started { task, .. } => task == "check",
+        Event::Succeeded { task, verify_until, .. } => task == "fix" && verify_until.is_some(),
+        _ => false,
+    };
+    let journal = engine.journal(view.run).await.unwrap();
+    let crash_after = journal.iter().position(|entry| begins(&entry.event)).map(|at| at as u64);
+    let world = World::of(&[text]);
+    world.target().outputs.insert("read".to_owned(), values(&[90]));
+    let first = world.engine(Faults { crash_after, ..Faults::none() }).await;
+    let run = world.propose(&first, "PB-A").await;
+    assert!(world.finish(&first, run).await.is_none(), "it dies");
+    world.clock.advance(Duration::from_secs(down));
+    world.target().outputs.insert("read".to_owned(), values(readings));
+    let next = world.engine(Faults::none()).await;
+    next.resume().await.unwrap();
+    let view = world.until_ended(&next, run).await;
+    (world, next, view)
+}
+
 #[tokio::test]
-async fn after_a_crash_it_is_measured_from_the_beginning_and_no_longer_than_it_had() {
-    for (down, ends) in [(5, TaskState::Succeeded), (500, TaskState::Failed)] {
-        let world = World::of(&[&ONE.replace("within: 30s", "within: 2m, for: 40s")]);
-        world.target().outputs.insert("read".to_owned(), values(&[90, 10]));
-        let first = world.engine(Faults::none()).await;
-        let run = world.propose(&first, "PB-A").await;
-        world.until_asked(&first, run).await;
-        world.approve(&first, run, "ana").await;
-        world.until(&first, run, "measured", |_| world.target().calls.get("read") > Some(&12)).await;
-        world.clock.advance(Duration::from_secs(down));
-        let next = world.engine(Faults::none()).await;
-        next.resume().await.unwrap();
-        let view = world.until_ended(&next, run).await;
-        assert_eq!(World::states(&view)["check"], ends, "{view:#?}");
-        let journal = next.journal(run).await.unwrap();
-        let begun = journal.iter().filter_map(|entry| match &entry.event {
-            Event::Started { task, intent, .. } if task == "check" => Some((entry.at, intent.deadline)),
-            _ => None,
-        });
-        let begun: Vec<_> = begun.collect();
-        assert_eq!(begun.len(), 2, "{journal:#?}");
-        assert_eq!(begun[0].1, begun[1].1, "it has no more time than before");
-        if ends == TaskState::Succeeded {
-            let over =
-                journal.iter().find(|entry| matches!(&entry.event, Event::Succeeded { task, .. } if task == "check"));
-            let took = over.unwrap().at.duration_since(begun[1].0).as_secs();
-            assert!((40..60).contains(&took), "what was measured before does not count: {took} s");
+async fn after_a_crash_it_is_measured_from_the_beginning_and_may_finish_what_holds() {
+    let text = ONE.replace("within: 30s", "within: 2m, for: 40s");
+    let own = own("within: 2m, for: 40s, otherwise: rollback");
+    // In time; with less time left than it must hold; when the time is over.
+    for (down, readings, helped) in [
+        (5, vec![10], true),
+        (100, vec![10], true),
+        (500, vec![10], true),
+        (100, vec![90, 10], false),
+        (500, vec![90, 10], false),
+        (500, vec![10, 10, 90, 10], false),
+    ] {
+        for (text, id) in [(&text, "check"), (&own, "fix")] {
+            let (world, engine, view) = taken_up(text, down, &readings).await;
+            let outcome = if helped { RunOutcome::Fixed } else { RunOutcome::NoEffect };
+            assert_eq!(view.outcome, Some(outcome), "{down} {readings:?}: {view:#?}");
+            assert_eq!(world.target().slate.contains("fix"), helped, "{down} {readings:?}: {view:#?}");
+            let took = world.target().calls["read"];
+            assert!(took < 50, "it is not measured for ever: {took} readings");
+            if id == "fix" {
+                continue;
+            }
+            let journal = engine.journal(view.run).await.unwrap();
+            let begun = journal.iter().filter_map(|entry| match &entry.event {
+                Event::Started { task, intent, .. } if task == "check" => Some((entry.at, intent.deadline)),
+                _ => None,
+            });
+            let begun: Vec<_> = begun.collect();
+            assert_eq!(begun.len(), 2, "{journal:#?}");
+            assert_eq!(begun[0].1, begun[1].1, "it has no more time than before");
+            let over = journal.iter().find_map(|entry| match &entry.event {
+                Event::Succeeded { task, output, .. } if task == "check" => Some((entry.at, output.clone())),
+                _ => None,
+            });
+            assert_eq!(over.is_some(), helped, "{down} {readings:?}: {view:#?}");
+            if let Some((at, output)) = over {
+                let held = at.duration_since(begun[1].0).as_secs();
+                assert!((40..60).contains(&held), "what was measured before does not count: {held} s");
+                let all = at.duration_since(begun[0].0).as_secs_f64();
+                let told = output["seconds"].as_f64().unwrap();
+                assert!((all - told).abs() < 5.0, "it took {all} s from its first beginning, told are {told} s");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn what_held_already_before_the_change_is_not_called_fixed_and_not_undone() {
-    let own = ONE
-        .replace("rollback: inverse", "verify: {condition: cpu.value < 80, otherwise: rollback}")
-        .lines()
-        .filter(|line| !line.contains("id: check"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let own = own("otherwise: rollback");
     for (text, id) in [(ONE, "check"), (own.as_str(), "fix")] {
         let (world, engine, view) = run(&[text], &[50]).await;
         assert_eq!(view.outcome, Some(RunOutcome::NoEffect), "{view:#?}");
@@ -153,22 +191,54 @@ async fn what_held_already_before_the_change_is_not_called_fixed_and_not_undone(
 
 #[tokio::test]
 async fn before_is_right_before_the_change_and_what_can_not_be_read_then_is_not_known() {
-    // First, then before the change an hour later, then after it.
+    // First, then before the change, then after it.
     for (readings, outcome, known) in [
         ([90, 50, 50], RunOutcome::NoEffect, json!({"check": true})),
         ([50, 90, 50], RunOutcome::Fixed, json!({"check": false})),
         ([50, -1, 50], RunOutcome::Fixed, json!({})),
         ([-1, 50, 50], RunOutcome::NoEffect, json!({"check": true})),
     ] {
-        let text = ONE.replace("output_variable: cpu}", "output_variable: cpu, on_failure: continue}");
-        let world = World::of(&[&text]);
+        // What was read a moment ago is not how it is right before either.
+        for later in [0, 60] {
+            let text = ONE.replace("output_variable: cpu}", "output_variable: cpu, on_failure: continue}");
+            let world = World::of(&[&text]);
+            world.target().outputs.insert("read".to_owned(), values(&readings));
+            let engine = world.engine(Faults::none()).await;
+            let run = world.propose(&engine, "PB-A").await;
+            world.until_asked(&engine, run).await;
+            world.clock.advance(Duration::from_secs(later));
+            world.approve(&engine, run, "ana").await;
+            let view = world.until_ended(&engine, run).await;
+            assert_eq!(view.outcome, Some(outcome), "{readings:?}: {view:#?}");
+            assert_eq!(held(&engine, run, "fix").await, std::slice::from_ref(&known), "{readings:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_only_after_the_change_is_read_before_it_too() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: fix, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, output_variable: fixed}
+  - {id: read, type: Metric_Query, depends_on: [fix], parameters: {expr: cpu}, output_variable: cpu}
+  - {id: check, type: Verify, depends_on: [read], parameters: {condition: cpu.value < 80, within: 30s}}
+";
+    // What the change gives says what to read: before it nobody knows.
+    let later = text.replace("{expr: cpu}", "{expr: 'cpu > {{ fixed.after }}'}");
+    for (text, readings, outcome, known) in [
+        (text, vec![50], RunOutcome::NoEffect, json!({"check": true})),
+        (text, vec![90, 50], RunOutcome::Fixed, json!({"check": false})),
+        (text, vec![-1, 50], RunOutcome::Fixed, json!({})),
+        (&later, vec![50], RunOutcome::Fixed, json!({})),
+    ] {
+        let world = World::of(&[text]);
         world.target().outputs.insert("read".to_owned(), values(&readings));
+        world.target().outputs.insert("fix".to_owned(), [json!({"after": 7})].into());
         let engine = world.engine(Faults::none()).await;
         let run = world.propose(&engine, "PB-A").await;
-        world.until_asked(&engine, run).await;
-        world.clock.advance(Duration::from_secs(60));
-        world.approve(&engine, run, "ana").await;
-        let view = world.until_ended(&engine, run).await;
+        let view = world.finish(&engine, run).await.unwrap();
         assert_eq!(view.outcome, Some(outcome), "{readings:?}: {view:#?}");
         assert_eq!(held(&engine, run, "fix").await, [known], "{readings:?}");
     }
@@ -222,8 +292,8 @@ tasks:
   - {id: two, type: Traffic_Shift, depends_on: [read], parameters: {service: a, to: b, percent: 1}, retry: {attempts: 2, backoff: 4s, jitter: 0}, verify: {condition: cpu.value < 80}}
 ";
     for (text, readings, outcome) in [
-        (text.replace("'false'", "'true'"), vec![90, 50], json!([{"two": false}, {"two": true}])),
-        (text.to_owned(), vec![90, 50], json!([{"two": false}, {"two": false}])),
+        (text.replace("'false'", "'true'"), vec![90, 90, 50], json!([{"two": false}, {"two": true}])),
+        (text.to_owned(), vec![90, 90, 90, 50], json!([{"two": false}, {"two": false}])),
     ] {
         let world = World::of(&[&text]);
         world.target().script.insert("two".to_owned(), [Act::Transient].into());
@@ -239,7 +309,7 @@ tasks:
 #[tokio::test]
 async fn a_change_in_doubt_keeps_how_it_was_before() {
     let text = ONE.replace("Traffic_Shift", "Service_Restart").replace(", to: b, percent: 0}, rollback: inverse", "}");
-    for (readings, outcome) in [(vec![90, 50], RunOutcome::Fixed), (vec![50], RunOutcome::NoEffect)] {
+    for (readings, outcome) in [(vec![90, 90, 50], RunOutcome::Fixed), (vec![50], RunOutcome::NoEffect)] {
         let world = World::of(&[&text]);
         world.target().script.insert("fix".to_owned(), [Act::DoUnsaid].into());
         world.target().outputs.insert("read".to_owned(), values(&readings));
@@ -258,7 +328,7 @@ async fn what_people_start_again_is_judged_by_how_it_was_before_the_first_time()
             text.replace("rollback: inverse", "on_failure: continue, verify: {condition: cpu.value < 60, within: 2s}");
         let world = World::of(&[&text]);
         // Before, at the end of the first verification, which does not hold, and at all that comes then.
-        world.target().outputs.insert("read".to_owned(), values(&[first, 70, 70, 70, 50]));
+        world.target().outputs.insert("read".to_owned(), values(&[first, first, 70, 70, 70, 50]));
         let engine = world.engine(Faults::none()).await;
         let run = world.propose(&engine, "PB-A").await;
         world.until_asked(&engine, run).await;

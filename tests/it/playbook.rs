@@ -94,6 +94,32 @@ tests:
 }
 
 #[test]
+fn a_test_of_a_playbook_reads_before_the_change_what_is_read_only_after_it() {
+    let text = "
+playbook_id: PB-A
+name: a
+tasks:
+  - {id: shift, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, retry: {attempts: 2, backoff: 1s}}
+  - {id: read, type: Metric_Query, depends_on: [shift], parameters: {expr: up}, output_variable: load}
+  - {id: check, type: Verify, depends_on: [read], parameters: {condition: load.value < 50}}
+tests:
+  - name: one output is how it is all along
+    given: {read: {value: 30}, shift: {}}
+    expect: {outcome: no_effect}
+  - name: the first of several is how it was before
+    given: {read: [{value: 90}, {value: 30}], shift: {}}
+    expect: {outcome: fixed}
+  - name: once, however often the change is tried
+    given: {read: [{value: 90}, {value: 30}], shift: [{fails: not now}, {}]}
+    expect: {outcome: fixed}
+  - name: it held before and does not after it
+    given: {read: [{value: 30}, {value: 90}], shift: {}}
+    expect: {outcome: made_worse}
+";
+    assert_eq!(failures(text), Vec::<String>::new());
+}
+
+#[test]
 fn a_test_of_a_playbook_gives_outputs_item_by_item() {
     let text = "
 playbook_id: PB-A

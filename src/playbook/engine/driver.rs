@@ -139,6 +139,8 @@ pub(super) struct Driver {
     pub(super) starting: Vec<usize>,
     replies: Vec<(oneshot::Sender<Decided>, Decided)>,
     wake: Option<Timestamp>,
+    /// When this process took the run up: what was begun before, another one began.
+    pub(super) taken_up: Timestamp,
     /// How it is right before the changes that start next.
     pub(super) before: HashMap<usize, Before>,
     /// Looked at by changes that had to wait for a slot.
@@ -154,6 +156,7 @@ pub(super) struct Driver {
 impl Driver {
     fn new(shared: Arc<Shared>, lease: Lease, status: Status, book: Arc<Book>) -> Self {
         let options = &shared.parts.options;
+        let taken_up = shared.parts.clock.now();
         let limits = Limits {
             approvals: options.approvals,
             approval_expires: options.approval_expires,
@@ -175,6 +178,7 @@ impl Driver {
             starting: Vec::new(),
             replies: Vec::new(),
             wake: None,
+            taken_up,
             before: HashMap::new(),
             halt: Arc::default(),
             stopping: Arc::default(),

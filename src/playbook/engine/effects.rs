@@ -286,17 +286,17 @@ impl Tools {
     }
 
     /// Reads what a condition is about again and again until it holds, for as long as it must, or the time is over. What was
-    /// measured before a crash does not count: nobody looked in between.
+    /// measured before a crash does not count: nobody looked in between. What holds from the first look after it on is not
+    /// called bad because that look came too late for it: it may go on holding, for so long and no longer.
     pub async fn verify(
         &self,
         book: &Book,
         status: &Status,
         index: usize,
         context: &Context,
-        until: Timestamp,
+        time: Time,
         pace: Pace,
     ) -> Verification {
-        let begun = self.clock.now();
         if self.faults.unverified.contains(&context.task) {
             let (note, readings) = (say::made_to_fail(), Value::Null);
             return Verification { holds: false, worse: false, note, readings, seconds: 0.0 };
@@ -316,11 +316,12 @@ impl Tools {
         let mut seen = values_for(book, status, index);
         // Since when each reading has held.
         let mut since: Option<Timestamp> = None;
+        let mut unbroken = time.anew;
         loop {
             let mut readings = Map::new();
             let mut trouble = None;
             for (name, reader) in &readers {
-                match self.read_again(book, status, *reader, context, until).await {
+                match self.read_again(book, status, *reader, context, time.until).await {
                     Ok(output) => {
                         readings.insert(name.clone(), output.clone());
                         seen[name] = output;
@@ -336,7 +337,7 @@ impl Tools {
             }
             let now = self.clock.now();
             let after = |from: Timestamp| Duration::try_from(now.duration_since(from)).unwrap_or_default();
-            let (took, mut lacks, mut last) = (after(begun), pace.hold, trouble);
+            let (took, mut lacks, mut last) = (after(time.begun), pace.hold, trouble);
             match condition.holds(&seen) {
                 Ok(true) => {
                     let held = after(*since.get_or_insert(now));
@@ -358,7 +359,9 @@ impl Tools {
                     last = last.or(Some(why));
                 }
             }
-            if now >= until {
+            unbroken &= since.is_some();
+            let over = now >= time.until;
+            if over && !unbroken {
                 let note = say::does_not_hold(condition.source(), pace.hold, took, last.as_deref());
                 return Verification {
                     holds: false,
@@ -368,10 +371,10 @@ impl Tools {
                     seconds: took.as_secs_f64(),
                 };
             }
-            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            let left = Duration::try_from(time.until.duration_since(now)).unwrap_or_default();
             // At the end of the time that it must hold it is looked at, not later.
             let pause = if since.is_some() { pace.every.0.min(lacks) } else { pace.every.0 };
-            self.clock.sleep(pause.min(left)).await;
+            self.clock.sleep(if over { pause } else { pause.min(left) }).await;
         }
     }
 
@@ -492,6 +495,17 @@ pub struct Before {
     pub readings: Option<Value>,
     /// Whether what verifies the change held, by the id of what verifies it.
     pub held: BTreeMap<String, bool>,
+}
+
+/// The time that a measurement has.
+#[derive(Debug, Clone, Copy)]
+pub struct Time {
+    /// When it was first begun, by whichever process.
+    pub begun: Timestamp,
+    /// It is over then.
+    pub until: Timestamp,
+    /// Another process began it; this one takes it up.
+    pub anew: bool,
 }
 
 /// What a verification came to.

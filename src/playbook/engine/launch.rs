@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::commit::Lost;
 use super::driver::{Driver, Landed};
-use super::effects::{Came, Held, TIMEOUT, Unplanned, Verification, safely, settles, timeout_of};
+use super::effects::{Came, Held, TIMEOUT, Time, Unplanned, Verification, safely, settles, timeout_of};
 use super::rollback::{Wanted, together};
 use super::{child, render};
 use crate::access::Risk;
@@ -19,7 +19,8 @@ use crate::playbook::run::{Anew, CHILD, Event, FailureKind, Part, Stage, TaskPla
 use crate::playbook::tasks;
 
 /// Readings that an approved change depends on are taken anew right before it when they are older than this; before one
-/// that interrupts or destroys something always, since what recovered a moment ago must be left alone.
+/// that interrupts or destroys something always, since what recovered a moment ago must be left alone. So are those that say
+/// whether it held already.
 const READINGS_HOLD: Duration = Duration::from_secs(30);
 
 impl Driver {
@@ -143,20 +144,11 @@ impl Driver {
     }
 
     /// What measures a change, by name, with the tasks that read it: what must hold after it, and the verifications that come
-    /// after it. Only where the reading that the run has does not say how it was right before: it is too old, or something
-    /// was changed since.
+    /// after it. For those whose before this is, always: also a reading of a second ago does not say how it is right before,
+    /// and a task that comes after the change has not read at all. For the others only where the reading that the run has
+    /// is too old to be compared with.
     fn measured_by(&self, index: usize, now: Timestamp) -> Vec<(String, usize)> {
         let (change, mut found) = (self.status.declared(index), Vec::new());
-        let changed_since = |reader: usize| {
-            let read = self.status.tasks[reader].started;
-            let changes = |index: usize| {
-                let head = &self.status.head.tasks[index];
-                head.changes || head.kind == CHILD
-            };
-            let others = (0..self.status.tasks.len()).filter(|other| *other != index && changes(*other));
-            others.into_iter().any(|other| self.status.tasks[other].started > read)
-        };
-        // Those whose before this is.
         let verifiers = verifiers(&self.book, &self.status, index);
         let first = |root: &str| verifiers.iter().any(|verifier| verifier.condition.roots().any(|name| name == root));
         for (declared, condition) in self.book.verify.iter().enumerate() {
@@ -166,16 +158,10 @@ impl Driver {
             }
             for root in condition.roots() {
                 let Some(reader) = self.book.reader(root) else { continue };
-                let task = &self.status.tasks[reader];
-                let old = task.came_at.is_some_and(|came| {
+                let old = self.status.tasks[reader].came_at.is_some_and(|came| {
                     Duration::try_from(now.duration_since(came)).is_ok_and(|age| age > READINGS_HOLD)
                 });
-                // One that failed may work by now; one that was never carried out is not carried out here either.
-                let carried_out = task.started.is_some() && task.came_at.is_some();
-                if carried_out
-                    && (old || first(root) && changed_since(reader))
-                    && !found.iter().any(|(name, _)| name == root)
-                {
+                if (old || first(root)) && !found.iter().any(|(name, _)| name == root) {
                     found.push((root.to_owned(), reader));
                 }
             }
@@ -292,13 +278,16 @@ impl Driver {
     fn measure(&mut self, index: usize, until: Timestamp, land: fn(usize, Verification) -> Landed) {
         let pace = Pace::of(self.declared(index));
         let now = self.shared.parts.clock.now();
+        // The journal has the end, and the playbook's text is the one that it was begun with.
+        let begun = until.checked_sub(pace.within.0).unwrap_or(now);
+        let time = Time { begun, until, anew: begun < self.taken_up };
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.fly(async move {
             if tools.faults.repeat.as_ref() == Some(&context.task) {
-                let _ = tools.verify(&book, &status, index, &context, until, pace).await;
+                let _ = tools.verify(&book, &status, index, &context, time, pace).await;
             }
-            let verification = tools.verify(&book, &status, index, &context, until, pace).await;
+            let verification = tools.verify(&book, &status, index, &context, time, pace).await;
             land(index, verification)
         });
     }
