@@ -21,13 +21,10 @@ tasks:
   - {id: check, type: Verify, depends_on: [restart], parameters: {condition: up.value == 1, within: 20s}}
 ";
     let world = World::of(&[text]);
-    world.target().outputs.insert("read".to_owned(), [json!({"value": 0})].into());
+    world.target().helped.insert("read".to_owned(), (json!({"value": 0}), json!({"value": 1})));
     let engine = world.engine(Faults::none()).await;
     let run = world.propose(&engine, "PB-A").await;
-    world.until_asked(&engine, run).await;
-    world.target().outputs.insert("read".to_owned(), [json!({"value": 1})].into());
-    world.approve(&engine, run, "ana").await;
-    let view = world.until_ended(&engine, run).await;
+    let view = world.finish(&engine, run).await.unwrap();
     assert_eq!(World::states(&view)["itself"], TaskState::Failed);
     assert_eq!(view.outcome, Some(RunOutcome::Fixed), "{view:#?}");
 }

@@ -119,6 +119,7 @@ tasks:
 
 #[tokio::test]
 async fn what_does_not_help_is_undone_and_what_makes_it_worse_is_said_to() {
+    // When the run begins and right before the change, then after it.
     for (readings, outcome, undone) in [
         (vec![300, 90], RunOutcome::Fixed, false),
         (vec![300, 280], RunOutcome::NoEffect, true),
@@ -127,10 +128,10 @@ async fn what_does_not_help_is_undone_and_what_makes_it_worse_is_said_to() {
         (vec![90, 200], RunOutcome::MadeWorse, true),
     ] {
         let world = World::of(&[VERIFIED]);
-        world
-            .target()
-            .outputs
-            .insert("read".to_owned(), readings.iter().map(|value| json!({"value": value})).collect());
+        world.target().outputs.insert(
+            "read".to_owned(),
+            readings[..1].iter().chain(&readings).map(|value| json!({"value": value})).collect(),
+        );
         let engine = world.engine(Faults::none()).await;
         let run = world.propose(&engine, "PB-A").await;
         let view = world.finish(&engine, run).await.unwrap();
