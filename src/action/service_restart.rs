@@ -202,14 +202,15 @@ fn output(service: &str, before: ProcessState, after: ProcessState) -> Value {
     output
 }
 
-async fn run(argv: &[String]) -> Result<Value, Error> {
+async fn run(argv: &[String], left: Duration) -> Result<Value, Error> {
     let [path, args @ ..] = argv else { return Err(Error::Permanent("the restart program is empty".to_owned())) };
     let program = Program {
         path: path.into(),
         args: args.to_vec(),
         env: BTreeMap::from([("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())]),
         cwd: "/".into(),
-        timeout: PROGRAM_TIME,
+        // After the intent's deadline whoever takes over settles it: it must have ended by then, also when Mayday stands still.
+        timeout: PROGRAM_TIME.min(left),
         max_output: 16 * 1024,
     };
     run_command::outcome(program::run(&program).await)
@@ -292,7 +293,7 @@ impl Action for ServiceRestart {
                     if entry != Some(Restart::Program(argv.clone())) {
                         return Err(Error::Permanent(format!("the catalogue no longer restarts {service} this way")));
                     }
-                    let mut output = run(&argv).await?;
+                    let mut output = run(&argv, time_left(context, intent)).await?;
                     output["service"] = json!(service);
                     Ok(Perform::Done(output))
                 }

@@ -45,15 +45,20 @@ impl OpenGauge {
         while !stop.is_set() {
             let began = Instant::now();
             let counts = self.leases.of(Shard::of("incident-open")).is_some();
-            if counts {
-                self.count().await;
+            let told = if counts {
+                self.count().await
             } else {
                 metrics::gauge!("mayday_incidents_open").set(0);
-            }
+                true
+            };
             let pause = PAUSE.0.max(began.elapsed() * PAUSE.1);
             tokio::select! {
                 () = stop.wait() => {}
                 () = self.clock.sleep(pause) => {}
+            }
+            if !told {
+                // What it says is not how it is, and nothing may change for long.
+                continue;
             }
             tokio::select! {
                 () = stop.wait() => {}
@@ -66,11 +71,17 @@ impl OpenGauge {
         metrics::gauge!("mayday_incidents_open").set(0);
     }
 
-    /// Sets it to what stands in the store.
-    pub async fn count(&self) {
+    /// Sets it to what stands in the store; whether that could be told.
+    pub async fn count(&self) -> bool {
         match self.counted().await {
-            Ok(open) => metrics::gauge!("mayday_incidents_open").set(u32::try_from(open).unwrap_or(u32::MAX)),
-            Err(error) => tracing::warn!(%error, "open incidents can't be counted"),
+            Ok(open) => {
+                metrics::gauge!("mayday_incidents_open").set(u32::try_from(open).unwrap_or(u32::MAX));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "open incidents can't be counted");
+                false
+            }
         }
     }
 

@@ -82,6 +82,7 @@ pub async fn commit_with(
         Err(store::Error::Conflict(key)) if key == lease.key => return Err(Lost::Lease),
         Err(error) => return Err(Lost::Store(error)),
     }
+    pending.counts.iter().for_each(Count::tell);
     metrics::counter!("mayday_playbook_journal_records_total").increment(pending.events.len() as u64);
     if let Some(end) = &status.ended {
         let outcome = serde_json::to_value(end.outcome).ok().and_then(|word| word.as_str().map(str::to_owned));

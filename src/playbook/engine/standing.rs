@@ -58,6 +58,7 @@ pub(super) struct Cover {
 #[derive(Debug)]
 pub(super) struct Count {
     policy: String,
+    changes: u32,
     used: Used,
     read: Option<Revision>,
 }
@@ -71,6 +72,12 @@ impl Count {
         batch.require_as_read(key(&self.policy), self.read);
         batch.put(key(&self.policy), &self.used)?;
         Ok(())
+    }
+
+    /// It is durable.
+    pub fn tell(&self) {
+        let changes = u64::from(self.changes);
+        metrics::counter!("mayday_playbook_allowed_total", "policy" => self.policy.clone()).increment(changes);
     }
 }
 
@@ -239,8 +246,7 @@ impl Driver {
             }),
             right: Some(Right::StandingPolicy { id: policy.id.clone(), limits: policy.limits.clone() }),
         });
-        self.pending.counts.push(Count { policy: policy.id.clone(), used, read });
-        metrics::counter!("mayday_playbook_allowed_total", "policy" => policy.id.clone()).increment(u64::from(changes));
+        self.pending.counts.push(Count { policy: policy.id.clone(), changes, used, read });
         self.record(Event::Allowed { ask, policy, used: count }, now)
     }
 
