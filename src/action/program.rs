@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -50,7 +51,12 @@ pub struct Ran {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// It never started.
-    NotStarted(String),
+    NotStarted {
+        /// What the system said.
+        why: String,
+        /// Whether that may go by itself: no room for a process just now, or its file is being replaced.
+        passes: bool,
+    },
     /// It was killed after its time was over; what it had done by then is not known.
     TimedOut(Duration),
 }
@@ -64,13 +70,16 @@ const LINGER: Duration = Duration::from_millis(500);
 /// [`Failure`]. A non-zero exit code is no error here.
 pub async fn run(program: &Program) -> Result<Ran, Failure> {
     let started = Instant::now();
-    let not_started =
-        |error: std::io::Error| Failure::NotStarted(format!("{} can't be started: {error}", program.path.display()));
-    let no_guard = |error: std::io::Error| {
-        let path = program.path.display();
-        Failure::NotStarted(format!(
+    let path = program.path.display();
+    let not_started = |error: std::io::Error| Failure::NotStarted {
+        why: format!("{path} can't be started: {error}"),
+        passes: passes(&error),
+    };
+    let no_guard = |error: std::io::Error| Failure::NotStarted {
+        why: format!(
             "{path} is not started, since the guard beside it can't be: {error} (Mayday starts itself for that: /proc must be mounted, and one more process be allowed)"
-        ))
+        ),
+        passes: passes(&error),
     };
     let mut guard = Guard::start(program.timeout).map_err(no_guard)?;
     let mut child = Command::new(&program.path)
@@ -121,6 +130,12 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
     guard.dismiss().await;
     let exit_code = status.ok().and_then(|status| status.code());
     Ok(Ran { exit_code, stdout, stderr, truncated: cut_out || cut_err, took: started.elapsed() })
+}
+
+/// Whether the system may start it in a moment: it is short of processes, memory or files, or somebody writes the program.
+fn passes(error: &std::io::Error) -> bool {
+    const PASSING: [Errno; 5] = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY];
+    Errno::from_io_error(error).is_some_and(|code| PASSING.contains(&code))
 }
 
 /// Reads to the end, keeps the beginning.
@@ -233,6 +248,24 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_never_started() {
         let program = Program { path: "/nonexistent/program".into(), ..shell("") };
-        assert!(matches!(run(&program).await, Err(Failure::NotStarted(_))));
+        assert!(matches!(run(&program).await, Err(Failure::NotStarted { passes: false, .. })));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_being_replaced_may_start_in_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Program { path: folder.path().join("true"), args: Vec::new(), ..shell("") };
+        std::fs::copy("/bin/true", &program.path).unwrap();
+        let written = std::fs::File::options().append(true).open(&program.path).unwrap();
+        assert!(matches!(run(&program).await, Err(Failure::NotStarted { passes: true, .. })));
+        drop(written);
+        // Other tests start processes meanwhile, which hold the file open between fork and exec.
+        for _ in 0..50 {
+            match run(&program).await {
+                Err(Failure::NotStarted { passes: true, .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                ran => return assert_eq!(ran.unwrap().exit_code, Some(0)),
+            }
+        }
+        panic!("it does not start");
     }
 }

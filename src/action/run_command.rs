@@ -291,7 +291,8 @@ pub(super) fn outcome(ran: Result<Ran, Failure>) -> Result<Value, Error> {
                 }
             }
         }
-        Err(Failure::NotStarted(why)) => Err(Error::Permanent(why)),
+        Err(Failure::NotStarted { why, passes: true }) => Err(Error::Transient(why)),
+        Err(Failure::NotStarted { why, passes: false }) => Err(Error::Permanent(why)),
         Err(Failure::TimedOut(after)) => {
             Err(Error::InDoubt(format!("the program did not end within {} and was killed", Span(after))))
         }

@@ -83,6 +83,20 @@ async fn plan(action: &ServiceRestart) -> Planned {
 }
 
 #[tokio::test]
+async fn a_restart_program_has_ended_before_whoever_takes_over_looks() {
+    let argv = vec!["/bin/sleep".into(), "30".into()];
+    let slow = service("legacy", |service| service.restart = Some(Restart::Program(argv)));
+    let action = ServiceRestart::new(catalog(vec![slow]), None);
+    let planned = action.plan(&context(), &json!({"service": "legacy"})).await.unwrap();
+    let (context, mut intent) = (context(), intent(planned.target));
+    intent.deadline = context.now + Duration::from_secs(1);
+    let begun = Instant::now();
+    let ended = action.perform(&context, &intent).await;
+    assert!(matches!(ended, Err(Error::InDoubt(_))), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "its own 60 s would be too late");
+}
+
+#[tokio::test]
 async fn the_plan_names_the_process_and_performing_replaces_it() {
     let keeper = Keeper::start();
     let old = keeper.now().pid.unwrap();

@@ -97,3 +97,74 @@ impl OpenGauge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::core::BoxFuture;
+    use crate::core::clock::ManualClock;
+    use crate::core::stop::Stopper;
+    use crate::store::memory::Memory;
+    use crate::store::{Batch, Entry, Key, Revision, Store, Watch, Write};
+
+    /// A store whose next scans of open incidents fail.
+    struct Away {
+        store: SharedStore,
+        fails: AtomicU32,
+    }
+
+    impl Store for Away {
+        fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>, store::Error>> {
+            self.store.read(key)
+        }
+
+        fn scan<'a>(&'a self, range: &'a Range) -> BoxFuture<'a, Result<Vec<Entry>, store::Error>> {
+            let failed = self.fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if failed.is_ok() {
+                return Box::pin(async { Err(store::Error::Unavailable("no answer".to_owned())) });
+            }
+            self.store.scan(range)
+        }
+
+        fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, store::Error>> {
+            self.store.commit(batch)
+        }
+
+        fn watch(&self, prefix: &Key) -> Watch {
+            self.store.watch(prefix)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_count_that_failed_is_made_again_though_nothing_moves() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let told = recorder.handle();
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+        let shared: SharedClock = clock.clone();
+        let store = Memory::shared();
+        let leases = Leases::share(&store, &shared).await.unwrap();
+        leases.round().await.unwrap();
+        assert!(leases.of(Shard::of("incident-open")).is_some(), "alone it holds all");
+        let mut batch = Batch::new();
+        batch
+            .writes
+            .extend((1..=3).map(|number| Write::Put(keys::all_open().child(&number.to_string()), b"{}".into())));
+        store.commit(batch).await.unwrap();
+        let away: SharedStore = Arc::new(Away { store, fails: AtomicU32::new(2) });
+        let (stopper, stop) = Stopper::new();
+        let gauge = OpenGauge { store: away, clock: shared, leases };
+        let keeping = tokio::spawn(gauge.keep(stop));
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            clock.advance(Duration::from_secs(1));
+            if told.render().contains("mayday_incidents_open 3") {
+                stopper.stop();
+                return keeping.await.unwrap();
+            }
+        }
+        panic!("{}", told.render());
+    }
+}

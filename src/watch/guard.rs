@@ -13,9 +13,12 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, kill_current_process_group, setpgid};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
+
+use crate::core::message::cli as message;
 
 /// By this word Mayday's binary is a guard; behind it stands the time in milliseconds.
 const WORD: &str = "guard-group";
@@ -36,10 +39,20 @@ pub fn serve() -> Option<ExitCode> {
         return None;
     }
     let time = arguments.next().and_then(|millis| millis.to_str()?.parse().ok());
-    Some(match time {
+    Some(match time.filter(|_| is_started_by_mayday()) {
+        // Comes back only when there is no group to end: the program was never started.
         Some(millis) if watch(Duration::from_millis(millis)).is_some() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Some(_) => ExitCode::FAILURE,
+        None => {
+            eprintln!("{}", message::guard_is_internal(WORD));
+            ExitCode::from(2)
+        }
     })
+}
+
+/// By hand it would wait for a line that nobody knows of, and could end a group that is not Mayday's.
+fn is_started_by_mayday() -> bool {
+    rustix::fs::fstat(std::io::stdin()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 /// Joins the group that it is told, and ends it when there is nothing more to hear, or after the time. Comes back only where

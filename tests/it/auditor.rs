@@ -133,6 +133,26 @@ async fn a_record_of_a_run_that_is_taken_away_is_found_whichever_it_is() {
     assert_eq!(run, RunId::new(1));
 }
 
+/// While replicas of two versions run, or after going back to the older one.
+#[tokio::test]
+async fn a_run_that_a_later_mayday_wrote_is_not_called_broken() {
+    let world = World::of(&[RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Restart").await;
+    world.until_asked(&engine, run).await;
+    drop(engine);
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    for entry in [under(&world.store, &["run"]).await, under(&world.store, &["run-event"]).await].concat() {
+        let mut later: serde_json::Value = serde_json::from_slice(&entry.value).unwrap();
+        later["v"] = json!(9_999);
+        write(&world.store, vec![Write::Put(entry.key.clone(), later.to_string().into_bytes())]).await;
+        assert_eq!(found(&auditor).await, [(entry.key.as_str().to_owned(), "unreadable")]);
+        write(&world.store, vec![Write::Put(entry.key.clone(), entry.value)]).await;
+    }
+    assert_eq!(found(&auditor).await, []);
+}
+
 #[tokio::test]
 async fn a_run_that_is_gone_one_whose_status_was_changed_and_one_that_stands_still_are_found() {
     let world = World::of(&[RESTART]);

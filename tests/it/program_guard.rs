@@ -97,6 +97,17 @@ async fn a_program_and_all_that_it_started_ends_with_a_killed_mayday() {
     until("ended", &house, async || pids.iter().all(|pid| lives(*pid).is_none())).await;
 }
 
+/// A file, a terminal or nothing at its input: then nobody of ours has started it.
+#[test]
+fn a_person_can_not_start_a_guard() {
+    for words in [&["guard-group", "1000"][..], &["guard-group"]] {
+        let mut said = std::process::Command::new(env!("CARGO_BIN_EXE_mayday"));
+        let said = said.args(words).stdin(std::process::Stdio::null()).output().unwrap();
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(2) && told.contains("is no command"), "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_with_its_time_though_mayday_stands_still() {
     let mut house = house(LONG, "2s");

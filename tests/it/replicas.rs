@@ -179,6 +179,18 @@ async fn a_record_of_the_audit_is_erased_while_replicas_run() {
 }
 
 #[test]
+fn a_command_on_a_database_makes_no_tables_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database();
+    configuration(folder.path(), &url);
+    let erase = ["audit", "erase", "main:1", "--reason", "asked for", "--config", "mayday.yaml"];
+    let refused = mayday(folder.path(), &erase, &url);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("holds no data of Mayday"), "{said}");
+    assert_eq!(sql(&url, "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'mayday%'"), ["0"]);
+}
+
+#[test]
 fn check_asks_the_server_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let url = database();

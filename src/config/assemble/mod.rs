@@ -504,7 +504,7 @@ pub async fn open_store(data: &Path) -> Result<SharedStore, store::Error> {
 }
 
 /// The store that a configuration names and the clock to go by, for a command that works on it for a moment. An embedded one
-/// must not be in use.
+/// must not be in use; a database keeps the tables it has.
 ///
 /// # Errors
 /// The store's.
@@ -516,7 +516,7 @@ pub async fn open_configured(config: &Config) -> Result<(SharedStore, SharedCloc
         }
         return Ok((open_store(&config.data).await?, machine));
     };
-    let store = store::postgres::open(postgres, &config.store).await?;
+    let store = store::postgres::open_as_it_is(postgres, &config.store).await?;
     let clock = StoreClock::of(&store, &machine).await?.map_or(machine, |clock| clock as SharedClock);
     Ok((store, clock))
 }

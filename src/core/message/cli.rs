@@ -208,3 +208,8 @@ pub fn cut_needs_reason() -> &'static str {
 pub fn audit_erased(record: &str) -> String {
     format!("what {record} says is erased; that it was, and why, is in the audit")
 }
+
+/// A word that Mayday calls itself with, said by a person.
+pub fn guard_is_internal(word: &str) -> String {
+    format!("`{word}` is how Mayday starts a guard beside a program; it is no command. See mayday --help")
+}

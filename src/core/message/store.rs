@@ -78,6 +78,20 @@ pub fn too_old(server: &str, found: &str, least: u32) -> String {
     format!("{server} is version {found}; Mayday needs {least} or later")
 }
 
+/// A database without Mayday's tables, for a command that makes none.
+#[must_use]
+pub fn no_tables(server: &str) -> String {
+    format!("{server} holds no data of Mayday: is store.postgres the one that the bot runs with?")
+}
+
+/// A database as an older Mayday left it, for a command that changes no tables.
+#[must_use]
+pub fn older_tables(server: &str, found: u32, known: u32) -> String {
+    format!(
+        "{server} has layout {found}, this Mayday works with {known}: use the Mayday that runs on it, or start this one, which changes the tables"
+    )
+}
+
 /// Not a database's address. The address itself is not shown: it may hold a password.
 pub fn bad_address(why: &str) -> String {
     format!("this is not a PostgreSQL address: {why}; write postgres://user:password@host:5432/database")

@@ -47,7 +47,9 @@ impl Auditor {
         let mut own_cards = Vec::new();
         for entry in newest {
             let Ok(run) = entry.key.last().parse::<RunId>() else { continue };
-            match self.recompute(run).await? {
+            // What a later Mayday wrote is not broken; but where none runs any more, the run goes on nowhere.
+            let Some(found) = readable(self.recompute(run).await, &mut findings)? else { continue };
+            match found {
                 Ok(found) if found.status.head.at < since && found.status.ended.is_some() => {}
                 Ok(found) => {
                     findings.extend(self.marked(&found.status).await?);
@@ -77,11 +79,15 @@ impl Auditor {
     }
 
     /// The run folded from the first event on, and what is wrong with its journal instead.
+    ///
+    /// # Errors
+    /// The store's; [`store::Error::TooNew`] where a later Mayday wrote some of it.
     async fn recompute(&self, run: RunId) -> Result<Result<Recomputed, String>, store::Error> {
         let snapshot = self.store.read(&Key::of(["run", &run.key()])).await?;
         let entries = self.store.scan(&Range::under(&Key::of(["run-event", &run.key()]), EVENTS)).await?;
         let stored: Option<Status> = match snapshot.map(|entry| entry.decode()).transpose() {
             Ok(stored) => stored,
+            Err(error @ store::Error::TooNew { .. }) => return Err(error),
             Err(error) => return Ok(Err(error.to_string())),
         };
         let mut status: Option<Status> = None;
@@ -94,6 +100,7 @@ impl Auditor {
             }
             let together = match entry.decode::<Together>() {
                 Ok(together) => together.0,
+                Err(error @ store::Error::TooNew { .. }) => return Err(error),
                 Err(error) => return Ok(Err(error.to_string())),
             };
             for journaled in together {
@@ -167,10 +174,13 @@ impl Auditor {
         let mut findings = Vec::new();
         for entry in self.store.scan(&Range::under(&Key::of([prefix]), MARKS)).await? {
             let Some(Mark { run }) = readable(entry.decode(), &mut findings)? else { continue };
-            let over = match self.recompute(run).await? {
-                Ok(found) => found.status.ended.is_some(),
+            let over = match self.recompute(run).await {
+                // Told already, by the run.
+                Err(store::Error::TooNew { .. }) => continue,
+                Err(error) => return Err(error),
+                Ok(Ok(found)) => found.status.ended.is_some(),
                 // Said as a broken journal, unless there is nothing of the run at all.
-                Err(_) => self.store.read(&Key::of(["run", &run.key()])).await?.is_none(),
+                Ok(Err(_)) => self.store.read(&Key::of(["run", &run.key()])).await?.is_none(),
             };
             // It may have been taken away between the two looks.
             let now = self.store.read(&entry.key).await?.map(|now| now.revision);

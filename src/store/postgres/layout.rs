@@ -1,15 +1,17 @@
-//! The tables and their versions: each migration is one file, applied once, in one transaction with the mark that it was.
+//! The tables and their versions: each migration is one file, applied once, in a transaction of its own with the mark that it was.
 //!
 //! A binary that knows layout N works with N and N + 1: a migration must therefore only add. Beyond that it refuses.
 //!
 //! Replicas of before go on meanwhile. Whoever waits for a table's lock keeps all others waiting who come later, so a migration
 //! gives up waiting soon ([`LOCK_WAIT`]), undoes all it did and begins again; and each of its statements must be done
-//! soon ([`STATEMENT`]). The head's row, which every commit passes, is touched last.
+//! soon ([`STATEMENT`]). The server bounds statements, not their sum: of those that lock a table in use, a file has one, and what
+//! needs two is two layouts. The head's row, which every commit passes, is touched last.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
 use super::server::{Server, within};
+use crate::core::message::store as message;
 use crate::store::Error;
 
 /// What brings layout n - 1 to layout n, first the one that makes layout 1.
@@ -38,11 +40,24 @@ pub(super) async fn prepare(connection: &mut PgConnection, server: &Server) -> R
     let mut patience = server.patience();
     loop {
         match migrate(connection).await {
-            Ok(()) => return Ok(()),
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
             // By the server's own word: the transaction is over, the connection as it was.
             Err(error @ sqlx::Error::Database(_)) => patience.wait(error).await?,
             Err(error) => return Err(server.error(&error)),
         }
+    }
+}
+
+/// For who only works on what is there: the database must have tables, and those that this binary knows.
+///
+/// # Errors
+/// [`Error::Unavailable`] where a start would have to make or change them, [`Error::NewerLayout`], or the server's.
+pub(super) async fn as_it_is(connection: &mut PgConnection, server: &Server) -> Result<(), Error> {
+    match allowed(connection, server).await? {
+        0 => Err(Error::Unavailable(message::no_tables(server.name()))),
+        found if found < KNOWN => Err(Error::Unavailable(message::older_tables(server.name(), found, KNOWN))),
+        _ => Ok(()),
     }
 }
 
@@ -67,7 +82,8 @@ async fn found(connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
     Ok(u32::try_from(layout).unwrap_or(u32::MAX))
 }
 
-async fn migrate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Applies the next migration; whether there was one.
+async fn migrate(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::query("SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)")
         .bind(LOCK_WAIT)
@@ -77,13 +93,12 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     // Another process may have done it while this one waited.
     let from = found(&mut transaction).await?;
-    for (number, migration) in (1u32..).zip(MIGRATIONS).filter(|(number, _)| *number > from) {
-        (&mut *transaction).execute(sqlx::raw_sql(*migration)).await?;
-        tracing::info!(layout = number, "the database gets a new layout");
-    }
-    if from < KNOWN {
-        let known = i32::try_from(KNOWN).unwrap_or(i32::MAX);
-        sqlx::query("UPDATE mayday_head SET layout = $1").bind(known).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
+    let Some((number, migration)) = (1_u32..).zip(MIGRATIONS).find(|(number, _)| *number > from) else {
+        return Ok(false);
+    };
+    (&mut *transaction).execute(sqlx::raw_sql(*migration)).await?;
+    sqlx::query("UPDATE mayday_head SET layout = $1").bind(i64::from(number)).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    tracing::info!(layout = number, "the database has a new layout");
+    Ok(true)
 }

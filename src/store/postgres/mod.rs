@@ -46,6 +46,18 @@ const KEY_BYTES: usize = 1_024;
 /// # Errors
 /// [`Error::Unavailable`] with what to do about the server; [`Error::NewerLayout`] when a later Mayday owns it.
 pub async fn open(options: &Options, limits: &super::Options) -> Result<SharedStore, Error> {
+    opened(options, limits, true).await
+}
+
+/// Opens the store for a command that looks into it or mends something: the tables are left as they are.
+///
+/// # Errors
+/// As [`open`]; also where that would have to make or change tables.
+pub async fn open_as_it_is(options: &Options, limits: &super::Options) -> Result<SharedStore, Error> {
+    opened(options, limits, false).await
+}
+
+async fn opened(options: &Options, limits: &super::Options, may_migrate: bool) -> Result<SharedStore, Error> {
     let server = Arc::new(Server::new(options)?);
     let mut patience = server.patience();
     let mut connection = loop {
@@ -55,7 +67,11 @@ pub async fn open(options: &Options, limits: &super::Options) -> Result<SharedSt
         }
     };
     probe::usable(&mut connection, &server).await?;
-    layout::prepare(&mut connection, &server).await?;
+    if may_migrate {
+        layout::prepare(&mut connection, &server).await?;
+    } else {
+        layout::as_it_is(&mut connection, &server).await?;
+    }
     let seen: i64 = within(sqlx::query_scalar("SELECT last FROM mayday_head").fetch_one(&mut connection))
         .await
         .map_err(|error| server.error(&error))?;
