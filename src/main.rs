@@ -46,10 +46,11 @@ impl cli::Doors for Rooms {
 
     fn check(&self, file: &Path) -> Result<String, Vec<String>> {
         let loaded = config::load(file).map_err(lines)?;
-        let playbooks = config::assemble::playbooks(&loaded)?;
+        let books = config::assemble::named::look(&loaded)?;
         let warnings = runtime()?.block_on(config::database::look(file, &loaded)).map_err(one)?;
-        let well = message::all_well(&file.display().to_string(), loaded.services.len(), playbooks);
-        Ok(warnings.iter().map(ToString::to_string).chain([well]).collect::<Vec<_>>().join("\n"))
+        let warned = books.warnings.iter().map(|says| message::warning(says));
+        let well = message::all_well(&file.display().to_string(), loaded.services.len(), books.playbooks);
+        Ok(warnings.iter().map(ToString::to_string).chain(warned).chain([well]).collect::<Vec<_>>().join("\n"))
     }
 
     fn example(&self) -> &str {

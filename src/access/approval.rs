@@ -197,7 +197,9 @@ impl Request {
         if !vote.role.may(needed) {
             return Err(Refusal::Role { name: name(), role: vote.role, least: needed.least_role() });
         }
-        if !self.policy.approvers.is_empty() && !self.policy.approvers.iter().any(|wanted| names(wanted, vote)) {
+        if !self.policy.approvers.is_empty()
+            && !self.policy.approvers.iter().any(|wanted| names(wanted, &vote.by, &vote.teams))
+        {
             return Err(Refusal::NotAnApprover { name: name(), approvers: self.policy.approvers.clone() });
         }
         if !self.policy.allow_self && self.proposer.as_ref() == Some(&vote.by) {
@@ -215,12 +217,18 @@ impl Request {
 
 /// Whether an entry of `approvers` means this voter: `ana`, `web:ana`, `@ana`, or a team of theirs. Not the display name,
 /// which people may choose themselves.
-fn names(wanted: &str, vote: &Vote) -> bool {
+fn names(wanted: &str, by: &PersonId, teams: &[String]) -> bool {
     let wanted = wanted.trim().trim_start_matches('@');
-    let id = vote.by.0.as_str();
+    let id = by.0.as_str();
     id.eq_ignore_ascii_case(wanted)
         || id.split_once(':').is_some_and(|(_, bare)| bare.eq_ignore_ascii_case(wanted))
-        || vote.teams.iter().any(|team| team.eq_ignore_ascii_case(wanted))
+        || teams.iter().any(|team| team.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether an entry of `approvers` means this person.
+#[must_use]
+pub fn means(wanted: &str, person: &Person) -> bool {
+    names(wanted, &person.id, &person.teams)
 }
 
 /// How a request stands.

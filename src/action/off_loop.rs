@@ -46,11 +46,27 @@ pub async fn off_loop<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(Error::InDoubt(error.to_string())))
 }
 
-/// How long an effect may still take. A little less than the engine gives it, so that its own word, which says how far it
-/// came, is heard before nobody listens any more.
+/// How long an effect may still take.
+#[derive(Debug, Clone, Copy)]
+pub struct Left {
+    /// Until it is to say how far it came: a little less than the engine gives it, while somebody listens.
+    pub to_say: Duration,
+    /// Until it must have ended however Mayday is: before whoever takes over settles it.
+    pub to_end: Duration,
+}
+
+impl Left {
+    /// Until the intent's deadline.
+    pub fn of(context: &Context, intent: &Intent) -> Self {
+        let left = Duration::try_from(intent.deadline.duration_since(context.now)).unwrap_or_default();
+        let margin = (left / 10).min(Duration::from_secs(1));
+        Self { to_say: left - margin, to_end: left - margin / 2 }
+    }
+}
+
+/// How long an effect may still take until it is to say how far it came.
 pub fn time_left(context: &Context, intent: &Intent) -> Duration {
-    let left = Duration::try_from(intent.deadline.duration_since(context.now)).unwrap_or_default();
-    left - (left / 10).min(Duration::from_secs(1))
+    Left::of(context, intent).to_say
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use super::off_loop::Left;
 use crate::watch::guard::Guard;
 
 /// What is run.
@@ -31,6 +32,9 @@ pub struct Program {
     /// Bytes kept of each of its two outputs; the rest is read and dropped.
     pub max_output: usize,
 }
+
+/// Where Mayday does not end what is out of its time, the guard does, so much later.
+const LATER: Duration = Duration::from_secs(2);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,11 +68,13 @@ pub enum Failure {
 /// After the program has ended, its children may keep its outputs open this long before they are killed.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Runs it to its end.
+/// Runs it to its end, in the time that its step has left. After the step's deadline whoever takes over settles it: by then it
+/// has ended, also when Mayday stands still.
 ///
 /// # Errors
 /// [`Failure`]. A non-zero exit code is no error here.
-pub async fn run(program: &Program) -> Result<Ran, Failure> {
+pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
+    let timeout = program.timeout.min(left.to_say);
     let started = Instant::now();
     let path = program.path.display();
     let not_started = |error: std::io::Error| Failure::NotStarted {
@@ -81,7 +87,7 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
         ),
         passes: passes(&error),
     };
-    let mut guard = Guard::start(program.timeout).map_err(no_guard)?;
+    let mut guard = Guard::start((program.timeout + LATER).min(left.to_end)).map_err(no_guard)?;
     let mut child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()
@@ -100,7 +106,7 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
     let outputs = async { tokio::join!(read(stdout, program.max_output), read(stderr, program.max_output)) };
     tokio::pin!(outputs);
 
-    let deadline = tokio::time::sleep(program.timeout);
+    let deadline = tokio::time::sleep(timeout);
     tokio::pin!(deadline);
     // Both at once: a program that fills a pipe nobody reads never ends.
     let mut read_out = None;
@@ -111,7 +117,7 @@ pub async fn run(program: &Program) -> Result<Ran, Failure> {
             () = &mut deadline => {
                 group.kill();
                 let _ = child.wait().await;
-                return Err(Failure::TimedOut(program.timeout));
+                return Err(Failure::TimedOut(timeout));
             }
         }
     };
@@ -183,6 +189,8 @@ impl Drop for Group {
 mod tests {
     use super::*;
 
+    const PLENTY: Left = Left { to_say: Duration::from_secs(30), to_end: Duration::from_secs(30) };
+
     fn shell(script: &str) -> Program {
         Program {
             path: "/bin/sh".into(),
@@ -207,13 +215,13 @@ mod tests {
 
     #[tokio::test]
     async fn it_gives_exit_code_and_both_outputs_and_sees_no_environment_of_ours() {
-        let ran = run(&shell("echo out; echo err >&2; pwd; echo \"home=$HOME\"; exit 3")).await.unwrap();
+        let ran = run(&shell("echo out; echo err >&2; pwd; echo \"home=$HOME\"; exit 3"), PLENTY).await.unwrap();
         assert_eq!((ran.exit_code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "out\n/\nhome=\n", "err\n"));
     }
 
     #[tokio::test]
     async fn output_is_cut_and_the_program_is_not_blocked_by_it() {
-        let ran = run(&shell("head -c 3000000 /dev/zero | tr '\\0' x; echo done >&2")).await.unwrap();
+        let ran = run(&shell("head -c 3000000 /dev/zero | tr '\\0' x; echo done >&2"), PLENTY).await.unwrap();
         assert_eq!((ran.stdout.len(), ran.truncated, ran.stderr.as_str()), (1000, true, "done\n"));
     }
 
@@ -223,14 +231,14 @@ mod tests {
         let file = folder.path().join("pid");
         let mut program = shell(&format!("sleep 60 & echo $! > {}; wait", file.display()));
         program.timeout = Duration::from_millis(300);
-        assert_eq!(run(&program).await, Err(Failure::TimedOut(Duration::from_millis(300))));
+        assert_eq!(run(&program, PLENTY).await, Err(Failure::TimedOut(Duration::from_millis(300))));
         let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         assert!(ends(pid).await);
     }
 
     #[tokio::test]
     async fn a_child_left_behind_is_killed_and_does_not_hold_us() {
-        let ran = run(&shell("sleep 60 & echo $!")).await.unwrap();
+        let ran = run(&shell("sleep 60 & echo $!"), PLENTY).await.unwrap();
         assert!(ran.took < Duration::from_secs(4));
         assert!(ends(ran.stdout.trim().parse().unwrap()).await);
     }
@@ -240,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let program = shell(&format!("sleep 60 & echo $! > {}; wait", file.display()));
-        let _ = tokio::time::timeout(Duration::from_millis(400), run(&program)).await;
+        let _ = tokio::time::timeout(Duration::from_millis(400), run(&program, PLENTY)).await;
         let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         assert!(ends(pid).await);
     }
@@ -248,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_never_started() {
         let program = Program { path: "/nonexistent/program".into(), ..shell("") };
-        assert!(matches!(run(&program).await, Err(Failure::NotStarted { passes: false, .. })));
+        assert!(matches!(run(&program, PLENTY).await, Err(Failure::NotStarted { passes: false, .. })));
     }
 
     #[tokio::test]
@@ -257,11 +265,11 @@ mod tests {
         let program = Program { path: folder.path().join("true"), args: Vec::new(), ..shell("") };
         std::fs::copy("/bin/true", &program.path).unwrap();
         let written = std::fs::File::options().append(true).open(&program.path).unwrap();
-        assert!(matches!(run(&program).await, Err(Failure::NotStarted { passes: true, .. })));
+        assert!(matches!(run(&program, PLENTY).await, Err(Failure::NotStarted { passes: true, .. })));
         drop(written);
         // Other tests start processes meanwhile, which hold the file open between fork and exec.
         for _ in 0..50 {
-            match run(&program).await {
+            match run(&program, PLENTY).await {
                 Err(Failure::NotStarted { passes: true, .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
                 ran => return assert_eq!(ran.unwrap().exit_code, Some(0)),
             }

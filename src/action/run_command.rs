@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::here::Here;
-use super::off_loop::time_left;
+use super::off_loop::Left;
 use super::program::{self, Failure, Program, Ran};
 use super::trust::{self, Trust};
 use super::{json as to_json, parameters, target};
@@ -367,11 +367,9 @@ impl Action for RunCommand {
             // Looked up again: the list may have become shorter since the plan, or say something else.
             let Target { program: name, args, machine, bound, .. } = target(KIND, &intent.target)?;
             self.here.check(machine.as_deref())?;
-            let (_, mut program) = self.resolve(&name, &args)?;
+            let (_, program) = self.resolve(&name, &args)?;
             Bound::check(bound.as_ref(), &name, &program)?;
-            // After the intent's deadline whoever takes over settles it: it must have ended by then, also when Mayday stands still.
-            program.timeout = program.timeout.min(time_left(context, intent));
-            outcome(program::run(&program).await).map(Perform::Done)
+            outcome(program::run(&program, Left::of(context, intent)).await).map(Perform::Done)
         })
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::here::Here;
-use super::off_loop::time_left;
+use super::off_loop::{Left, time_left};
 use super::program::{self, Program};
 use super::{json as to_json, parameters, run_command, target};
 use crate::catalog::{Catalog, Restart, Service};
@@ -202,18 +202,17 @@ fn output(service: &str, before: ProcessState, after: ProcessState) -> Value {
     output
 }
 
-async fn run(argv: &[String], left: Duration) -> Result<Value, Error> {
+async fn run(argv: &[String], left: Left) -> Result<Value, Error> {
     let [path, args @ ..] = argv else { return Err(Error::Permanent("the restart program is empty".to_owned())) };
     let program = Program {
         path: path.into(),
         args: args.to_vec(),
         env: BTreeMap::from([("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())]),
         cwd: "/".into(),
-        // After the intent's deadline whoever takes over settles it: it must have ended by then, also when Mayday stands still.
-        timeout: PROGRAM_TIME.min(left),
+        timeout: PROGRAM_TIME,
         max_output: 16 * 1024,
     };
-    run_command::outcome(program::run(&program).await)
+    run_command::outcome(program::run(&program, left).await)
 }
 
 impl Action for ServiceRestart {
@@ -293,7 +292,7 @@ impl Action for ServiceRestart {
                     if entry != Some(Restart::Program(argv.clone())) {
                         return Err(Error::Permanent(format!("the catalogue no longer restarts {service} this way")));
                     }
-                    let mut output = run(&argv, time_left(context, intent)).await?;
+                    let mut output = run(&argv, Left::of(context, intent)).await?;
                     output["service"] = json!(service);
                     Ok(Perform::Done(output))
                 }

@@ -1,6 +1,6 @@
 //! Whether a change made it worse, by the condition that must hold after it.
 //!
-//! Before is a reading right before the first change that is measured; where that failed, the one that the run stored. After
+//! Before is a reading right before the first change that is measured; where that failed, the one that the run stored before it. After
 //! is the last one of the verification. It is worse if the condition held before and is false now; or if the condition
 //! compares one number with a limit (`cpu.value < 80`) and the number is further from the limit than before, by more than a
 //! tenth of the distance it had. Anything else that does not hold is "no effect": a value that could not be read says nothing.

@@ -24,9 +24,6 @@ use crate::core::message::cli as message;
 const WORD: &str = "guard-group";
 /// The running binary, also after its file was replaced.
 const BINARY: &str = "/proc/self/exe";
-/// Mayday ends what is out of its time itself, and says so; only where it does not, the guard does.
-const LATER: Duration = Duration::from_secs(2);
-
 /// Whether this process is Mayday's binary, which heeds the word; a test's would run its tests again.
 static HEEDED: OnceLock<()> = OnceLock::new();
 
@@ -77,7 +74,7 @@ fn watch(time: Duration) -> Option<()> {
 pub struct Guard(Option<(Child, ChildStdin)>);
 
 impl Guard {
-    /// Starts one, for a program that may take so long.
+    /// Starts one that ends its group after this time at the latest.
     ///
     /// # Errors
     /// It can't be started.
@@ -88,7 +85,7 @@ impl Guard {
         let mut guard = Command::new(BINARY)
             .arg0("mayday")
             .arg(WORD)
-            .arg((time + LATER).as_millis().to_string())
+            .arg(time.as_millis().to_string())
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

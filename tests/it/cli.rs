@@ -163,6 +163,34 @@ fn a_configuration_is_checked_with_its_exit_code() {
     assert!(out(&missing).starts_with("mayday.yaml:1:1: CF008: "), "{}", out(&missing));
 }
 
+/// A request that nobody could approve shows before it is made.
+#[test]
+fn approvers_whom_the_configuration_does_not_have_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mayday.yaml");
+    std::fs::create_dir(folder.path().join("playbooks")).unwrap();
+    let playbook = "playbook_id: PB-Own\nname: own\ntasks:\n  - {id: one, type: Service_Restart, parameters: {service: a}, approval: {approvers: [dba, bea], count: 2}}\n";
+    std::fs::write(folder.path().join("playbooks/own.yaml"), playbook).unwrap();
+    let check = |users: &str| {
+        let text =
+            format!("playbooks: {{folder: {}/playbooks}}\naccess:\n  users: [{users}]\n", folder.path().display());
+        std::fs::write(&file, text).unwrap();
+        let checked = mayday(&["check", "-c", file.to_str().unwrap()]);
+        assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+        out(&checked)
+    };
+    let said = check("");
+    assert!(
+        said.contains("warning: the task `one` of PB-Own needs 2 approvals of dba, bea") && said.contains("nobody"),
+        "{said}"
+    );
+    // A responder may not approve, whatever the team.
+    let said = check("{id: bea, role: approver}, {id: cem, role: responder, teams: [dba]}");
+    assert!(said.contains("of access.users only bea is"), "{said}");
+    let said = check("{id: bea, role: approver}, {id: cem, role: approver, teams: [DBA]}");
+    assert!(!said.contains("warning"), "{said}");
+}
+
 #[test]
 fn the_template_of_every_log_line_is_printed_in_order() {
     let folder = tempfile::tempdir().unwrap();

@@ -384,6 +384,105 @@ async fn a_child_that_never_came_about_keeps_nobody_from_undoing() {
 }
 
 #[tokio::test]
+async fn a_child_whose_playbook_is_gone_by_the_next_start_is_found_again() {
+    let mut seen = 0;
+    for record in 1..8 {
+        let mut world = failing(CHILD);
+        let engine = world.engine(Faults { crash_before: Some(record), ..Faults::none() }).await;
+        let Ok(Proposed::New(run)) = engine.propose(world.request("PB-Parent", "key")).await else { continue };
+        let asks = async || child(&engine, run).await.is_some_and(|view| view.approval.is_some());
+        while !engine.has_crashed() && !asks().await {
+            tokio::task::yield_now().await;
+        }
+        let Some(left) = child(&engine, run).await.filter(|_| engine.has_crashed()) else { continue };
+        let started = engine.get(run).await.unwrap().unwrap().tasks[0].state == TaskState::Running;
+        world.texts.truncate(1);
+        let engine = world.engine(Faults::none()).await;
+        engine.resume().await.unwrap();
+        let view = world.finish(&engine, run).await.unwrap();
+        assert_eq!(World::states(&view)["part"], TaskState::RolledBack, "{record}: {view:#?}");
+        assert_eq!(engine.get(left.run).await.unwrap().unwrap().state, RunState::Ended, "nobody else looks after it");
+        seen += u32::from(started);
+    }
+    assert!(seen > 0, "at least once its task had not yet heard of it");
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_end_begins_no_part_after_a_restart() {
+    let mut seen = 0;
+    for record in 1..6 {
+        let world = World::of(&[&TAKEN_BACK.replace("1000h", "1h"), CHILD]);
+        let engine = world.engine(Faults { crash_before: Some(record), ..Faults::none() }).await;
+        let Ok(Proposed::New(run)) = engine.propose(world.request("PB-Parent", "key")).await else { continue };
+        while !engine.has_crashed() {
+            tokio::task::yield_now().await;
+        }
+        let begun = child(&engine, run).await.is_some();
+        world.clock.advance(Duration::from_secs(7200));
+        let engine = world.engine(Faults::none()).await;
+        engine.resume().await.unwrap();
+        world.until_ended(&engine, run).await;
+        assert_eq!(child(&engine, run).await.is_some(), begun, "{record}");
+        seen += u32::from(!begun);
+    }
+    assert!(seen > 0);
+}
+
+/// Who was to open it again died before that, and another run has taken the key meanwhile.
+#[tokio::test]
+async fn a_parent_does_not_wait_for_ever_for_a_child_that_can_not_be_opened_again() {
+    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
+    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
+    let texts = [TAKEN_BACK, &keyed, other];
+    let mut seen = 0;
+    for record in 1..40 {
+        let world = World::of(&texts);
+        world.target().script.insert("after".to_owned(), vec![Act::Permanent; 50].into());
+        let engine = world.engine(Faults { crash_after: Some(record), ..Faults::none() }).await;
+        let run = world.propose(&engine, "PB-Parent").await;
+        if world.finish(&engine, run).await.is_some() {
+            break;
+        }
+        let view = engine.get(run).await.unwrap().unwrap();
+        let waits = view.tasks.iter().any(|task| task.undo && task.state == TaskState::Waiting);
+        let Some(part) = child(&engine, run).await.map(|view| view.run) else { continue };
+        let journal = engine.journal(part).await.unwrap();
+        let Some(opened) = journal.iter().position(|entry| entry.event.word() == "cancelled").filter(|_| waits) else {
+            continue;
+        };
+        close_again(&world, part, &journal[..opened]).await;
+        let engine = world.engine(Faults::none()).await;
+        let Proposed::New(holder) = engine.propose(world.request("PB-Other", "other")).await.unwrap() else { panic!() };
+        engine.resume().await.unwrap();
+        let view = world.until_ended(&engine, run).await;
+        assert_eq!((view.outcome, view.undo_failed()), (Some(RunOutcome::Stuck), true), "{view:#?}");
+        assert!(view.why.as_ref().unwrap().contains(&holder.to_string()), "{:?}", view.why);
+        seen += 1;
+        break;
+    }
+    assert_eq!(seen, 1);
+}
+
+/// The child as it stood before it was opened again.
+async fn close_again(world: &World, part: RunId, journal: &[mayday::playbook::engine::Journaled]) {
+    use mayday::playbook::run::apply;
+    use mayday::store::{Batch, Key, Range};
+    let status = journal.iter().fold(None, |status, entry| Some(apply(&entry.event, entry.at, status).unwrap()));
+    let mut batch = Batch::new();
+    batch.put(Key::of(["run", &part.key()]), &status.unwrap()).unwrap();
+    batch.delete(Key::of(["run-open", &part.key()]));
+    for lock in world.store.scan(&Range::under(&Key::of(["run-lock"]), 10)).await.unwrap() {
+        batch.delete(lock.key);
+    }
+    for entry in world.store.scan(&Range::under(&Key::of(["run-event", &part.key()]), 100)).await.unwrap() {
+        if entry.key.last().parse::<usize>().unwrap() >= journal.len() {
+            batch.delete(entry.key);
+        }
+    }
+    world.store.commit(batch).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_one_of_two_children_of_a_task_left_is_named_though_the_other_left_nothing() {
     // Done twice: the first one's change can be undone, and the second one changes more, which can't.
     let child = "

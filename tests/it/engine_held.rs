@@ -257,3 +257,34 @@ async fn a_run_with_a_task_type_that_this_binary_does_not_know_waits_and_may_be_
     let audit = mayday::access::Audit::new(world.store.clone(), world.clock()).list(None, 10).await.unwrap();
     assert!(audit.records.iter().any(|record| record.action == "cancel"));
 }
+
+#[tokio::test]
+async fn the_list_of_runs_goes_on_past_those_of_a_later_mayday() {
+    let world = World::of(&[SHIFT]);
+    let engine = world.engine(Faults::none()).await;
+    for number in 1..=6 {
+        engine.propose(world.request("PB-Shift", &number.to_string())).await.unwrap();
+    }
+    let later = async |key: Key| {
+        let mut value: serde_json::Value =
+            serde_json::from_slice(&world.store.read(&key).await.unwrap().unwrap().value).unwrap();
+        value["v"] = serde_json::json!(9_999);
+        let mut batch = Batch::new();
+        batch.writes.push(mayday::store::Write::Put(key, value.to_string().into_bytes()));
+        world.store.commit(batch).await.unwrap();
+    };
+    for number in 1..=6 {
+        world.until(&engine, RunId::new(number), "waiting", |view| view.state == RunState::Waiting).await;
+    }
+    engine.stop().await;
+    for number in [3, 4] {
+        later(Key::of(["run", &RunId::new(number).key()])).await;
+    }
+    // Of one only the journal: what is folded is written now and then.
+    let of_five = Range::under(&Key::of(["run-event", &RunId::new(5).key()]), 100).backward();
+    later(world.store.scan(&of_five).await.unwrap().remove(0).key).await;
+    let listed = |views: Vec<mayday::playbook::RunView>| views.iter().map(|view| view.run.number()).collect::<Vec<_>>();
+    assert_eq!(listed(engine.list(None, 2).await.unwrap()), [6, 2], "a page that is full says that there may be more");
+    assert_eq!(listed(engine.list(Some(RunId::new(2)), 2).await.unwrap()), [1]);
+    assert_eq!(listed(engine.list(None, 10).await.unwrap()), [6, 2, 1]);
+}

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayday::access::right::Limits;
-use mayday::access::{Actor, Audit, PersonId, Right, Risk, StandingPolicy};
+use mayday::access::{Actor, Audit, PersonId, Right, Risk, Role, StandingPolicy};
 use mayday::core::{BoxFuture, RunId};
 use mayday::playbook::run::Event;
-use mayday::playbook::view::{Decided, RunOutcome};
+use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Engine, Faults, Proposed, RunState, RunView, Runs as _, TaskState};
 use mayday::store::{self, Batch, Entry, Key, Range, SharedStore, Store};
 use mayday::work::Leases;
 use serde_json::{Value, json};
 
-use super::engine_world::{Act, World, notices};
+use super::engine_world::{Act, World, notices, person};
 
 const RESTART: &str = "
 playbook_id: PB-Restart
@@ -168,6 +168,20 @@ async fn what_a_person_runs_is_approved_as_before() {
     request.by = Actor::Person(PersonId("web:rita".to_owned()));
     let Proposed::New(run) = engine.propose(request).await.unwrap() else { panic!() };
     assert!(settled(&world, &engine, run).await.approval.is_some());
+}
+
+#[tokio::test]
+async fn what_a_person_starts_again_is_approved_as_what_they_run() {
+    let text = RESTART.replace("{service: shop}", "{service: shop}, on_failure: continue")
+        + "  - {id: hold, type: Wait, parameters: {for: 10m}}\n";
+    let world = world(&text, &[policy(3)]);
+    world.target().script.insert("restart".to_owned(), [Act::Permanent].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = begin(&world, &engine, "one").await;
+    world.until(&engine, run, "failed", |view| World::states(view)["restart"] == TaskState::Failed).await;
+    engine.order(run, Order::Retry, &person("ana", Role::Approver)).await.unwrap();
+    assert!(settled(&world, &engine, run).await.approval.is_some());
+    assert_eq!(times(&engine, run, "allowed").await, 1);
 }
 
 #[tokio::test]

@@ -290,7 +290,8 @@ pub struct World {
     pub versions: HashMap<&'static str, u32>,
     /// What a failure must name so that it can be seen again: the seed.
     pub label: String,
-    texts: Vec<String>,
+    /// The playbooks of the next process.
+    pub texts: Vec<String>,
     pump: tokio::task::JoinHandle<()>,
 }
 

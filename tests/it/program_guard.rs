@@ -121,6 +121,24 @@ async fn it_ends_with_its_time_though_mayday_stands_still() {
     until("in doubt", &house, async || run(&house).await["tasks"][0]["state"] == "in_doubt").await;
 }
 
+/// Whoever takes over settles the step at its deadline, which may come long before the program's own time.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_ended_by_the_deadline_of_its_step_though_mayday_stands_still() {
+    let mut house = house(LONG, "5m");
+    let folder = house.folder.path().to_owned();
+    let step = PLAYBOOK.replace("{program: script}", "{program: script}, timeout: 4s");
+    std::fs::write(folder.join("playbooks/program.yaml"), step).unwrap();
+    begins(&mut house).await;
+    until("begun", &house, async || noted(&folder, "child").is_some()).await;
+    let begun = Instant::now();
+    house.signal("-STOP");
+    let pids = ["own", "child"].map(|name| noted(&folder, name).unwrap());
+    until("ended", &house, async || pids.iter().all(|pid| lives(*pid).is_none())).await;
+    // The deadline was written down before the program began.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    house.signal("-CONT");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_goes_with_the_program_and_leaves_alone_what_that_left_behind() {
     let mut house = house("sleep 600 > /dev/null 2>&1 &\nnote child $!", "5m");

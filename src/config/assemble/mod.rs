@@ -4,6 +4,7 @@
 //! it implements are implemented in [`ports`].
 
 pub mod log;
+pub mod named;
 pub mod ports;
 pub mod stop;
 
@@ -181,10 +182,12 @@ impl Bot {
         if !mistakes.is_empty() {
             return Err(Error::Playbooks(mistakes.iter().map(ToString::to_string).collect()));
         }
-        let mut wrong = scheduled(&config.schedules, &library);
-        wrong.extend(allowed(&config.access.standing, &library));
+        let wrong = named::unknown(&config, &library);
         if !wrong.is_empty() {
             return Err(Error::Playbooks(wrong));
+        }
+        for says in named::too_few(&config, &library) {
+            tracing::warn!("{says}");
         }
         let library = Arc::new(library);
         let versions = Versions::new(
@@ -216,7 +219,7 @@ impl Bot {
             library: library.clone(),
             actions: Registry::new(actions),
             options: config.playbooks.clone(),
-            standing: by_name(config.access.standing.clone(), &catalog),
+            standing: named::by_name(config.access.standing.clone(), &catalog),
         });
         let runs: Arc<dyn Runs> = Arc::new(engine.clone());
 
@@ -447,50 +450,6 @@ async fn open(config: &Config) -> Result<Opened, Error> {
     };
     let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
     Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))?, clock, store_clock })
-}
-
-/// How many playbooks a configuration has: those that Mayday ships and the team's own.
-///
-/// # Errors
-/// Every mistake in them, a line each.
-pub fn playbooks(config: &Config) -> Result<usize, Vec<String>> {
-    let (library, mistakes) = Library::load(config.playbooks.folder.as_deref());
-    let mut mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    mistakes.extend(scheduled(&config.schedules, &library));
-    mistakes.extend(allowed(&config.access.standing, &library));
-    if mistakes.is_empty() { Ok(library.all().len()) } else { Err(mistakes) }
-}
-
-/// What schedules ask of playbooks and can't have.
-fn scheduled(schedules: &[schedule::Options], library: &Library) -> Vec<String> {
-    let problem = |one: &schedule::Options| {
-        let id = one.playbook.as_ref()?;
-        let Some(book) = library.get(id) else {
-            return Some(message::scheduled_playbook(&one.id, id, library.nearest(id).as_deref()));
-        };
-        let wrong = playbook::parameters::resolve(&book.playbook, &one.parameters, None).err();
-        wrong.map(|why| message::scheduled_parameters(&one.id, &why))
-    };
-    schedules.iter().filter_map(problem).collect()
-}
-
-/// Policies with their services as the catalogue calls them: what a change says of itself is that name.
-fn by_name(mut policies: Vec<crate::access::StandingPolicy>, catalog: &Catalog) -> Vec<crate::access::StandingPolicy> {
-    for service in policies.iter_mut().flat_map(|policy| &mut policy.limits.services) {
-        if let Some(found) = catalog.find(service) {
-            found.name.clone_into(service);
-        }
-    }
-    policies
-}
-
-/// Playbooks that standing policies name and that are not there.
-fn allowed(policies: &[crate::access::StandingPolicy], library: &Library) -> Vec<String> {
-    let named = policies.iter().flat_map(|policy| policy.limits.playbooks.iter().map(move |id| (policy, id)));
-    named
-        .filter(|(_, id)| library.get(id).is_none())
-        .map(|(policy, id)| message::allowed_playbook(&policy.id, id, library.nearest(id).as_deref()))
-        .collect()
 }
 
 /// Opens the store of a bot that does not run, for commands that only need what is in it.

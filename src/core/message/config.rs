@@ -235,6 +235,20 @@ pub fn allowed_playbook(policy: &str, playbook: &str, near: Option<&str>) -> Str
     format!("access.standing: `{policy}` names the playbook `{playbook}`, which is not loaded{near}")
 }
 
+/// Fewer may approve a task than must.
+pub fn too_few_approvers(task: &str, playbook: &str, approvers: &[String], needed: usize, found: &[&str]) -> String {
+    let who = match found {
+        [] => "nobody with the role approver is".to_owned(),
+        [one] => format!("only {one} is"),
+        some => format!("only {} are", some.join(", ")),
+    };
+    let approvals = if needed == 1 { "1 approval".to_owned() } else { format!("{needed} approvals") };
+    format!(
+        "the task `{task}` of {playbook} needs {approvals} of {}, and of access.users {who}; until that is so its request can only expire or be broken open",
+        approvers.join(", ")
+    )
+}
+
 /// A schedule's playbook can't run so.
 pub fn scheduled_parameters(schedule: &str, why: &str) -> String {
     format!("schedules: `{schedule}` can't run its playbook: {why}")

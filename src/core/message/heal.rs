@@ -203,7 +203,8 @@ pub fn approved_by(names: &[String], needed: u32) -> String {
 /// Nobody was asked for what it changes.
 #[must_use]
 pub fn allowed_by(policy: &str, asks_for_more: bool) -> String {
-    let what = if asks_for_more { "What it did before was allowed" } else { "Allowed" };
+    // Whether that was done as well the steps say.
+    let what = if asks_for_more { "An earlier plan was allowed" } else { "Allowed" };
     format!("{what} by the standing policy {policy}.")
 }
 

@@ -484,6 +484,12 @@ pub fn notice_escalation(run: RunId, task: &str, note: &str) -> String {
     format!("{run} needs a person: {task} failed: {note}")
 }
 
+/// A part of a run that was to end before that was proposed.
+#[must_use]
+pub fn part_not_begun() -> String {
+    "the run was to end before it began".to_owned()
+}
+
 /// Propose refused: one is open.
 #[must_use]
 pub fn one_is_open(playbook: &str, run: RunId) -> String {

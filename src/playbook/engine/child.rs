@@ -21,7 +21,7 @@ use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
 use crate::playbook::action::Intent;
-use crate::playbook::run::{Done, End, FailureKind, Parent, Status, standing};
+use crate::playbook::run::{Done, End, FailureKind, Parent, Status, standing, stops};
 use crate::playbook::view::{Decided, Proposed, RunOutcome};
 use crate::store;
 
@@ -64,7 +64,7 @@ impl Driver {
         self.status.tasks[index].intent.as_ref().map(key_of)
     }
 
-    /// Proposes the child, or finds the one that was.
+    /// Proposes the child, or finds the one that was. A run that is to end by now begins none.
     pub(super) fn call(&mut self, index: usize) {
         let (Some(intent), Some(key)) = (self.status.tasks[index].intent.clone(), self.child_key(index)) else {
             return;
@@ -89,12 +89,19 @@ impl Driver {
         };
         self.busy.insert(index);
         let now = self.shared.parts.clock.now();
+        let ends = stops(&self.book, &self.status, now);
         self.fly(async move {
             loop {
-                let came = match propose::wanted(&engine, &wanted).await {
-                    Ok(Proposed::New(run) | Proposed::Already(run)) => {
-                        Came::Waits { until: now, why: say::waits_for(run) }
-                    }
+                let proposed = if ends {
+                    propose::made_by(&engine.0.parts.store, &wanted.key).await.map_err(Error::from)
+                } else {
+                    propose::wanted(&engine, &wanted)
+                        .await
+                        .map(|(Proposed::New(run) | Proposed::Already(run))| Some(run))
+                };
+                let came = match proposed {
+                    Ok(Some(run)) => Came::Waits { until: now, why: say::waits_for(run) },
+                    Ok(None) => Came::Failed(FailureKind::Permanent, say::part_not_begun()),
                     // Asking again would come to the same.
                     Err(error @ Error::Store(store::Error::TooLarge { .. } | store::Error::Encode(_))) => {
                         Came::Failed(FailureKind::Permanent, error.to_string())
@@ -155,8 +162,8 @@ impl Driver {
                     Ok(Asked::Waits(run)) => Came::Waits { until: now, why: say::waits_for(run) },
                     Ok(Asked::Nothing) => Came::Done(json!({"changed": false, "stays": []})),
                     Ok(Asked::NotNow(why)) => Came::Failed(FailureKind::Transient, why),
-                    // Asking again would come to the same.
-                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                    // Asking again would come to the same. What a later Mayday wrote is whole: it is waited for.
+                    Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         Came::Failed(FailureKind::Permanent, error.to_string())
                     }
                     Err(Error::Store(error)) => {
@@ -185,8 +192,15 @@ impl Driver {
                     // Who was to open it again may have died before that.
                     Ok(None) => return Landed::Came(index, Came::Done(json!({"changed": false, "stays": []}))),
                     Ok(Some((run, status))) if status.may_be_taken_back() => {
-                        if let Err(error) = tell(&engine, run, Said::ParentUndoes { parent }).await {
-                            tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
+                        match tell(&engine, run, Said::ParentUndoes { parent }).await {
+                            Ok(Decided::Done(_)) => {}
+                            // It can't be opened: another try is made like any other, and after the last one people are told.
+                            Ok(Decided::Nothing(why) | Decided::Refused(why)) => {
+                                return Landed::Came(index, Came::Failed(FailureKind::Transient, why));
+                            }
+                            Err(error) => {
+                                tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");
+                            }
                         }
                     }
                     Ok(Some((run, status))) => {
@@ -194,7 +208,7 @@ impl Driver {
                             return Landed::Child(index, run, end);
                         }
                     }
-                    Err(Error::Store(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. }))) => {
+                    Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         return Landed::Came(index, Came::Failed(FailureKind::Permanent, error.to_string()));
                     }
                     Err(error) => tracing::warn!(%parent, %error, "a child run can't be read"),

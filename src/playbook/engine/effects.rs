@@ -32,6 +32,8 @@ const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// No change waits longer for one of the readings that it is measured by.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// So long after a start the sources may still say how it was before: sampled last, or not reached yet.
+const READINGS_COME: Duration = Duration::from_secs(60);
 /// A larger plan is not kept, bytes: the plans of all tasks that one commit may write must fit into it.
 pub const PLAN_MOST: usize = 400 * 1024;
 
@@ -286,8 +288,7 @@ impl Tools {
     }
 
     /// Reads what a condition is about again and again until it holds, for as long as it must, or the time is over. What was
-    /// measured before a crash does not count: nobody looked in between. What holds from the first look after it on is not
-    /// called bad because that look came too late for it: it may go on holding, for so long and no longer.
+    /// measured before a crash does not count: nobody looked in between.
     pub async fn verify(
         &self,
         book: &Book,
@@ -316,7 +317,6 @@ impl Tools {
         let mut seen = values_for(book, status, index);
         // Since when each reading has held.
         let mut since: Option<Timestamp> = None;
-        let mut unbroken = time.anew;
         loop {
             let mut readings = Map::new();
             let mut trouble = None;
@@ -359,9 +359,7 @@ impl Tools {
                     last = last.or(Some(why));
                 }
             }
-            unbroken &= since.is_some();
-            let over = now >= time.until;
-            if over && !unbroken {
+            if now >= time.until {
                 let note = say::does_not_hold(condition.source(), pace.hold, took, last.as_deref());
                 return Verification {
                     holds: false,
@@ -374,7 +372,7 @@ impl Tools {
             let left = Duration::try_from(time.until.duration_since(now)).unwrap_or_default();
             // At the end of the time that it must hold it is looked at, not later.
             let pause = if since.is_some() { pace.every.0.min(lacks) } else { pace.every.0 };
-            self.clock.sleep(if over { pause } else { pause.min(left) }).await;
+            self.clock.sleep(pause.min(left)).await;
         }
     }
 
@@ -504,8 +502,16 @@ pub struct Time {
     pub begun: Timestamp,
     /// It is over then.
     pub until: Timestamp,
-    /// Another process began it; this one takes it up.
-    pub anew: bool,
+}
+
+impl Time {
+    /// A measurement that another process began, as one goes on with it that took the run up now. That one has to see what must
+    /// hold for some time from its beginning, and what it reads may need a moment until it says how things are; so it has
+    /// time for both, but no more than the whole. Or a restart would undo a change that helped.
+    pub fn taken_up(self, now: Timestamp, pace: &Pace) -> Self {
+        let least = pace.within.0.min(pace.hold.saturating_add(READINGS_COME));
+        Self { until: self.until.max(now.checked_add(least).unwrap_or(now)), ..self }
+    }
 }
 
 /// What a verification came to.

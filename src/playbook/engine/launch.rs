@@ -280,7 +280,10 @@ impl Driver {
         let now = self.shared.parts.clock.now();
         // The journal has the end, and the playbook's text is the one that it was begun with.
         let begun = until.checked_sub(pace.within.0).unwrap_or(now);
-        let time = Time { begun, until, anew: begun < self.taken_up };
+        let mut time = Time { begun, until };
+        if begun < self.taken_up {
+            time = time.taken_up(self.taken_up, &pace);
+        }
         let (tools, book, status) = (self.tools(), self.book.clone(), self.status.clone());
         let context = self.context(index, now);
         self.fly(async move {

@@ -97,6 +97,8 @@ pub(in crate::playbook) struct Shared {
     books: Mutex<HashMap<String, Arc<Book>>>,
     /// Digests of the playbooks whose text this process has made durable.
     texts: Mutex<HashSet<String>>,
+    /// Open runs of a later Mayday, which the log has named.
+    newer: Mutex<HashSet<RunId>>,
     /// The highest run number known; 0: look it up.
     last_run: AtomicU64,
     stop: Stop,
@@ -173,6 +175,7 @@ impl Engine {
             live: Mutex::default(),
             books: Mutex::default(),
             texts: Mutex::default(),
+            newer: Mutex::default(),
             last_run: AtomicU64::new(0),
             stop,
             stopper: Mutex::new(Some(stopper)),
@@ -202,7 +205,10 @@ impl Engine {
                     Ok(false) => {}
                     // It is whole, and its writer may come back.
                     Err(Error::Store(error @ store::Error::TooNew { .. })) => {
-                        tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
+                        // Once: open runs are looked for every few seconds.
+                        if locked(&self.0.newer).insert(run) {
+                            tracing::error!(%run, %error, "a run waits for the newer Mayday that wrote it");
+                        }
                     }
                     Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                         tracing::error!(%run, %error, "a run can't go on; it ends as stuck");
@@ -349,6 +355,19 @@ impl Engine {
         answer.await.ok()
     }
 
+    async fn listed(&self, entry: &store::Entry) -> Result<Option<RunView>, Error> {
+        let stored: Status = entry.decode()?;
+        let status = match stored.ended {
+            Some(_) => Some(Arc::new(stored)),
+            // What is stored of one that goes on may be older than its journal.
+            None => self.status_of(stored.head.run).await?,
+        };
+        Ok(match status {
+            Some(status) => Some(self.view_of(&status).await),
+            None => None,
+        })
+    }
+
     async fn view_of(&self, status: &Status) -> RunView {
         let book = if status.ended.is_none() { self.book_of(status).await.ok() } else { None };
         status.view(book.as_deref())
@@ -402,32 +421,32 @@ impl Runs for Engine {
 
     fn list(&self, before: Option<RunId>, limit: usize) -> BoxFuture<'_, Result<Vec<RunView>, Error>> {
         Box::pin(async move {
-            let mut range = Range::under(&Key::of(["run"]), limit.min(1_000));
+            let limit = limit.min(1_000);
+            let mut range = Range::under(&Key::of(["run"]), limit);
             range.order = KeyOrder::Backward;
             if let Some(before) = before {
                 range = range.past(&journal::status_key(before));
             }
             let mut views = Vec::new();
-            for entry in self.0.parts.store.scan(&range).await? {
-                let stored: Status = match entry.decode() {
-                    Ok(stored) => stored,
-                    // Those of a later Mayday are its own to show; the rest is shown all the same.
-                    Err(error @ store::Error::TooNew { .. }) => {
-                        tracing::warn!(%error, "a run is left out of the list");
-                        continue;
+            loop {
+                let page = self.0.parts.store.scan(&range).await?;
+                for entry in &page {
+                    match self.listed(entry).await {
+                        Ok(view) => views.extend(view),
+                        // Those of a later Mayday are its own to show; the rest is shown all the same.
+                        Err(Error::Store(error @ store::Error::TooNew { .. })) => {
+                            tracing::debug!(%error, "a run is left out of the list");
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(error) => return Err(error.into()),
-                };
-                let status = if stored.ended.is_some() {
-                    Some(Arc::new(stored))
-                } else {
-                    self.status_of(stored.head.run).await?
-                };
-                if let Some(status) = status {
-                    views.push(self.view_of(&status).await);
+                    if views.len() == limit {
+                        return Ok(views);
+                    }
                 }
+                // A list that is shorter than wanted says that there are no more.
+                let Some(last) = page.last().filter(|_| page.len() == limit) else { return Ok(views) };
+                range = range.past(&last.key);
             }
-            Ok(views)
         })
     }
 }

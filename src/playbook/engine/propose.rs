@@ -122,6 +122,10 @@ pub async fn made_by(store: &SharedStore, key: &str) -> Result<Option<RunId>, st
 
 pub async fn wanted(engine: &Engine, request: &Wanted) -> Result<Proposed, Error> {
     let shared = &engine.0;
+    // First of all: what became of the playbook since does not change that the run is there.
+    if let Some(run) = made_by(&shared.parts.store, &request.key).await? {
+        return Ok(Proposed::Already(run));
+    }
     let book = shared.parts.library.get(&request.playbook).ok_or_else(|| Error::NoPlaybook {
         near: shared.parts.library.nearest(&request.playbook),
         name: request.playbook.clone(),
@@ -136,9 +140,6 @@ pub async fn wanted(engine: &Engine, request: &Wanted) -> Result<Proposed, Error
     // A conflict means that someone else proposed at the same moment: look again.
     let mut tries = 0;
     loop {
-        if let Some(entry) = shared.parts.store.read(&made).await? {
-            return Ok(Proposed::Already(entry.decode::<Made>()?.run));
-        }
         let limit = shared.parts.options.open_runs;
         if locked(&shared.live).len() >= limit {
             return Err(Error::NotNow(say::too_many_open(limit)));
@@ -147,6 +148,9 @@ pub async fn wanted(engine: &Engine, request: &Wanted) -> Result<Proposed, Error
             Ok(run) => return Ok(Proposed::New(run)),
             Err(Error::Store(store::Error::Conflict(key))) if tries < 100 => {
                 tries += 1;
+                if let Some(run) = made_by(&shared.parts.store, &request.key).await? {
+                    return Ok(Proposed::Already(run));
+                }
                 if key.is_under(&Key::of(["run"])) || key.is_under(&Key::of(["run-event"])) {
                     shared.last_run.store(0, Ordering::SeqCst);
                 }

@@ -61,7 +61,15 @@ struct Sent {
     /// Where the answer is waited for.
     answer: String,
 }
-impl Record for Sent {}
+impl Record for Sent {
+    const VERSION: u32 = 2;
+    const READS_SINCE: u32 = 1;
+
+    /// Since 2 a parent may have its part take back what it did; a Mayday before leaves such an order to a later one.
+    fn version(&self) -> u32 {
+        if matches!(self.said, Said::ParentUndoes { .. }) { Self::VERSION } else { 1 }
+    }
+}
 
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -252,5 +260,25 @@ impl Orders {
             }
         }
         parts.store.commit(batch).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that does not know a word would bury the order.
+    #[test]
+    fn a_mayday_before_leaves_an_order_that_it_does_not_know_to_a_later_one() {
+        let version = |said: Said| {
+            let sent = Sent { run: RunId::new(2), said, answer: "a".to_owned() };
+            let written: serde_json::Value = serde_json::from_slice(&store::record::encode(&sent).unwrap()).unwrap();
+            written["v"].as_u64()
+        };
+        assert_eq!(version(Said::ParentEnds { parent: RunId::new(1) }), Some(1));
+        assert_eq!(version(Said::ParentUndoes { parent: RunId::new(1) }), Some(2));
+        let before = br#"{"v":1,"d":{"run":"RUN-2","said":{"said":"parent_ends","parent":"RUN-1"},"answer":"a"}}"#;
+        let key = Key::of(["order"]);
+        assert!(store::record::decode::<Sent>(&key, before).is_ok());
     }
 }

@@ -217,12 +217,15 @@ impl Driver {
         let covers = |policy: &&StandingPolicy| {
             ask.tasks.iter().all(|task| {
                 let Some(index) = self.status.index(task) else { return false };
+                if self.status.tasks[index].round > 0 {
+                    return false;
+                }
                 let Some(plan) = &self.status.tasks[index].plan else { return false };
                 let asked = asked(&self.book, &self.status.head, self.status.declared(index), plan);
                 self.declared(index).approval.is_none() && asked.iter().all(|asked| policy.covers(asked).is_ok())
             })
         };
-        // What a person runs they have approved by those who may. What moved since it was allowed, and an undo that is not the
+        // What a person runs, or has started again, they have approved by those who may. What moved since it was allowed, and an undo that is not the
         // one that was allowed with its change, is no routine any more.
         let by_itself = matches!(self.status.head.by, Actor::Mayday(_));
         if !by_itself || !ask.difference.is_empty() || self.status.unwinding.is_some() {

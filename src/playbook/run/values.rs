@@ -44,15 +44,28 @@ pub fn values_of_rollback(book: &Book, status: &Status, of: usize) -> Value {
 }
 
 /// What a step that measures has to compare with: the values before the first of the changes that it measures, as far as
-/// they were read anew for that, else the stored ones.
+/// they were read anew for that, else the stored ones that are older than it.
 #[must_use]
 pub fn values_before(book: &Book, status: &Status, index: usize) -> Value {
     let mut values = values_for(book, status, index);
     let ancestors = &book.graph.ancestors[status.declared(index)];
     let measured = |change: &usize| *change == index || ancestors[status.declared(*change)];
     let mut changes: Vec<usize> = (0..status.tasks.len()).filter(measured).collect();
+    // When it was first made, or may have been; a try after that moves nothing.
+    let made = |change: &usize| {
+        let task = &status.tasks[*change];
+        task.held_before.as_ref().map(|held| held.seq).or_else(|| task.before.as_ref().and(task.started))
+    };
+    if let (Some(first), Value::Object(map)) = (changes.iter().filter_map(made).min(), &mut values) {
+        for (task, now) in book.playbook.tasks.iter().zip(&status.tasks) {
+            if let Some(variable) = task.output_variable.as_ref().filter(|_| now.started.is_some_and(|at| at >= first))
+            {
+                map.remove(variable);
+            }
+        }
+    }
     // The first one is laid over the others.
-    changes.sort_by_key(|change| std::cmp::Reverse(status.tasks[*change].started));
+    changes.sort_by_key(|change| std::cmp::Reverse(made(change)));
     for before in changes.iter().filter_map(|change| status.tasks[*change].before.as_ref()?.as_object()) {
         for (name, output) in before {
             values[name] = output.clone();
