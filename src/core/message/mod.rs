@@ -14,6 +14,8 @@ pub mod heal;
 pub mod incident;
 pub mod ops;
 pub mod playbook;
+pub mod playbook_end;
+pub mod playbook_notice;
 pub mod playbook_undo;
 pub mod playbook_versions;
 pub mod schedule;

@@ -1,11 +1,13 @@
-//! What people read about runs: decisions, refusals, why a run ended.
+//! What people read about runs: decisions, refusals, how tasks stand.
 
 use std::time::Duration;
 
 use crate::core::duration::human;
 use crate::core::person::{Actor, PersonId};
-use crate::core::text::capped;
 use crate::core::{RunId, Timestamp};
+
+pub use super::playbook_end::*;
+pub use super::playbook_notice::*;
 
 /// A person's id without the chat: `web:ana` becomes `ana`.
 fn person(id: &PersonId) -> &str {
@@ -64,16 +66,13 @@ pub fn approved_more(run: RunId, missing: usize) -> String {
 pub fn glass_broken(run: RunId) -> String {
     format!("{run} starts now on your own responsibility; everyone is told, with your reason.")
 }
+
 /// An admin whose plain approval is all that is missing.
 #[must_use]
 pub fn no_need_to_break_glass(run: RunId) -> String {
     format!("{run}: your approval is all it needs; `approve {run}` gives it. Nothing changed.")
 }
-/// Told to everyone: the policy was passed.
-#[must_use]
-pub fn notice_glass(run: RunId, name: &str, reason: &str) -> String {
-    format!("{name} broke the glass: {run} starts without the approvals that the policy asks for. Reason: {reason}")
-}
+
 /// A second click.
 #[must_use]
 pub fn already_approved(run: RunId, by: &str) -> String {
@@ -121,16 +120,19 @@ pub fn may_not(name: &str, what: &str, least: &str) -> String {
 pub fn rejected(run: RunId) -> String {
     format!("{run} is rejected. Nothing it planned will be done.")
 }
+
 #[must_use]
 /// The run starts no further task.
 pub fn paused(run: RunId) -> String {
     format!("{run} is paused: what runs now is finished, nothing more starts.")
 }
+
 /// The run goes on.
 #[must_use]
 pub fn resumed(run: RunId) -> String {
     format!("{run} goes on.")
 }
+
 /// The run ends.
 #[must_use]
 pub fn cancelled(run: RunId) -> String {
@@ -138,100 +140,44 @@ pub fn cancelled(run: RunId) -> String {
         "{run} is cancelled: what runs now is finished, nothing more starts, and what says how it is undone is undone."
     )
 }
+
 /// Failed tasks start again.
 #[must_use]
 pub fn retried(run: RunId, tasks: usize) -> String {
     let tasks = if tasks == 1 { "1 failed task".to_owned() } else { format!("{tasks} failed tasks") };
     format!("{run}: {tasks} start again.")
 }
+
 /// An answer was taken.
 #[must_use]
 pub fn answered(run: RunId, task: &str) -> String {
     format!("{run}: your answer for {task} is noted, the run goes on.")
 }
 
-/// Ends.
-#[must_use]
-pub fn end_fixed() -> String {
-    "the change was made and what must hold afterwards does".to_owned()
-}
-/// Nothing was changed.
-#[must_use]
-pub fn end_nothing_changed() -> String {
-    "nothing was changed".to_owned()
-}
-/// Changed, and nothing measured it.
-#[must_use]
-pub fn end_not_verified() -> String {
-    "the change was made, but nothing measured whether it helped".to_owned()
-}
-/// Changed, and what must hold afterwards held before as well; at most three conditions are named.
-#[must_use]
-pub fn end_held_already(conditions: &[&str]) -> String {
-    let mut named: Vec<String> = conditions.iter().take(3).map(|one| format!("`{}`", capped(one, 200))).collect();
-    if conditions.len() > named.len() {
-        named.push(and_more(conditions.len() - named.len()));
-    }
-    let (what, shows) = (named.join(", "), "it does not show that anything was fixed");
-    format!("{what} held already before the change: {shows}")
-}
-/// Changed, and it did not help.
-#[must_use]
-pub fn end_no_effect(task: &str, note: &str) -> String {
-    format!("the change was made, but it did not help: {task}: {note}")
-}
-/// A task failed.
-#[must_use]
-pub fn end_failed(task: &str, note: &str) -> String {
-    format!("{task} failed: {note}")
-}
-/// Changed, and it is worse than before.
-#[must_use]
-pub fn end_made_worse(task: &str, note: &str) -> String {
-    format!("the change was made, and it is worse than before: {task}: {note}")
-}
-/// Why it ended, and what became of what was done.
-#[must_use]
-pub fn end_with_undone(why: &str, undone: &[&str], stays: &[&str]) -> String {
-    let undone = if undone.is_empty() { String::new() } else { format!("; undone: {}", undone.join(", ")) };
-    let stays = if stays.is_empty() { String::new() } else { format!("; stays as it is: {}", stays.join(", ")) };
-    format!("{why}{undone}{stays}")
-}
-/// A change of a run that is a part of another.
-#[must_use]
-pub fn of_run(change: &str, run: RunId) -> String {
-    format!("{change} ({run})")
-}
-/// What is not named one by one.
-#[must_use]
-pub fn and_more(more: usize) -> String {
-    format!("and {more} more")
-}
-/// An undo failed.
-#[must_use]
-pub fn end_not_undone(task: &str, note: &str) -> String {
-    format!("{task} could not be undone: {note}; look at the system, `retry` tries to undo it again")
-}
 /// A step of one item of a list.
 #[must_use]
 pub fn item_of(task: &str, item: &str) -> String {
     format!("{task}: {item}")
 }
+
 /// A step that undoes one item.
 #[must_use]
 pub fn undo_item(undo: &str, item: &str) -> String {
     format!("{undo} ({item})")
 }
+
 /// A change for each item of a list that only the run knows.
 #[must_use]
 pub fn for_each_later(task: &str) -> String {
     format!("`{task}` is planned once for each item, when the list is known")
 }
+
 /// A list that is too long.
 #[must_use]
 pub fn too_many_items(items: usize, most: usize) -> String {
     format!("the list has {items} items, at most {most} are allowed; narrow it")
 }
+
 /// All items are over.
 #[must_use]
 pub fn items_done(items: usize, failed: usize, skipped: usize) -> String {
@@ -248,181 +194,140 @@ pub fn items_done(items: usize, failed: usize, skipped: usize) -> String {
     }
     note
 }
+
 /// A step that undoes a task.
 #[must_use]
 pub fn undo_of(task: &str) -> String {
     format!("Undo: {task}")
 }
+
 /// A task's note once it is undone; what failed keeps why.
 #[must_use]
 pub fn undone(failed: Option<&str>) -> String {
     failed.map_or_else(|| UNDONE.to_owned(), |why| format!("{why}; {UNDONE}"))
 }
+
 /// Why something failed that is undone by now, where what was undone is said beside it.
 #[must_use]
 pub fn why_failed(note: &str) -> &str {
     note.strip_suffix(UNDONE).and_then(|why| why.strip_suffix("; ")).unwrap_or(note)
 }
+
 const UNDONE: &str = "undone";
 /// What a run that unwinds does now.
 #[must_use]
 pub fn unwinds(step: &str) -> String {
     format!("it takes back what it did; now: {step}")
 }
+
 /// How a change is undone: by its action.
 #[must_use]
 pub fn undo_by_inverse(how: Option<&str>) -> String {
     format!("by itself if the run fails or is cancelled: {}", how.unwrap_or("as it was before"))
 }
+
 /// The playbook says that the action undoes a change itself, and it can't.
 #[must_use]
 pub fn undo_missing(kind: &str) -> String {
     format!("not by itself, though the playbook says so: {kind} does not say how this is undone")
 }
+
 /// How a change is undone: by a task of its own.
 #[must_use]
 pub fn undo_by_task(task: &str) -> String {
     format!("by itself if the run fails or is cancelled: {task}")
 }
+
 /// An action without an inverse.
 #[must_use]
 pub fn no_inverse(kind: &str) -> String {
     format!("{kind} does not say how this is undone")
 }
+
 /// A change whose approval is not there, or is for something else.
 #[must_use]
 pub fn not_approved() -> String {
     "there is no approval that covers it".to_owned()
 }
+
 /// The run of a Sub_Playbook is not in the store.
 #[must_use]
 pub fn child_gone() -> String {
     "the journal of the run that is a part of this one is gone".to_owned()
 }
-/// People allowed it in advance: told, since nobody was asked.
-#[must_use]
-pub fn notice_allowed(run: RunId, tasks: &[&str], policy: &str, used: u32, per_day: u32) -> String {
-    let tasks = tasks.join(", ");
-    format!("{run}: {tasks}, allowed by the standing policy {policy} ({used} of {per_day} changes in 24 hours).")
-}
+
 /// The second click on what nobody was asked for.
 #[must_use]
 pub fn already_allowed(run: RunId, policy: &str) -> String {
     format!("{run} goes by the standing policy {policy} and needs no approval; nothing changed.")
 }
+
 /// A failed undo is tried again.
 #[must_use]
 pub fn undo_again(run: RunId, step: &str) -> String {
     format!("{run}: {step} is tried again.")
 }
+
 /// A task that was started again too often.
 #[must_use]
 pub fn retried_enough(times: usize) -> String {
     format!("a task of it was done {times} times and did not succeed; cancel the run, and what was done is undone")
 }
+
 /// A try that nobody waited for, and what it was needed for is over.
 #[must_use]
 pub fn done_unheard(condition: &str) -> String {
     format!("nobody heard its answer, and `{condition}` no longer holds: it counts as done")
 }
-/// A run begins to take back what it did.
-#[must_use]
-pub fn notice_unwinding(run: RunId, tasks: &[&str], why: &str) -> String {
-    format!("{run} takes back what it did ({}): {why}", tasks.join(", "))
-}
-/// An undo failed for good.
-#[must_use]
-pub fn notice_not_undone(run: RunId, step: &str, note: &str) -> String {
-    format!("{run} is stuck and needs a person: {step} failed: {note}")
-}
+
 /// A stuck run can't go on: another one has its lock.
 #[must_use]
 pub fn reopen_blocked(run: RunId, other: &str) -> String {
     format!("{run} can't go on now: {other} works on the same; try again when it has ended")
 }
 
-/// Cancelled.
-#[must_use]
-pub fn end_cancelled(by: &Actor) -> String {
-    match by {
-        // Mayday cancels only what it takes back itself, and says why.
-        Actor::Mayday(why) => format!("Mayday took the proposal back: {why}"),
-        Actor::Person(_) | Actor::Impersonated { .. } => format!("cancelled by {}", actor(by)),
-    }
-}
-/// A person said no.
-#[must_use]
-pub fn end_rejected(name: &str, reason: Option<&str>) -> String {
-    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{name} rejected it{why}")
-}
-/// A proposal was taken back.
-#[must_use]
-pub fn withdrawn(run: RunId) -> String {
-    format!("{run} is taken back. Nothing it planned will be done.")
-}
 /// A proposal that can't be taken back by Mayday itself.
 #[must_use]
 pub fn has_begun(run: RunId) -> String {
     not_now(run, "it has changed something or may have, so that a person must end it")
 }
-/// Nobody decided in time.
-#[must_use]
-pub fn end_expired() -> String {
-    "nobody approved it in time".to_owned()
-}
-/// A run whose records can't be read.
-#[must_use]
-pub fn end_unreadable(why: &str) -> String {
-    format!("its records can't be read, so that Mayday can't go on; look at the system: {why}")
-}
-/// A run whose next step can't be made or written down.
-#[must_use]
-pub fn end_hopeless(why: &str) -> String {
-    format!("Mayday can't go on with it; look at the system: {why}")
-}
+
 /// Mayday's own code broke off in the middle of a run.
 #[must_use]
 pub fn broke_off() -> String {
     "a part of Mayday broke off; the log has more".to_owned()
 }
+
 /// A change that waited for its turn until the run was paused or stopped.
 #[must_use]
 pub fn halted() -> String {
     "it was not started: the run was paused or is to end".to_owned()
 }
+
 /// A plan that is too large to be kept.
 #[must_use]
 pub fn plan_too_large(bytes: usize, most: usize) -> String {
     format!("what it would do takes {bytes} bytes to write down, more than {most}; let it do less at once")
 }
+
 /// A repetition nobody is asked for any more.
 #[must_use]
 pub fn not_repeated() -> String {
     "Mayday was interrupted, and the run is to end, so that it is not started again".to_owned()
 }
+
 /// What was interrupted too often to be begun once more.
 #[must_use]
 pub fn repeated_too_often(times: u32) -> String {
     format!("Mayday was interrupted in the middle of it {} times, so that it is not started again by itself", times + 1)
 }
+
 /// What was interrupted too often to be begun once more, though it did not happen.
 #[must_use]
 pub fn not_done_too_often(times: u32) -> String {
     format!("the target says it did not, and {}", repeated_too_often(times))
 }
-/// It took too long.
-#[must_use]
-pub fn end_too_long(limit: Duration) -> String {
-    format!("it was not done within {}", human(limit))
-}
-/// It took too long, and it is not known what happened.
-#[must_use]
-pub fn end_stuck(task: &str, id: &str) -> String {
-    format!(
-        "nobody said whether {task} happened; look at the system and answer `done` or `not_done` for {id}, then what is left to undo is undone"
-    )
-}
+
 /// It was paused while it took back what it did, until its time was over.
 #[must_use]
 pub fn held_too_long() -> String {
@@ -443,6 +348,7 @@ pub fn holds(condition: &str, hold: Duration, after: Duration) -> String {
     }
     format!("`{condition}` has held for {}, after {}", human(hold), human(after))
 }
+
 /// A verification that does not hold in time, or not for as long as it must.
 #[must_use]
 pub fn does_not_hold(condition: &str, hold: Duration, within: Duration, last: Option<&str>) -> String {
@@ -450,38 +356,11 @@ pub fn does_not_hold(condition: &str, hold: Duration, within: Duration, last: Op
     let hold = if hold.is_zero() { String::new() } else { format!(" for {} without interruption", human(hold)) };
     format!("`{condition}` did not hold{hold} within {}{last}", human(within))
 }
+
 /// What was measured last held, and not for long enough.
 #[must_use]
 pub fn held_only(held: Duration) -> String {
     format!("it has held for {}", human(held))
-}
-
-/// A task's success, for those who asked to be told.
-#[must_use]
-pub fn notice_success(run: RunId, task: &str, note: Option<&str>) -> String {
-    let note = note.map(|note| format!(": {note}")).unwrap_or_default();
-    format!("{run}: {task} is done{note}")
-}
-/// A task's failure.
-#[must_use]
-pub fn notice_failure(run: RunId, task: &str, note: &str, goes_on: bool) -> String {
-    let then = if goes_on { "the run goes on" } else { "the run ends" };
-    format!("{run}: {task} failed: {note}; {then}")
-}
-/// An end that a person must look at.
-#[must_use]
-pub fn notice_end(playbook: &str, why: &str) -> String {
-    format!("{playbook} has ended: {why}")
-}
-/// A task of which nobody knows whether it happened.
-#[must_use]
-pub fn notice_doubt(task: &str, note: &str) -> String {
-    format!("{task}: {note}")
-}
-/// A call for more people.
-#[must_use]
-pub fn notice_escalation(run: RunId, task: &str, note: &str) -> String {
-    format!("{run} needs a person: {task} failed: {note}")
 }
 
 /// A part of a run that was to end before that was proposed.
@@ -495,71 +374,73 @@ pub fn part_not_begun() -> String {
 pub fn one_is_open(playbook: &str, run: RunId) -> String {
     format!("{playbook} waits: {run} works on the same (`concurrency_key`); of these one run at a time is open")
 }
+
 /// Propose refused: cooldown.
 #[must_use]
 pub fn cools_down(playbook: &str, last: RunId, until: Timestamp) -> String {
     format!("{playbook} ran as {last} a short while ago; it may run again from {until:.0}")
 }
+
 /// Propose refused: quota.
 #[must_use]
 pub fn quota_used(playbook: &str, runs: u32, per: Duration) -> String {
     format!("{playbook} has run {runs} times within {}, which is all its quota allows", human(per))
 }
+
 /// Propose refused: too many open runs.
 #[must_use]
 pub fn too_many_open(limit: usize) -> String {
     format!("{limit} runs are open, which is the limit; decide or cancel some first (`runs`)")
 }
-/// A child's end, when its parent is to end.
-#[must_use]
-pub fn end_with_parent(parent: RunId) -> String {
-    format!("{parent}, which it is a part of, is to end")
-}
+
 /// A task that waits for a run.
 #[must_use]
 pub fn waits_for(run: RunId) -> String {
     format!("waits for {run}, which asks for its own approvals")
 }
-/// What a child run came to.
-#[must_use]
-pub fn child_ended(run: RunId, outcome: &str, why: &str) -> String {
-    format!("{run} ended ({outcome}): {why}")
-}
+
 /// Playbooks that run each other in a circle.
 #[must_use]
 pub fn child_circle(line: &[String]) -> String {
     format!("these playbooks run each other without end: {}; remove one of the Sub_Playbook tasks", line.join(" → "))
 }
+
 /// Playbooks that run each other in too long a line.
 #[must_use]
 pub fn child_too_deep(line: &[String], most: usize) -> String {
     format!("{} is a line of {} playbooks, at most {most} may run each other; join some", line.join(" → "), line.len())
 }
+
 /// A task that is another playbook's run.
 #[must_use]
 pub fn child_later(playbook: &str) -> String {
     format!("runs {playbook}, which plans and asks by itself")
 }
+
 /// A change that `plan` did not look at any more.
 #[must_use]
 pub fn not_planned_now() -> String {
     "planned in the run: working this out took as long as an answer may".to_owned()
 }
+
 /// A task that a test lets fail.
 #[must_use]
 pub fn made_to_fail() -> String {
     "made to fail".to_owned()
 }
+
 /// A task type without an executor.
 #[must_use]
 pub fn no_executor(kind: &str) -> String {
     format!("{kind} is not available here: this installation has nothing that carries it out")
 }
+
 /// An action of another version than the one an intent was written for.
 #[must_use]
 pub fn other_version(kind: &str, then: u32, now: u32) -> String {
     format!("it was started by version {then} of {kind}, this Mayday has version {now}")
 }
+
 /// An action that a run was started with and that is not here, or only in a version that can't go on with it.
 #[must_use]
 pub fn action_missing(kind: &str, version: u32, here: Option<u32>) -> String {
@@ -568,11 +449,13 @@ pub fn action_missing(kind: &str, version: u32, here: Option<u32>) -> String {
         None => format!("it was started with version {version} of {kind}, and this Mayday has none"),
     }
 }
+
 /// A playbook that this Mayday can't read, though its text is as it was at the run's start.
 #[must_use]
 pub fn playbook_unknown(mistake: &str) -> String {
     format!("this Mayday can't read the run's playbook ({mistake})")
 }
+
 /// What is left to a run that waits for what is missing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
@@ -585,6 +468,7 @@ pub enum Held {
     /// Its time is over.
     TooLate,
 }
+
 /// A run that waits for what is missing.
 #[must_use]
 pub fn held(missing: &[String], left: Held) -> String {
@@ -598,27 +482,26 @@ pub fn held(missing: &[String], left: Held) -> String {
     };
     format!("{}; {tail}", missing.join("; "))
 }
-/// The same, told.
-#[must_use]
-pub fn notice_held(run: RunId, why: &str) -> String {
-    format!("{run} waits and needs a person: {why}")
-}
+
 /// An order that only a Mayday that can read the run's playbook can carry out.
 #[must_use]
 pub fn not_while_held(run: RunId, why: &str) -> String {
     format!("{run} can't do that now: {why}. Nothing changed.")
 }
+
 /// A cancelled run whose changes only another Mayday can take back.
 #[must_use]
 pub fn changed_while_held() -> String {
     "it has changed something, and only a Mayday that can read its playbook knows how that is undone; start one, then cancel"
         .to_owned()
 }
+
 /// A trigger whose `when` had no value to look at.
 #[must_use]
 pub fn when_without_value(playbook: &str, when: &str) -> String {
     format!("{playbook} does not match: the alert has no value for `{when}`")
 }
+
 /// A trigger whose `when` could not be evaluated.
 #[must_use]
 pub fn when_failed(playbook: &str, why: &str) -> String {
@@ -631,6 +514,7 @@ pub fn order_waits(run: crate::core::RunId) -> String {
         "The order for {run} is written down. The replica that drives it has not answered yet; look at {run} in a few seconds"
     )
 }
+
 /// A condition as people read it: `health.http_status == 200` → `health http status is 200`. What stands in quotes stays.
 #[must_use]
 pub fn condition_words(source: &str) -> String {
