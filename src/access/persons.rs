@@ -84,6 +84,17 @@ impl Persons {
         Person { id: PersonId("cli:admin".to_owned()), name: "admin".to_owned(), role: Role::Admin, teams: Vec::new() }
     }
 
+    /// Whoever runs a command that works on the store itself: the system's user on its host, `cli:ana@db-1`.
+    #[must_use]
+    pub fn at_terminal() -> Person {
+        let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+        let uid = || std::fs::metadata("/proc/self").map_or(0, |own| std::os::unix::fs::MetadataExt::uid(&own));
+        let user = named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid-{}", uid()));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = format!("{user}@{}", host.trim());
+        Person { id: PersonId(format!("cli:{name}")), name, role: Role::Admin, teams: Vec::new() }
+    }
+
     /// The id of a user of the web channel.
     #[must_use]
     pub fn id_of(user: &str) -> PersonId {

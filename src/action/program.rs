@@ -87,7 +87,7 @@ pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
         ),
         passes: passes(&error),
     };
-    let mut guard = Guard::start((program.timeout + LATER).min(left.to_end)).map_err(no_guard)?;
+    let guard = Guard::start((program.timeout + LATER).min(left.to_end)).map_err(no_guard)?;
     let mut child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()
@@ -96,12 +96,11 @@ pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
+        .process_group(guard.group())
         .kill_on_drop(true)
         .spawn()
         .map_err(not_started)?;
-    let mut group = Group::of(child.id());
-    guard.over(child.id()).await;
+    let mut group = Group::of(&guard, child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let outputs = async { tokio::join!(read(stdout, program.max_output), read(stderr, program.max_output)) };
     tokio::pin!(outputs);
@@ -163,8 +162,10 @@ async fn read(from: Option<impl AsyncRead + Unpin>, max: usize) -> (String, bool
 struct Group(Option<Pid>);
 
 impl Group {
-    fn of(pid: Option<u32>) -> Self {
-        Self(pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw))
+    /// The guard's, or one of the program's own.
+    fn of(guard: &Guard, program: Option<u32>) -> Self {
+        let own = || program.and_then(|pid| i32::try_from(pid).ok());
+        Self(Some(guard.group()).filter(|group| *group > 0).or_else(own).and_then(Pid::from_raw))
     }
 
     fn kill(&mut self) {

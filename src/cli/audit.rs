@@ -126,7 +126,7 @@ pub(super) async fn erase(record: &str, reason: &str, place: &Place, doors: &dyn
     let (chain, seq) = named.ok_or_else(|| Problem::refused(message::no_audit_place(record)))?;
     let Opened { store, clock, .. } = opened(place, doors).await?;
     let audit = Audit::new(store, clock);
-    let by = Actor::Person(Persons::you().id);
+    let by = Actor::Person(Persons::at_terminal().id);
     audit.erase(chain, seq, by, reason).await.map_err(|error| Problem::refused(error.to_string()))?;
     say(&message::audit_erased(record));
     Ok(Exit::Done)
@@ -146,8 +146,11 @@ pub(super) async fn accept_cut(
     }
     let handed = checkpoints.map(|file| read_checkpoints(file, keys)).transpose()?.unwrap_or_default();
     let Opened { store, clock, key } = opened(place, doors).await?;
-    let signer = Signer::existing(&key).map_err(|error| Problem::refused(error.to_string()))?;
-    let by = Actor::Person(Persons::you().id);
+    let signer = Signer::existing(&key).map_err(|error| {
+        let error = error.to_string();
+        Problem::refused(if place.config.is_some() { error } else { message::key_elsewhere(&error) })
+    })?;
+    let by = Actor::Person(Persons::at_terminal().id);
     let accepted = Audit::new(store, clock).accept_cut(&signer, by, reason, &handed, agreed).await;
     let said = accepted.map_err(|error| match error {
         CantAccept::Unseen(cut) => Problem::refused(message::would_accept(&gone(&cut))),
@@ -159,7 +162,7 @@ pub(super) async fn accept_cut(
 
 /// In words which records are gone.
 fn gone(cuts: &[audit::Cut]) -> String {
-    let each = cuts.iter().map(|cut| message::cut_of(&cut.chain, cut.kept, cut.signed));
+    let each = cuts.iter().map(|cut| message::cut_of(&cut.chain, cut.kept, cut.signed, cut.replaced));
     each.collect::<Vec<_>>().join(", ")
 }
 

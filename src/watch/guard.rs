@@ -5,22 +5,24 @@
 //! the thread that forked; and it reaches the program alone, not what that has started, which for a script is all that it
 //! does. The guard hangs on a pipe whose other end only Mayday holds: the kernel closes it with the process.
 //!
-//! The guard is of the group that it ends. So the group's number can't become another group's as long as the guard lives.
+//! The group is the guard's own, and the program is born into it: there is no moment at which it has no guard. As long as the
+//! guard lives, or nobody asked how it ended, the group's number can't become another group's.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::process::{ExitCode, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::fs::FileType;
-use rustix::process::{Pid, Signal, kill_current_process_group, setpgid};
-use tokio::io::AsyncWriteExt as _;
+use rustix::process::{Signal, kill_current_process_group};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::core::message::cli as message;
 
-/// By this word Mayday's binary is a guard; behind it stands the time in milliseconds.
+/// By this word Mayday's binary is a guard; behind it stands the moment at which all must have ended, as the machine's steady
+/// clock has it, in milliseconds.
 const WORD: &str = "guard-group";
 /// The running binary, also after its file was replaced.
 const BINARY: &str = "/proc/self/exe";
@@ -35,11 +37,12 @@ pub fn serve() -> Option<ExitCode> {
     if arguments.next()? != WORD {
         return None;
     }
-    let time = arguments.next().and_then(|millis| millis.to_str()?.parse().ok());
-    Some(match time.filter(|_| is_started_by_mayday()) {
-        // Comes back only when there is no group to end: the program was never started.
-        Some(millis) if watch(Duration::from_millis(millis)).is_some() => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
+    let end = arguments.next().and_then(|millis| millis.to_str()?.parse().ok());
+    Some(match end.filter(|_| is_started_by_mayday()) {
+        Some(millis) => {
+            watch(Duration::from_millis(millis));
+            ExitCode::FAILURE
+        }
         None => {
             eprintln!("{}", message::guard_is_internal(WORD));
             ExitCode::from(2)
@@ -47,29 +50,28 @@ pub fn serve() -> Option<ExitCode> {
     })
 }
 
-/// By hand it would wait for a line that nobody knows of, and could end a group that is not Mayday's.
+/// Counted on while Mayday stands still, or is swapped out: each process of the machine sees the same.
+fn steady() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
+}
+
+/// By hand it would end the group of whoever started it.
 fn is_started_by_mayday() -> bool {
     rustix::fs::fstat(std::io::stdin()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
-/// Joins the group that it is told, and ends it when there is nothing more to hear, or after the time. Comes back only where
-/// it was told none that is there.
-fn watch(time: Duration) -> Option<()> {
-    let mut heard = BufReader::new(std::io::stdin());
-    let mut line = String::new();
-    heard.read_line(&mut line).ok()?;
-    let group = Pid::from_raw(line.trim().parse().ok()?)?;
-    setpgid(None, Some(group)).ok()?;
+/// Ends its own group, and itself with it, when nobody holds the pipe any more, or at that moment.
+fn watch(end: Duration) {
     let (gone, ends) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = heard.read_to_end(&mut Vec::new());
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
         let _ = gone.send(());
     });
-    let _ = ends.recv_timeout(time);
-    kill_current_process_group(Signal::KILL).ok()
+    let _ = ends.recv_timeout(end.saturating_sub(steady()));
+    let _ = kill_current_process_group(Signal::KILL);
 }
 
-/// A guard, and the pipe that it hangs on. Dropping it ends the guard alone: the child comes first, and is killed then.
+/// A guard, and the pipe that it hangs on. Dropping it ends the guard alone: its group comes first, and is killed then.
 #[derive(Debug)]
 pub struct Guard(Option<(Child, ChildStdin)>);
 
@@ -85,7 +87,7 @@ impl Guard {
         let mut guard = Command::new(BINARY)
             .arg0("mayday")
             .arg(WORD)
-            .arg(time.as_millis().to_string())
+            .arg((steady() + time).as_millis().to_string())
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -94,22 +96,20 @@ impl Guard {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let told = guard.stdin.take();
-        Ok(Self(told.map(|told| (guard, told))))
+        let held = guard.stdin.take();
+        Ok(Self(held.map(|held| (guard, held))))
     }
 
-    /// Tells it which group it is to end: at once after that was made.
-    pub async fn over(&mut self, group: Option<u32>) {
-        if let (Some((_, told)), Some(group)) = (&mut self.0, group)
-            && let Err(error) = told.write_all(format!("{group}\n").as_bytes()).await
-        {
-            tracing::warn!(group, %error, "a program runs without a guard: it would outlive a killed Mayday");
-        }
+    /// The group that the program must be born into; 0, as the system has it, for one of its own where there is no guard.
+    #[must_use]
+    pub fn group(&self) -> i32 {
+        let pid = self.0.as_ref().and_then(|(guard, _)| i32::try_from(guard.id()?).ok());
+        pid.unwrap_or(0)
     }
 
     /// The program has ended: what it left behind on purpose stays.
     pub async fn dismiss(mut self) {
-        if let Some((guard, _told)) = &mut self.0 {
+        if let Some((guard, _held)) = &mut self.0 {
             // Before its pipe is closed, which would have it end the group. An error: it is gone already.
             let _ = guard.kill().await;
         }

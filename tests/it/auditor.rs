@@ -222,6 +222,39 @@ tasks:
 }
 
 #[tokio::test]
+async fn a_run_is_late_once_the_part_that_it_waits_for_has_ended() {
+    let parent = "{playbook_id: PB-Parent, name: p, tasks: [{id: part, type: Sub_Playbook, parameters: {playbook: PB-Restart}}]}";
+    let world = World::of(&[parent, RESTART]);
+    let engine = world.engine(Faults::none()).await;
+    let (run, part) = (world.propose(&engine, "PB-Parent").await, RunId::new(2));
+    world.until(&engine, run, "waiting", |view| World::states(view)["part"] == TaskState::Waiting).await;
+    world.until_asked(&engine, part).await;
+    engine.stop().await;
+    let of_parent = async || {
+        let mut all = under(&world.store, &["run-event", &run.key()]).await;
+        for prefix in ["run", "run-open"] {
+            all.extend(world.store.read(&Key::of([prefix, &run.key()])).await.unwrap());
+        }
+        all
+    };
+    let waiting = of_parent().await;
+    world.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    let (sink, clock) = (Arc::new(Inbox::default()), world.clock());
+    let auditor = auditor(&world.store, &clock, &sink);
+    assert_eq!(found(&auditor).await, [("RUN-2".to_owned(), "run_late")], "the part has times of its own");
+    let engine = world.engine(Faults::none()).await;
+    engine.resume().await.unwrap();
+    world.until_ended(&engine, run).await;
+    assert_eq!(found(&auditor).await, []);
+    // As if nobody had told the parent.
+    let mut still: Vec<Write> = of_parent().await.into_iter().map(|entry| Write::Delete(entry.key)).collect();
+    still.extend(waiting.into_iter().map(|entry| Write::Put(entry.key, entry.value)));
+    write(&world.store, still).await;
+    world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(found(&auditor).await, [("RUN-1".to_owned(), "run_late")]);
+}
+
+#[tokio::test]
 async fn nobody_is_late_to_approve_while_a_person_holds_the_run() {
     let world = World::of(&[RESTART]);
     let engine = world.engine(Faults::none()).await;

@@ -182,6 +182,24 @@ async fn what_a_person_starts_again_is_approved_as_what_they_run() {
     engine.order(run, Order::Retry, &person("ana", Role::Approver)).await.unwrap();
     assert!(settled(&world, &engine, run).await.approval.is_some());
     assert_eq!(times(&engine, run, "allowed").await, 1);
+    // Also what comes only after what they started again, as the items of a list do.
+    for restart in ["", ", for_each: [1, 2]"] {
+        let text = RESTART
+            .replace("output_variable: seen", "output_variable: seen, on_failure: continue")
+            .replace("depends_on: [look],", "depends_on: [hold],")
+            .replace("{service: shop}", &format!("{{service: shop}}{restart}"))
+            + "  - {id: hold, type: Wait, depends_on: [look], parameters: {for: 10m}}\n";
+        let mut world = self::world(&text, &[policy(3)]);
+        world.label = restart.to_owned();
+        world.target().script.insert("look".to_owned(), [Act::Permanent].into());
+        let engine = world.engine(Faults::none()).await;
+        let run = begin(&world, &engine, "one").await;
+        world.until(&engine, run, "failed", |view| World::states(view)["look"] == TaskState::Failed).await;
+        let decided = engine.order(run, Order::Retry, &person("ana", Role::Approver)).await.unwrap();
+        assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
+        assert!(settled(&world, &engine, run).await.approval.is_some());
+        assert_eq!(times(&engine, run, "allowed").await, 0);
+    }
 }
 
 #[tokio::test]

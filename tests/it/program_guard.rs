@@ -92,7 +92,9 @@ async fn a_program_and_all_that_it_started_ends_with_a_killed_mayday() {
     begins(&mut house).await;
     until("begun", &house, async || noted(&folder, "child").is_some()).await;
     let pids = ["own", "child"].map(|name| noted(&folder, name).unwrap());
-    until("guarded", &house, async || groups(house.pid()) == [pids[0]; 2]).await;
+    let of = groups(house.pid());
+    assert!(of.len() == 2 && of[0] == of[1], "the guard and the program are one group: {of:?}");
+    assert!(pids.iter().all(|pid| lives(*pid).unwrap().1 == of[0]), "it was born into it");
     house.kill();
     until("ended", &house, async || pids.iter().all(|pid| lives(*pid).is_none())).await;
 }

@@ -330,6 +330,24 @@ async fn a_text_that_comes_back_after_weeks_makes_up_for_nothing() {
     assert_eq!(ticks, ["2026-11-21T12:04:00Z", "2026-11-21T12:08:00Z"]);
 }
 
+#[tokio::test]
+async fn a_schedule_whose_record_can_not_be_read_holds_up_no_other() {
+    for record in ["nonsense", r#"{"v": 9999, "d": {}}"#] {
+        let house = House::at("2026-11-21T12:09:30Z");
+        let two = json!([
+            {"id": "a", "cron": "*/5 * * * *", "playbook": "PB-X"}, {"id": "b", "cron": "*/5 * * * *", "playbook": "PB-X"},
+        ]);
+        let scheduler = house.scheduler(two);
+        scheduler.take_due().await.unwrap();
+        let written = Write::Put(Key::of(["schedule", "a"]), record.as_bytes().to_vec());
+        house.store.commit(Batch { conditions: Vec::new(), writes: vec![written] }).await.unwrap();
+        house.clock.advance(MINUTE);
+        scheduler.take_due().await.unwrap();
+        assert_eq!(house.carry_out(&scheduler).await, ["2026-11-21T12:10:00Z"]);
+        assert_eq!(scheduler.list().await.unwrap().len(), 2);
+    }
+}
+
 /// As the release before wrote it.
 #[tokio::test]
 async fn a_schedule_goes_on_from_a_record_of_before() {

@@ -196,29 +196,76 @@ pub enum Wrong {
     #[error("it does not follow the one before it: one was replaced or removed")]
     Replaced,
     /// It was signed with a foreign key, after others of this Mayday's key.
-    #[error("it was signed with another key than those before it")]
+    #[error(
+        "it was signed with another key, after this Mayday's had begun to sign; if that key was yours for a while, begin with a new one: move the key file away"
+    )]
     OtherKey,
 }
 
-/// What is wrong with the newest checkpoints as [`recent`] gave them, and the newest one that can be trusted. `own` is the
-/// only key that signs, where one process owns the store or all replicas share one.
-#[must_use]
-pub fn judge<'a>(recent: &'a [(u64, Option<Signed>)], own: Option<&str>) -> (Vec<(u64, Wrong)>, Option<&'a Signed>) {
+/// The newest checkpoints, judged.
+#[derive(Debug)]
+pub struct Judged {
+    /// What is wrong with which.
+    pub wrong: Vec<(u64, Wrong)>,
+    /// The newest one that can be trusted.
+    pub trusted: Option<Signed>,
+    /// The newest one.
+    pub last: Option<Signed>,
+}
+
+/// Judges the newest checkpoints. `own` is the only key that signs, where one process owns the store or all replicas share
+/// one.
+///
+/// # Errors
+/// The store's.
+pub async fn judged(store: &SharedStore, own: Option<&str>) -> Result<Judged, store::Error> {
+    let recent = recent(store).await?;
+    let since = match own {
+        Some(own) if recent.iter().flat_map(|(_, signed)| signed).any(|signed| signed.key != own) => {
+            signs_since(store, own).await?
+        }
+        _ => None,
+    };
+    let (wrong, trusted) = judge(&recent, own, since);
+    let trusted = trusted.cloned();
+    Ok(Judged { wrong, trusted, last: recent.into_iter().next().and_then(|(_, signed)| signed) })
+}
+
+/// The oldest checkpoint in the store that a key signed.
+async fn signs_since(store: &SharedStore, key: &str) -> Result<Option<u64>, store::Error> {
+    let (mut range, mut read) = (Range::under(&Key::of(["audit-checkpoint"]), PAGE), 0);
+    loop {
+        let page = store.scan(&range).await?;
+        let signed = |entry: &store::Entry| entry.decode::<Signed>().ok().filter(Signed::is_signed);
+        if let Some(first) = page.iter().filter_map(signed).find(|signed| signed.key == key) {
+            return Ok(Some(first.number));
+        }
+        read += page.len() as u64;
+        match page.last() {
+            Some(last) if page.len() == PAGE && read < 2 * KEPT => range = range.past(&last.key),
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// A key that begins to sign finds those of the one before it; what another one signed after `since`, when it had begun, is
+/// not of this Mayday.
+fn judge<'a>(
+    recent: &'a [(u64, Option<Signed>)],
+    own: Option<&str>,
+    since: Option<u64>,
+) -> (Vec<(u64, Wrong)>, Option<&'a Signed>) {
     let is_own = |signed: &Signed| own.is_none_or(|own| signed.key == own);
-    // A new key begins where no checkpoint of it stands yet; then the old one's count.
-    let own_stands = recent.iter().flat_map(|(_, signed)| signed).any(|signed| signed.is_signed() && is_own(signed));
     let (mut wrong, mut trusted) = (Vec::new(), None);
     for (at, (number, signed)) in recent.iter().enumerate() {
         let Some(signed) = signed.as_ref().filter(|signed| signed.number == *number && signed.is_signed()) else {
             wrong.push((*number, Wrong::Changed));
             continue;
         };
-        if trusted.is_none() {
-            if own_stands && !is_own(signed) {
-                wrong.push((*number, Wrong::OtherKey));
-            } else {
-                trusted = Some(signed);
-            }
+        if !is_own(signed) && since.is_some_and(|since| since < *number) {
+            wrong.push((*number, Wrong::OtherKey));
+        } else {
+            trusted = trusted.or(Some(signed));
         }
         let before = recent.get(at + 1);
         let replaced = match before {
@@ -406,11 +453,10 @@ impl Service {
     /// [`CantSign`]: also when a chain is not what was signed last. What was cut must not be signed as whole.
     pub async fn make(&self, spacing: Span) -> Result<Option<Signed>, CantSign> {
         // Before the heads: if another replica signs in between, this one's number is taken.
-        let recent = recent(&self.store).await?;
-        if let Some((number, wrong)) = judge(&recent, self.only_key()).0.into_iter().next() {
+        let Judged { wrong, last, .. } = judged(&self.store, self.only_key()).await?;
+        if let Some((number, wrong)) = wrong.into_iter().next() {
             return Err(CantSign::Checkpoint { number, wrong });
         }
-        let last = recent.into_iter().next().and_then(|(_, signed)| signed);
         let audit = Audit::new(self.store.clone(), self.clock.clone());
         for Checkpoint { chain, seq, hash } in last.iter().flat_map(|last| &last.heads) {
             if audit.hash_at(chain, *seq).await?.as_ref() != Some(hash) {

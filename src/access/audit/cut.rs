@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Stored, recent, sign_next};
-use super::verify::{Misfit, examine};
+use super::verify::{Misfit, examine, first_stated};
 use super::{Audit, AuditRecord, Bad, Checkpoint, Link, MAIN, Payload, RETRIES, Signer};
 use crate::access::Actor;
 use crate::core::Timestamp;
@@ -26,6 +26,15 @@ pub struct Cut {
     pub kept: u64,
     /// Up to here records had been signed.
     pub signed: u64,
+    /// Whether other records stand there now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
+}
+
+impl Cut {
+    fn covers(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.kept <= other.kept && self.signed >= other.signed
+    }
 }
 
 /// What the record of an acceptance says.
@@ -62,8 +71,8 @@ impl Accepted {
     }
 
     /// Whether the checkpoint it names was signed when it was the chain's end, with a key that had signed before what it
-    /// covers: `oldest` is the first checkpoint that does not fit. So who comes with a key of their own, and has it sign
-    /// first, accepts nothing. Once that checkpoint is let go, as the oldest ones are, those it covers are gone too.
+    /// covers: `oldest` is the first checkpoint that states what is gone. So who comes with a key of their own, and has it
+    /// sign first, accepts nothing. Once that checkpoint is let go, as the oldest ones are, those it covers are gone too.
     pub(super) fn is_signed_by(&self, stored: &Stored, oldest: Option<u64>) -> bool {
         let number = self.said.checkpoint;
         let until = oldest.map_or(number, |oldest| number.min(oldest.saturating_add(1)));
@@ -88,9 +97,16 @@ pub enum CantAccept {
     /// Something else is wrong.
     #[error("more is wrong than a cut, and that can't be accepted: {0}; compare it with a backup")]
     Broken(Bad),
-    /// The key at hand never signed here.
-    #[error("the key at hand, {0}, has signed no checkpoint of this store; accept the cut where the key is that did")]
+    /// The key at hand had not signed here by then.
+    #[error(
+        "the key at hand, {0}, had signed no checkpoint of this store when what is gone was signed; accept the cut with the key that had (keep keys that were replaced)"
+    )]
     OtherKey(String),
+    /// Only exported checkpoints show it, and it was accepted.
+    #[error(
+        "that was accepted before, and checkpoints that were exported go on to show it: export them again into a new file"
+    )]
+    Already,
     /// The store's.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -115,7 +131,7 @@ impl Audit {
             if let Some(bad) = examined.report.first_bad {
                 return Err(CantAccept::Broken(bad));
             }
-            let oldest = examined.misfits.iter().filter_map(|misfit| misfit.number).min();
+            let oldest = first_stated(&examined.misfits);
             let signers = &examined.stored.signers;
             let mut before = signers.range(..=oldest.unwrap_or(u64::MAX));
             if !before.any(|(_, key)| key == signer.public()) && !signers.is_empty() {
@@ -124,6 +140,11 @@ impl Audit {
             let cut = cuts(&examined.misfits, |chain| examined.fits.get(chain).copied().unwrap_or(0));
             if cut.is_empty() {
                 return Err(CantAccept::Nothing);
+            }
+            let before: Vec<&Cut> = examined.report.accepted.iter().flat_map(|accepted| &accepted.said.cut).collect();
+            let handed_only = examined.misfits.iter().all(|misfit| misfit.stated.is_none());
+            if handed_only && cut.iter().all(|cut| before.iter().any(|before| before.covers(cut))) {
+                return Err(CantAccept::Already);
             }
             if !agreed {
                 return Err(CantAccept::Unseen(cut));
@@ -159,10 +180,15 @@ impl Audit {
 /// What is gone of each chain.
 fn cuts(misfits: &[Misfit], kept: impl Fn(&str) -> u64) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = Vec::new();
-    for Bad { chain, seq, .. } in misfits.iter().map(|misfit| &misfit.bad) {
+    for Misfit { bad: Bad { chain, seq, .. }, replaced, .. } in misfits {
         match cuts.iter_mut().find(|cut| cut.chain == *chain) {
-            Some(cut) => cut.signed = cut.signed.max(*seq),
-            None => cuts.push(Cut { chain: chain.clone(), kept: kept(chain), signed: *seq }),
+            Some(cut) => {
+                cut.signed = cut.signed.max(*seq);
+                cut.replaced |= replaced;
+            }
+            None => {
+                cuts.push(Cut { chain: chain.clone(), kept: kept(chain), signed: *seq, replaced: *replaced });
+            }
         }
     }
     cuts

@@ -210,7 +210,7 @@ async fn an_accepted_cut_is_said_and_not_held_against_the_chains_but_a_later_one
     desk.audit.commit(Batch::new(), record("then")).await.unwrap();
     assert_eq!(report(&desk).await.first_bad.map(|bad| bad.seq), Some(5));
     let said = desk.audit.accept_cut(&signer(&data), you(), "an old backup", &[], true).await.unwrap();
-    let cut_of_main = Cut { chain: MAIN.into(), kept: 3, signed: 5 };
+    let cut_of_main = Cut { chain: MAIN.into(), kept: 3, signed: 5, replaced: true };
     assert_eq!((said.checkpoint, &said.cut[..]), (3, &[cut_of_main][..]));
     let told = report(&desk).await;
     assert_eq!((told.first_bad, told.records), (None, 7));
@@ -244,8 +244,10 @@ async fn a_cut_that_only_a_copy_shows_is_accepted_with_the_copy() {
     let alone = desk.audit.accept_cut(&signer(&data), you(), "x", &[], true).await;
     assert!(matches!(alone, Err(CantAccept::Nothing)), "{alone:?}");
     let said = desk.audit.accept_cut(&signer(&data), you(), "x", &copy, true).await.unwrap();
-    assert_eq!(said.cut, [Cut { chain: MAIN.into(), kept: 3, signed: 5 }]);
+    assert_eq!(said.cut, [Cut { chain: MAIN.into(), kept: 3, signed: 5, replaced: false }]);
     assert_eq!((report(&desk).await.first_bad, report(&desk).await.accepted.len()), (None, 1));
+    let twice = desk.audit.accept_cut(&signer(&data), you(), "x", &copy, true).await;
+    assert!(matches!(twice, Err(CantAccept::Already)), "{twice:?}");
 }
 
 #[tokio::test]
@@ -261,28 +263,129 @@ async fn who_has_not_the_key_accepts_nothing_and_neither_does_a_record_alone() {
     assert!(signing.make(Span::from_secs(0)).await.is_err());
     let told = report(&desk).await;
     assert!(told.first_bad.is_some() && told.accepted.is_empty());
-    let mut batch = Batch::new();
-    let last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
-    let heads = checkpoint::ends(&desk.store).await.unwrap();
-    checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer(&other)).unwrap();
-    desk.store.commit(batch).await.unwrap();
+    let ends = checkpoint::ends(&desk.store).await.unwrap();
+    sign(&desk, &other, ends).await;
     let told = report(&desk).await;
     assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
     // Nor with two: the first makes the key one that has signed before.
     let detail = json!({"reason": "x", "checkpoint": 4, "cut": []});
     let forged = AuditRecord { action: "accept_cut".into(), detail, ..record("") };
     desk.audit.commit(Batch::new(), forged).await.unwrap();
-    let mut batch = Batch::new();
-    let last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
-    let heads = checkpoint::ends(&desk.store).await.unwrap();
-    checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer(&other)).unwrap();
-    desk.store.commit(batch).await.unwrap();
+    let ends = checkpoint::ends(&desk.store).await.unwrap();
+    sign(&desk, &other, ends).await;
     let told = report(&desk).await;
     assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
     // More than a cut is wrong: that can't be accepted with the right key either.
     tamper(&desk, vec![Write::Delete(payload_key(MAIN, 2))]).await;
     let why = desk.audit.accept_cut(&signer(&data), you(), "x", &[], true).await.unwrap_err();
     assert!(matches!(&why, CantAccept::Broken(_)), "{why}");
+}
+
+/// Signs these ends with a key, as whoever can write the store could.
+async fn sign(desk: &Desk, key: &tempfile::TempDir, heads: Vec<Checkpoint>) {
+    let mut batch = Batch::new();
+    let last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
+    checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer(key)).unwrap();
+    desk.store.commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_signed_the_old_ends_once_more_before_the_cut_accepts_nothing() {
+    let (desk, _data, _) = lost(5).await;
+    let other = tempfile::tempdir().unwrap();
+    let before = checkpoint::ends(&desk.store).await.unwrap();
+    sign(&desk, &other, before).await;
+    cut(&desk, 4).await;
+    let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
+    let detail = json!({"reason": "x", "checkpoint": 4, "cut": []});
+    let forged = AuditRecord { action: "accept_cut".into(), detail, ..record("") };
+    desk.audit.commit(Batch::new(), forged).await.unwrap();
+    let after = checkpoint::ends(&desk.store).await.unwrap();
+    sign(&desk, &other, after).await;
+    let told = report(&desk).await;
+    assert!(told.first_bad.is_some() && told.accepted.is_empty(), "{told:?}");
+}
+
+#[tokio::test]
+async fn however_many_checkpoints_another_key_signs_the_own_ones_before_them_are_not_forgotten() {
+    use checkpoint::{CantSign, Wrong};
+    let (desk, data, signing) = lost(5).await;
+    let other = tempfile::tempdir().unwrap();
+    for _ in 0..2 * checkpoint::RECENT {
+        let ends = checkpoint::ends(&desk.store).await.unwrap();
+        sign(&desk, &other, ends).await;
+    }
+    let why = signing.make(Span::from_secs(0)).await.unwrap_err();
+    assert!(matches!(&why, CantSign::Checkpoint { wrong: Wrong::OtherKey, .. }), "{why}");
+    let own = signer(&data);
+    let judged = checkpoint::judged(&desk.store, Some(own.public())).await.unwrap();
+    assert_eq!((judged.wrong.len(), judged.trusted), (checkpoint::RECENT, None));
+    // A key that begins finds those of the one before it.
+    let new = Signer::open(&data.path().join("new")).unwrap();
+    let judged = checkpoint::judged(&desk.store, Some(new.public())).await.unwrap();
+    assert_eq!((judged.wrong, judged.trusted.map(|signed| signed.number)), (Vec::new(), Some(14)));
+}
+
+#[tokio::test]
+async fn a_second_cut_is_accepted_with_the_key_that_signs_by_then() {
+    let (desk, data, _) = lost(4).await;
+    desk.audit.accept_cut(&signer(&data), you(), "an old backup", &[], true).await.unwrap();
+    let later = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        desk.audit.commit(Batch::new(), record("later")).await.unwrap();
+        let ends = checkpoint::ends(&desk.store).await.unwrap();
+        sign(&desk, &later, ends).await;
+    }
+    cut(&desk, 6).await;
+    let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
+    assert!(report(&desk).await.first_bad.is_some());
+    desk.audit.accept_cut(&signer(&later), you(), "another one", &[], true).await.unwrap();
+    let told = report(&desk).await;
+    assert_eq!((told.first_bad, told.accepted.len()), (None, 2));
+}
+
+/// A store whose chains grow right after their links were read.
+struct Grows {
+    store: SharedStore,
+    audit: Audit,
+    left: std::sync::atomic::AtomicU32,
+}
+
+impl store::Store for Grows {
+    fn read<'a>(&'a self, key: &'a Key) -> crate::core::BoxFuture<'a, Result<Option<store::Entry>, store::Error>> {
+        self.store.read(key)
+    }
+
+    fn scan<'a>(&'a self, range: &'a Range) -> crate::core::BoxFuture<'a, Result<Vec<store::Entry>, store::Error>> {
+        Box::pin(async move {
+            if range.from.as_str().starts_with("audit-head") {
+                for number in 0..self.left.swap(0, std::sync::atomic::Ordering::SeqCst) {
+                    let chain = if number % 3 == 0 { "run-new" } else { MAIN };
+                    self.audit.commit_to(chain, Batch::new(), record("meanwhile")).await?;
+                }
+            }
+            self.store.scan(range).await
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> crate::core::BoxFuture<'_, Result<Revision, store::Error>> {
+        self.store.commit(batch)
+    }
+
+    fn watch(&self, prefix: &Key) -> store::Watch {
+        self.store.watch(prefix)
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_while_it_is_verified_is_verified_too() {
+    for meanwhile in [1, 2, 1_500] {
+        let desk = written(5).await;
+        let (store, audit) = (desk.store.clone(), desk.audit.clone());
+        let grows: SharedStore = Arc::new(Grows { store, audit, left: meanwhile.into() });
+        let told = verify(&grows, &[]).await.unwrap();
+        assert_eq!((told.first_bad, told.records), (None, u64::from(5 + meanwhile)));
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cut::{self, Accepted};
 use super::erase::{ACTION as ERASE, Erased, name};
-use super::{Head, Link, MAIN, Payload, START, checkpoint, digest, payload_key};
+use super::{Head, Link, MAIN, Payload, START, checkpoint, digest, link_key, payload_key};
 use crate::store::{self, Key, Range, SharedStore};
 
 const PAGE: usize = 500;
@@ -97,21 +97,23 @@ pub(super) struct Examined {
 
 /// A chain is not what a checkpoint says.
 pub(super) struct Misfit {
-    /// The newest checkpoint in the store that says so; none: it was handed in.
-    pub number: Option<u64>,
+    /// The first and the last checkpoint in the store that say so; none: it was handed in.
+    pub stated: Option<(u64, u64)>,
+    /// Whether another record stands there; if not, none does.
+    pub replaced: bool,
     pub bad: Bad,
 }
 
 /// Where a chain should be what it was: the hash, and as for [`Misfit`].
-type Sworn = (String, Option<u64>);
+type Sworn = (String, Option<(u64, u64)>);
 
 pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> Result<Examined, store::Error> {
     // Before the chains, which may grow meanwhile.
     let mut stored = checkpoint::stored(store).await?;
     let mut signed: BTreeMap<(String, u64), BTreeSet<Sworn>> = BTreeMap::new();
-    let kept = stored.heads.iter().map(|(head, (_, last))| (head, Some(*last)));
-    for (Checkpoint { chain, seq, hash }, number) in kept.chain(checkpoints.iter().map(|head| (head, None))) {
-        signed.entry((chain.clone(), *seq)).or_default().insert((hash.clone(), number));
+    let kept = stored.heads.iter().map(|(head, stated)| (head, Some(*stated)));
+    for (Checkpoint { chain, seq, hash }, stated) in kept.chain(checkpoints.iter().map(|head| (head, None))) {
+        signed.entry((chain.clone(), *seq)).or_default().insert((hash.clone(), stated));
     }
     let mut walk = Walk { signed, ..Walk::default() };
     let mut range = Range::under(&Key::of(["audit"]), PAGE);
@@ -141,6 +143,7 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
         range = range.past(&last);
     }
     let heads = store.scan(&Range::under(&Key::of(["audit-head"]), usize::from(u16::MAX))).await?;
+    grown(store, &heads, &mut walk).await?;
     walk.heads(&heads);
     let in_links = walk.first_bad.clone();
     walk.erased();
@@ -157,11 +160,19 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
     let heads =
         walk.ends.iter().map(|(chain, (seq, hash))| Checkpoint { chain: chain.clone(), seq: *seq, hash: hash.clone() });
     let mut misfits = std::mem::take(&mut walk.misfits);
-    // Those that anyone could have written are no acceptance, and none is shown.
-    let oldest = |upto: u64| misfits.iter().filter_map(|misfit| misfit.number).filter(|number| *number < upto).min();
-    walk.accepted.retain(|accepted| accepted.is_signed_by(&stored, oldest(accepted.said.checkpoint)));
-    if let Some(upto) = walk.accepted.iter().map(|accepted| accepted.said.checkpoint).max() {
-        misfits.retain(|misfit| misfit.number.is_none_or(|number| number >= upto));
+    // One after the other: what one covers asks nothing of those after it.
+    walk.accepted.sort_by_key(|accepted| accepted.said.checkpoint);
+    for accepted in std::mem::take(&mut walk.accepted) {
+        let upto = accepted.said.checkpoint;
+        let (covered, left): (Vec<_>, Vec<_>) =
+            misfits.into_iter().partition(|misfit| misfit.stated.is_some_and(|(_, last)| last < upto));
+        misfits = left;
+        if accepted.is_signed_by(&stored, first_stated(&covered)) {
+            walk.accepted.push(accepted);
+        } else {
+            // What anyone could have written is no acceptance, and is not shown.
+            misfits.extend(covered);
+        }
     }
     let report = Report {
         records: walk.records,
@@ -172,6 +183,37 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
         accepted: walk.accepted,
     };
     Ok(Examined { report, in_links, misfits, fits: walk.fits, stored })
+}
+
+/// The first checkpoint in the store that states one of these.
+pub(super) fn first_stated(misfits: &[Misfit]) -> Option<u64> {
+    misfits.iter().filter_map(|misfit| misfit.stated).map(|(first, _)| first).min()
+}
+
+/// Reads what was written since the walk came by, up to these heads: a bot goes on meanwhile.
+async fn grown(store: &SharedStore, heads: &[store::Entry], walk: &mut Walk) -> Result<(), store::Error> {
+    for entry in heads {
+        let chain = entry.key.last();
+        let Ok(head) = entry.decode::<Head>() else { continue };
+        loop {
+            let end = walk.ends.get(chain).map_or(0, |(seq, _)| *seq);
+            if end >= head.seq {
+                break;
+            }
+            let page = store.scan(&Range::under(&Key::of(["audit", chain]), PAGE).past(&link_key(chain, end))).await?;
+            let said = Range::under(&Key::of(["audit-payload", chain]), PAGE).past(&payload_key(chain, end));
+            let payloads = store.scan(&said).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+            let upto = link_key(chain, head.seq);
+            for entry in page.iter().filter(|entry| entry.key <= upto) {
+                walk.link(entry, &payloads);
+            }
+            if walk.ends.get(chain).map_or(0, |(seq, _)| *seq) == end {
+                // There is nothing: its head says so.
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -242,12 +284,13 @@ impl Walk {
                 },
             }
         }
-        for (hash, number) in self.signed.remove(&(chain.clone(), link.seq)).into_iter().flatten() {
+        for (hash, stated) in self.signed.remove(&(chain.clone(), link.seq)).into_iter().flatten() {
             if hash == link.hash {
                 self.fits.insert(chain.clone(), link.seq);
             } else {
                 let what = "the record is not the one of the checkpoint".to_owned();
-                self.misfits.push(Misfit { number, bad: Bad { chain: chain.clone(), seq: link.seq, what } });
+                let bad = Bad { chain: chain.clone(), seq: link.seq, what };
+                self.misfits.push(Misfit { stated, replaced: true, bad });
             }
         }
         self.ends.insert(chain, (link.seq, link.hash));
@@ -294,7 +337,11 @@ impl Walk {
             if ends.get(&chain).is_none_or(|(end, _)| *end < seq) {
                 let what = "records up to the checkpoint are missing".to_owned();
                 let bad = Bad { chain, seq, what };
-                self.misfits.extend(sworn.into_iter().map(|(_, number)| Misfit { number, bad: bad.clone() }));
+                self.misfits.extend(sworn.into_iter().map(|(_, stated)| Misfit {
+                    stated,
+                    replaced: false,
+                    bad: bad.clone(),
+                }));
             }
         }
     }

@@ -195,8 +195,14 @@ pub fn cut_accepted(gone: &str, checkpoint: u64) -> String {
 }
 
 /// What is gone of one chain.
-pub fn cut_of(chain: &str, kept: u64, signed: u64) -> String {
-    format!("records of {chain} after {kept}, which were signed up to {signed}")
+pub fn cut_of(chain: &str, kept: u64, signed: u64, replaced: bool) -> String {
+    let since = if replaced { "; other records stand in their place" } else { "" };
+    format!("records of {chain} after {kept}, which were signed up to {signed}{since}")
+}
+
+/// The signing key is not in the data folder.
+pub fn key_elsewhere(why: &str) -> String {
+    format!("{why}; if access.checkpoints.key_path says where the key is, name the configuration with --config instead")
 }
 
 /// An acceptance without a word.

@@ -37,8 +37,7 @@ impl Auditor {
     /// A chain that was cut, or written anew, no longer has the hash that was signed. (Who cuts the checkpoints too shows
     /// only against a copy that was kept elsewhere.)
     pub(super) async fn checkpoint(&self) -> Result<Vec<Finding>, store::Error> {
-        let recent = checkpoint::recent(&self.store).await?;
-        let (wrong, trusted) = checkpoint::judge(&recent, self.key.as_deref());
+        let checkpoint::Judged { wrong, trusted, .. } = checkpoint::judged(&self.store, self.key.as_deref()).await?;
         let mut findings = Vec::new();
         for (number, wrong) in wrong {
             let says = say::checkpoint_changed(number, &wrong.to_string());

@@ -9,8 +9,8 @@ use super::{AUDITED, Auditor, Finding, RUNS, readable, say};
 use crate::access::audit;
 use crate::core::redact::redact;
 use crate::core::{RunId, Timestamp};
-use crate::playbook::engine::Together;
-use crate::playbook::run::{CHILD, Event, Stage, Status, TaskHead, TaskStatus, apply};
+use crate::playbook::engine::{Together, part_of};
+use crate::playbook::run::{Event, Stage, Status, apply};
 use crate::playbook::view::RunOutcome;
 use crate::store::{self, Key, Range, Record};
 use crate::work::Shard;
@@ -33,6 +33,16 @@ impl Record for Mark {}
 struct Recomputed {
     status: Status,
     events: Vec<Event>,
+}
+
+/// How the runs stand that are parts of another which waits for them.
+enum Parts {
+    /// It waits for none.
+    None,
+    /// One of them goes on, or is not known.
+    Open,
+    /// All have ended, the last one then.
+    Ended(Timestamp),
 }
 
 /// One thing the audit must have: what, and to what exactly.
@@ -142,31 +152,52 @@ impl Auditor {
     /// that is under way may go on until its own deadline.
     async fn stands_still(&self, status: &Status) -> Result<Option<Finding>, store::Error> {
         let run = status.head.run;
-        let overdue = |status: &Status| {
-            let running = status.tasks.iter().filter(|task| matches!(task.stage, Stage::Running));
-            let effects = running.filter_map(|task| task.intent.as_ref()).map(|intent| intent.deadline).max();
-            // While a person holds the run nobody is late to approve.
-            let asked = status.ask.as_ref().filter(|_| status.paused.is_none()).map(|ask| ask.request.expires);
-            // A run that unwinds may ask past its own time: the request's time is then the one that counts.
-            let unwinds = status.unwinding.is_some() && asked.is_some();
-            // So does one of its parts, which has times of its own.
-            let part = |(task, head): (&TaskStatus, &TaskHead)| {
-                head.kind == CHILD && matches!(task.stage, Stage::Waits { .. })
-            };
-            let waits = status.tasks.iter().zip(&status.head.tasks).any(part);
-            let deadline = Some(status.head.deadline).filter(|_| !unwinds && !waits);
-            let due = [asked, effects, deadline].into_iter().flatten();
-            // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
-            let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));
-            // One that waits for another Mayday says so itself.
-            due.filter(|due| status.ended.is_none() && status.held.is_none() && self.is_late(*due))
-        };
-        if overdue(status).is_none() {
+        if self.overdue(status).await?.is_none() {
             return Ok(None);
         }
         // It may have gone on between the two looks.
         let Ok(now) = self.recompute(run).await? else { return Ok(None) };
-        Ok(overdue(&now.status).map(|due| Finding::new("run_late", run.to_string(), say::run_late(run, due))))
+        let due = self.overdue(&now.status).await?;
+        Ok(due.map(|due| Finding::new("run_late", run.to_string(), say::run_late(run, due))))
+    }
+
+    /// Since when something should have happened to a run.
+    async fn overdue(&self, status: &Status) -> Result<Option<Timestamp>, store::Error> {
+        // One that waits for another Mayday says so itself.
+        if status.ended.is_some() || status.held.is_some() {
+            return Ok(None);
+        }
+        let running = status.tasks.iter().filter(|task| matches!(task.stage, Stage::Running));
+        let effects = running.filter_map(|task| task.intent.as_ref()).map(|intent| intent.deadline).max();
+        // While a person holds the run nobody is late to approve.
+        let asked = status.ask.as_ref().filter(|_| status.paused.is_none()).map(|ask| ask.request.expires);
+        // A run that unwinds may ask past its own time: the request's time is then the one that counts.
+        let unwinds = status.unwinding.is_some() && asked.is_some();
+        let deadline = match self.parts(status).await? {
+            Parts::Open => None,
+            Parts::Ended(at) => Some(status.head.deadline.max(at)),
+            Parts::None => Some(status.head.deadline),
+        };
+        let due = [asked, effects, deadline.filter(|_| !unwinds)].into_iter().flatten();
+        // Until the latest effect is over nothing else need happen; and whatever happened last may have taken long.
+        let due = due.min().map(|due| due.max(status.at)).map(|due| due.max(effects.unwrap_or(due)));
+        Ok(due.filter(|due| self.is_late(*due)))
+    }
+
+    /// How the parts stand that a run waits for: they have times of their own.
+    async fn parts(&self, status: &Status) -> Result<Parts, store::Error> {
+        let mut ended = None;
+        for index in 0..status.tasks.len() {
+            let Some(part) = part_of(&self.store, status, index).await? else { continue };
+            let end = match self.recompute(part).await {
+                Ok(found) => found.ok().and_then(|found| Some(found.status.ended?.at)),
+                Err(store::Error::TooNew { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let Some(end) = end else { return Ok(Parts::Open) };
+            ended = ended.max(Some(end));
+        }
+        Ok(ended.map_or(Parts::None, Parts::Ended))
     }
 
     /// A mark, or a lock, whose run has ended would hold others up for ever.

@@ -182,6 +182,11 @@ impl Scheduler {
                     // Another replica was faster, perhaps with another timetable: what that leaves is this one's, and now.
                     Err(store::Error::Conflict(_)) if left > 0 => left -= 1,
                     Ok(()) | Err(store::Error::Conflict(_)) => break,
+                    // The others go on.
+                    Err(error @ (store::Error::Corrupt { .. } | store::Error::TooNew { .. })) => {
+                        tracing::error!(schedule = plan.options.id, %error, "a schedule does not run: what it has decided can't be read");
+                        break;
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -228,7 +233,8 @@ impl Scheduler {
         let now = self.deps.clock.now();
         let mut listed = Vec::with_capacity(self.plans.len());
         for plan in self.plans.iter() {
-            let state = self.deps.store.read(&plan.key()).await?.map(|entry| entry.decode::<State>()).transpose()?;
+            // That it can't be read is told by the log.
+            let state = self.deps.store.read(&plan.key()).await?.and_then(|entry| entry.decode::<State>().ok());
             let next: Vec<Timestamp> =
                 std::iter::successors(plan.times.next(now), |at| plan.times.next(*at)).take(3).collect();
             listed.push(Listed {

@@ -21,9 +21,9 @@ use crate::core::RunId;
 use crate::core::message::playbook as say;
 use crate::playbook::Error;
 use crate::playbook::action::Intent;
-use crate::playbook::run::{Done, End, FailureKind, Parent, Status, standing, stops};
+use crate::playbook::run::{CHILD, Done, End, FailureKind, Parent, Stage, Status, standing, stops};
 use crate::playbook::view::{Decided, Proposed, RunOutcome};
-use crate::store;
+use crate::store::{self, SharedStore};
 
 /// A child is looked at this often where nothing wakes its parent earlier (another process may drive it).
 const LOOK: Duration = Duration::from_secs(1);
@@ -223,7 +223,26 @@ impl Driver {
     }
 
     fn taken_back(&self, index: usize) -> Option<String> {
-        self.status.tasks[index].intent.as_ref()?.target["child"].as_str().map(str::to_owned)
+        self.status.tasks[index].intent.as_ref().and_then(back_key)
+    }
+}
+
+fn back_key(undo: &Intent) -> Option<String> {
+    undo.target["child"].as_str().map(str::to_owned)
+}
+
+/// The run that a step of another waits for, which takes it for a part or has it take back what it did; none if it waits
+/// for no run, or that never came about.
+///
+/// # Errors
+/// The store's.
+pub async fn part_of(store: &SharedStore, status: &Status, index: usize) -> Result<Option<RunId>, store::Error> {
+    let waits = matches!(status.tasks[index].stage, Stage::Waits { .. });
+    let intent = status.tasks[index].intent.as_ref().filter(|_| waits && status.head.tasks[index].kind == CHILD);
+    let key = |intent: &Intent| if status.part(index).is_undo() { back_key(intent) } else { Some(key_of(intent)) };
+    match intent.and_then(key) {
+        Some(key) => propose::made_by(store, &key).await,
+        None => Ok(None),
     }
 }
 

@@ -37,6 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use child::part_of;
 pub use journal::{Journaled, Together, events};
 pub use preview::{Preview, Would};
 pub(in crate::playbook) use propose::{Text, text_key};

@@ -217,9 +217,6 @@ impl Driver {
         let covers = |policy: &&StandingPolicy| {
             ask.tasks.iter().all(|task| {
                 let Some(index) = self.status.index(task) else { return false };
-                if self.status.tasks[index].round > 0 {
-                    return false;
-                }
                 let Some(plan) = &self.status.tasks[index].plan else { return false };
                 let asked = asked(&self.book, &self.status.head, self.status.declared(index), plan);
                 self.declared(index).approval.is_none() && asked.iter().all(|asked| policy.covers(asked).is_ok())
@@ -228,7 +225,8 @@ impl Driver {
         // What a person runs, or has started again, they have approved by those who may. What moved since it was allowed, and an undo that is not the
         // one that was allowed with its change, is no routine any more.
         let by_itself = matches!(self.status.head.by, Actor::Mayday(_));
-        if !by_itself || !ask.difference.is_empty() || self.status.unwinding.is_some() {
+        let again = self.status.round > 0;
+        if !by_itself || again || !ask.difference.is_empty() || self.status.unwinding.is_some() {
             return Vec::new();
         }
         self.shared.parts.standing.iter().filter(covers).cloned().collect()
