@@ -57,10 +57,10 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
     let Some(index) = event.task().and_then(|task| status.index(task)) else { return of_run(status, event) };
     let undo = status.part(index).is_undo();
     let declared = &book.playbook.tasks[status.declared(index)];
-    let (name, task, run) = (&status.head.tasks[index].name, &status.tasks[index], status.head.run);
+    let (name, task) = (&status.head.tasks[index].name, &status.tasks[index]);
     let note = task.note.as_deref().unwrap_or_default();
     let notice = |kind: NoticeKind, says: String| Notice {
-        run,
+        run: status.head.run,
         incident: status.head.incident,
         playbook: status.head.playbook.clone(),
         task: status.head.tasks[index].id.clone(),
@@ -71,23 +71,24 @@ pub fn after(book: &Book, status: &Status, event: &Event) -> Vec<Notice> {
     // What can be said once for all items is: when the last is over.
     let item = matches!(status.part(index), Part::Item { .. });
     if task.stage == Stage::Succeeded && !undo && !item && declared.on_success == OnSuccess::SendNotification {
-        notices.push(notice(NoticeKind::Success, say::notice_success(run, name, task.note.as_deref())));
+        notices.push(notice(NoticeKind::Success, say::notice_success(name, task.note.as_deref())));
     }
     if task.stage == Stage::InDoubt {
         notices.push(notice(NoticeKind::Escalation, say::notice_doubt(name, note)));
     }
     if task.stage == Stage::Failed && undo {
-        notices.push(notice(NoticeKind::Escalation, say::notice_not_undone(run, name, note)));
+        notices.push(notice(NoticeKind::Escalation, say::notice_not_undone(name, note)));
     } else if task.stage == Stage::Failed && !(item && declared.on_failure.continues()) {
         let otherwise = declared.verify.as_ref().map_or(Otherwise::Fail, |verify| verify.otherwise);
         let unverified = task.failure.is_some_and(FailureKind::is_unverified) && otherwise != Otherwise::Fail;
-        if declared.on_failure.notifies() {
-            let says = say::notice_failure(run, name, note, declared.on_failure.continues());
-            notices.push(notice(NoticeKind::Failure, says));
-        }
-        if declared.on_failure.escalates() || unverified {
-            notices.push(notice(NoticeKind::Escalation, say::notice_escalation(run, name, note)));
-        }
+        // Who is called reads the same there.
+        let kind = if declared.on_failure.escalates() || unverified {
+            Some(NoticeKind::Escalation)
+        } else {
+            declared.on_failure.notifies().then_some(NoticeKind::Failure)
+        };
+        let says = say::notice_failure(name, note, declared.on_failure.continues());
+        notices.extend(kind.map(|kind| notice(kind, says)));
     }
     notices
 }
@@ -107,27 +108,27 @@ pub(super) fn of_run(status: &Status, event: &Event) -> Vec<Notice> {
     match event {
         Event::GlassBroken { vote } => {
             let reason = vote.reason.as_deref().unwrap_or_default();
-            return vec![of_run(NoticeKind::Escalation, say::notice_glass(head.run, &vote.name, reason))];
+            return vec![of_run(NoticeKind::Escalation, say::notice_glass(&vote.name, reason))];
         }
         Event::Allowed { ask, policy, used } => {
             let names = ask.tasks.iter().filter_map(|task| Some(head.tasks[status.index(task)?].name.as_str()));
             let names: Vec<&str> = names.collect();
-            let says = say::notice_allowed(head.run, &names, &policy.id, *used, policy.limits.per_day);
+            let says = say::notice_allowed(&names, &policy.id, *used, policy.limits.per_day);
             return vec![of_run(NoticeKind::Success, says)];
         }
         // Everyone waits for an answer while the system is as nobody wants it.
         Event::Asked { ask } if status.unwinding.is_some() => {
             let name = ask.tasks.first().and_then(|task| status.index(task)).map(|step| &status.head.tasks[step].name);
             let difference = ask.difference.join("; ");
-            let says = undo::notice_asks(head.run, name.map_or("", String::as_str), &difference);
+            let says = undo::notice_asks(name.map_or("", String::as_str), &difference);
             return vec![of_run(NoticeKind::Escalation, says)];
         }
         // The end says it.
         Event::Expired if status.unwinding.is_some() => return Vec::new(),
-        Event::Held { why } => return vec![of_run(NoticeKind::Escalation, say::notice_held(head.run, why))],
+        Event::Held { why } => return vec![of_run(NoticeKind::Escalation, say::notice_held(why))],
         Event::Unwinding { undo, why } => {
             let names = undo.iter().filter_map(|task| Some(status.head.tasks[status.index(task)?].name.as_str()));
-            let says = say::notice_unwinding(head.run, &names.collect::<Vec<_>>(), why);
+            let says = say::notice_unwinding(&names.collect::<Vec<_>>(), why);
             return vec![of_run(NoticeKind::Failure, says)];
         }
         Event::Ended { outcome, why } if *outcome != RunOutcome::Stuck && status.unwinding.is_some() => {

@@ -10,7 +10,7 @@ use super::book::Book;
 use super::engine::parameters_of;
 use super::measure::worse;
 use super::model::TestCase;
-use super::notices;
+use super::notices::{self, Notice, NoticeKind};
 use super::options::{Approvals, Options};
 use super::pace::Pace;
 use super::parameters;
@@ -20,6 +20,7 @@ use super::run::{
 };
 use crate::access::{Actor, Person, PersonId, Role};
 use crate::core::Timestamp;
+use crate::core::message::heal as say;
 
 /// What became of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +148,12 @@ impl<'a> Simulation<'a> {
 
     fn record(&mut self, event: Event) -> Result<(), String> {
         let status = apply(&event, self.now, Some(self.status.clone())).map_err(|illegal| illegal.to_string())?;
-        self.said.extend(notices::after(self.book, &status, &event).into_iter().map(|notice| notice.says));
+        // As people read it where no incident has a team to name.
+        let told = |notice: Notice| match notice.kind {
+            NoticeKind::Success | NoticeKind::Failure => say::notice(notice.run, &notice.says),
+            NoticeKind::Escalation => say::escalation_to_all(notice.run, &notice.says),
+        };
+        self.said.extend(notices::after(self.book, &status, &event).into_iter().map(told));
         self.status = status;
         Ok(())
     }

@@ -41,7 +41,7 @@ async fn held(world: &World, engine: &Engine, run: RunId, words: &str) {
 
 async fn loud(world: &World) -> usize {
     let of_wait = |notice: &mayday::playbook::Notice| {
-        notice.kind == NoticeKind::Escalation && notice.says.contains("waits and needs a person")
+        notice.kind == NoticeKind::Escalation && notice.says.starts_with("it waits: ")
     };
     notices(world).await.into_iter().filter(of_wait).count()
 }

@@ -80,7 +80,7 @@ async fn what_a_policy_covers_is_done_without_asking_and_names_its_right() {
     let told: Vec<String> = notices(&world).await.into_iter().map(|notice| notice.says).collect();
     assert_eq!(
         told,
-        ["RUN-1: Restart it, allowed by the standing policy restart-shop (1 of 3 changes in 24 hours)."],
+        ["Restart it, allowed by the standing policy restart-shop (1 of 3 changes in 24 hours)."],
         "nobody was asked, so people are told"
     );
     let right = Right::StandingPolicy { id: "restart-shop".to_owned(), limits: policy(3).limits };

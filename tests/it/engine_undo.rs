@@ -118,7 +118,7 @@ async fn an_undo_that_moved_is_asked_for_and_holds_back_what_comes_after_it() {
         assert!(undone(&world).is_empty(), "nothing is undone meanwhile, the first pool neither");
         let told = notices(&world).await;
         let loud = |notice: &&mayday::playbook::Notice| notice.kind == NoticeKind::Escalation;
-        assert!(told.iter().filter(loud).any(|notice| notice.says.contains("needs a person to take back")), "{told:?}");
+        assert!(told.iter().filter(loud).any(|notice| notice.says.contains("approve or reject it")), "{told:?}");
         let decided = world.approve(&engine, run, "bo").await;
         assert_eq!(decided, Decided::Done(format!("{run}: the undo is approved and starts now.")));
         let view = world.until_ended(&engine, run).await;

@@ -87,8 +87,8 @@ pub fn asks(step: &str) -> String {
 }
 /// The same, told.
 #[must_use]
-pub fn notice_asks(run: RunId, step: &str, difference: &str) -> String {
-    format!("{run} needs a person to take back what it did: {step} is not as it was approved ({difference})")
+pub fn notice_asks(step: &str, difference: &str) -> String {
+    format!("it takes back what it did, and {step} is not as it was approved ({difference}); approve or reject it")
 }
 /// An approval of such a step that was the last one needed.
 #[must_use]
