@@ -84,14 +84,16 @@ impl Persons {
         Person { id: PersonId("cli:admin".to_owned()), name: "admin".to_owned(), role: Role::Admin, teams: Vec::new() }
     }
 
-    /// Whoever runs a command that works on the store itself: the system's user on its host, `cli:ana@db-1`.
+    /// Whoever runs a command that works on the store itself: the system's user on its host, `cli:ana(1000)@db-1`. The number
+    /// is the system's word, the name only the environment's.
     #[must_use]
     pub fn at_terminal() -> Person {
-        let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-        let uid = || std::fs::metadata("/proc/self").map_or(0, |own| std::os::unix::fs::MetadataExt::uid(&own));
-        let user = named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid-{}", uid()));
+        let uid = std::fs::metadata("/proc/self").map_or(0, |own| std::os::unix::fs::MetadataExt::uid(&own));
+        // Who became root says so by that.
+        let names: &[&str] = if uid == 0 { &["SUDO_USER", "USER", "LOGNAME"] } else { &["USER", "LOGNAME"] };
+        let user = names.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let name = format!("{user}@{}", host.trim());
+        let name = format!("{}({uid})@{}", user.unwrap_or_default(), host.trim());
         Person { id: PersonId(format!("cli:{name}")), name, role: Role::Admin, teams: Vec::new() }
     }
 

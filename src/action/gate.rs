@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::Options;
+use super::{Options, Problem};
 use crate::catalog::Catalog;
 use crate::core::BoxFuture;
 
@@ -35,15 +35,15 @@ impl Gate {
     ///
     /// # Errors
     /// Every entry that can't be understood.
-    pub fn new(options: &Options, catalog: &Catalog, own: Option<SocketAddr>) -> Result<Self, Vec<String>> {
+    pub fn new(options: &Options, catalog: &Catalog, own: Option<SocketAddr>) -> Result<Self, Vec<Problem>> {
         let mut hosts = HashSet::new();
         let mut wrong = Vec::new();
-        for service in catalog.services() {
+        for (row, service) in catalog.services().iter().enumerate() {
             match service.base_url.as_deref().map(origin) {
                 Some(Ok(host)) => {
                     hosts.insert(host);
                 }
-                Some(Err(why)) => wrong.push(format!("catalogue: base_url of {}: {why}", service.name)),
+                Some(Err(why)) => wrong.push(Problem::at(format!("services[{row}].base_url"), why)),
                 None => {}
             }
         }
@@ -54,13 +54,13 @@ impl Gate {
             Some(Ok(host)) => {
                 hosts.insert(host);
             }
-            Some(Err(why)) => wrong.push(format!("actions.default_api: {why}")),
+            Some(Err(why)) => wrong.push(Problem::at("actions.default_api", why)),
             None => {}
         }
-        for entry in &options.api_hosts {
+        for (row, entry) in options.api_hosts.iter().enumerate() {
             match listed(entry) {
                 Ok(found) => hosts.extend(found),
-                Err(why) => wrong.push(format!("actions.api_hosts: {why}")),
+                Err(why) => wrong.push(Problem::at(format!("actions.api_hosts[{row}]"), why)),
             }
         }
         if wrong.is_empty() { Ok(Self { hosts: Arc::new(hosts), lookup: system_lookup() }) } else { Err(wrong) }

@@ -103,30 +103,55 @@ pub struct Deps {
     pub options: Options,
 }
 
+/// A mistake in the configuration of actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `actions.commands[2]`, `services[0].restart`.
+    pub path: String,
+    /// What, and the fix.
+    pub why: String,
+}
+
+impl Problem {
+    fn at(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.why)
+    }
+}
+
 /// What is wrong with the configuration of actions: every mistake, each with its fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct BadOptions(pub Vec<String>);
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct BadOptions(pub Vec<Problem>);
+
+/// Every mistake in the options and in what the catalogue says for actions.
+#[must_use]
+pub fn problems(options: &Options, catalog: &Catalog) -> Vec<Problem> {
+    let mut wrong = gate::Gate::new(options, catalog, None).err().unwrap_or_default();
+    wrong.extend(run_command::check(&options.commands).err().unwrap_or_default());
+    wrong.extend(disk_cleanup::check(catalog));
+    wrong.extend(service_restart::check(catalog));
+    wrong
+}
 
 /// All executors of this installation, for the engine's registry.
 ///
 /// # Errors
 /// [`BadOptions`]: every mistake in the options and in what the catalogue says for actions.
 pub fn all(deps: &Deps) -> Result<Vec<Arc<dyn Action>>, BadOptions> {
-    let mut wrong = Vec::new();
-    let gate =
-        gate::Gate::new(&deps.options, &deps.catalog, deps.own_listener).map_err(|mut why| wrong.append(&mut why));
-    let commands = run_command::check(&deps.options.commands).map_err(|mut why| wrong.append(&mut why));
-    wrong.extend(disk_cleanup::check(&deps.catalog));
-    wrong.extend(service_restart::check(&deps.catalog));
-    let fetcher = match gate {
-        Ok(gate) => fetch::Fetcher::new(gate, deps.options.api_timeout.0, deps.options.api_max_bytes)
-            .map_err(|why| wrong.push(why)),
-        Err(()) => Err(()),
-    };
-    let (Ok(fetcher), Ok(commands), true) = (fetcher, commands, wrong.is_empty()) else {
-        return Err(BadOptions(wrong));
-    };
+    let bad = BadOptions(problems(&deps.options, &deps.catalog));
+    if !bad.0.is_empty() {
+        return Err(bad);
+    }
+    let (options, wrong) = (&deps.options, |why: String| BadOptions(vec![Problem::at("actions", why)]));
+    let gate = gate::Gate::new(options, &deps.catalog, deps.own_listener).map_err(BadOptions)?;
+    let commands = run_command::check(&options.commands).map_err(BadOptions)?;
+    let fetcher = fetch::Fetcher::new(gate, options.api_timeout.0, options.api_max_bytes).map_err(wrong)?;
     let here = here::Here::new(deps.machine.clone());
     Ok(vec![
         Arc::new(api_call::ApiCall::new(fetcher, deps.catalog.clone(), deps.options.default_api.clone())),

@@ -87,7 +87,7 @@ pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
         ),
         passes: passes(&error),
     };
-    let guard = Guard::start((program.timeout + LATER).min(left.to_end)).map_err(no_guard)?;
+    let mut guard = Guard::start((program.timeout + LATER).min(left.to_end)).map_err(no_guard)?;
     let mut child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()
@@ -101,6 +101,9 @@ pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
         .spawn()
         .map_err(not_started)?;
     let mut group = Group::of(&guard, child.id());
+    if !guard.lives() {
+        tracing::warn!(program = %program.path.display(), "a program runs without its guard, which has ended: it would outlive a killed Mayday");
+    }
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let outputs = async { tokio::join!(read(stdout, program.max_output), read(stderr, program.max_output)) };
     tokio::pin!(outputs);
@@ -115,6 +118,8 @@ pub async fn run(program: &Program, left: Left) -> Result<Ran, Failure> {
             both = &mut outputs, if read_out.is_none() => read_out = Some(both),
             () = &mut deadline => {
                 group.kill();
+                // It may have left the group.
+                let _ = child.start_kill();
                 let _ = child.wait().await;
                 return Err(Failure::TimedOut(timeout));
             }

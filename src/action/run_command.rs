@@ -13,7 +13,7 @@ use super::here::Here;
 use super::off_loop::Left;
 use super::program::{self, Failure, Program, Ran};
 use super::trust::{self, Trust};
-use super::{json as to_json, parameters, target};
+use super::{Problem, json as to_json, parameters, target};
 use crate::core::duration::Span;
 use crate::core::message::action as say;
 use crate::core::redact::redact;
@@ -166,11 +166,12 @@ impl Bound {
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn check(commands: &[Command]) -> Result<Allowed, Vec<String>> {
+pub fn check(commands: &[Command]) -> Result<Allowed, Vec<Problem>> {
     let mut wrong = Vec::new();
     let mut allowed = HashMap::new();
-    for command in commands {
-        let mut bad = |why: String| wrong.push(format!("actions.commands: {}: {why}", command.name));
+    let at = |row: usize, why: String| Problem::at(format!("actions.commands[{row}]"), why);
+    for (row, command) in commands.iter().enumerate() {
+        let mut bad = |why: String| wrong.push(at(row, format!("{}: {why}", command.name)));
         if !command.path.is_absolute() {
             bad(format!("`{}` is not an absolute path", command.path.display()));
         }
@@ -183,19 +184,24 @@ pub fn check(commands: &[Command]) -> Result<Allowed, Vec<String>> {
         for pattern in &command.allow_args {
             match Regex::new(&format!("\\A(?:{pattern})\\z")) {
                 Ok(regex) => patterns.push(Pattern { regex, options: trust::allows_options(pattern) }),
-                Err(error) => bad(format!("the pattern `{pattern}` is not valid: {error}")),
+                // Its last line says what; those before it draw where, over several lines.
+                Err(error) => {
+                    let error = error.to_string();
+                    let what = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                    bad(format!("the pattern `{pattern}` is not valid: {what}"));
+                }
             }
         }
         if allowed.insert(command.name.clone(), (command.clone(), patterns)).is_some() {
             bad("the name is used twice".to_owned());
         }
     }
-    for (command, _) in allowed.values() {
+    for (row, command) in commands.iter().enumerate() {
         let Some(undo) = &command.undo else { continue };
         match allowed.get(undo).filter(|_| *undo != command.name) {
-            None => wrong.push(say::command_undo_unknown(&command.name, undo)),
+            None => wrong.push(at(row, say::command_undo_unknown(&command.name, undo))),
             Some((undoes, _)) if command.idempotent && !undoes.idempotent => {
-                wrong.push(say::command_undo_once(&command.name, undo));
+                wrong.push(at(row, say::command_undo_once(&command.name, undo)));
             }
             Some(_) => {}
         }
@@ -318,6 +324,10 @@ impl Action for RunCommand {
             }
             _ => Settle::AskPerson,
         }
+    }
+
+    fn ends_with_mayday(&self) -> bool {
+        true
     }
 
     fn default_timeout(&self) -> Duration {
@@ -510,10 +520,10 @@ mod tests {
         // An undo that may follow what never happened must be one that does no harm then.
         let repeated = Command { idempotent: true, ..raise.clone() };
         let wrong = check(&[repeated.clone(), lower("once"), command("once", "/bin/true")]).err().unwrap();
-        assert!(wrong.len() == 1 && wrong[0].contains("`lower` is not"), "{wrong:?}");
+        assert!(wrong.len() == 1 && wrong[0].why.contains("`lower` is not"), "{wrong:?}");
         assert!(check(&[repeated, Command { idempotent: true, ..command("lower", "/bin/true") }]).is_ok());
         let itself = Command { undo: Some("raise".into()), ..raise.clone() };
-        assert!(check(&[itself]).err().unwrap()[0].contains("not another program of the list"));
+        assert!(check(&[itself]).err().unwrap()[0].why.contains("not another program of the list"));
         assert_eq!(check(&[raise]).err().unwrap().len(), 1);
     }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::here::Here;
 use super::off_loop::{Left, time_left};
 use super::program::{self, Program};
-use super::{json as to_json, parameters, run_command, target};
+use super::{Problem, json as to_json, parameters, run_command, target};
 use crate::catalog::{Catalog, Restart, Service};
 use crate::core::message::action as say;
 use crate::core::{BoxFuture, Timestamp};
@@ -106,19 +106,21 @@ impl Target {
 
 /// What is wrong with the catalogue's `restart` entries.
 #[must_use]
-pub fn check(catalog: &Catalog) -> Vec<String> {
+pub fn check(catalog: &Catalog) -> Vec<Problem> {
     let wrong = |service: &Service| match &service.restart {
         Some(Restart::Program(argv)) => match argv.first() {
             None => Some("is empty; write the program and its arguments".to_owned()),
             Some(program) if !Path::new(program).is_absolute() => {
-                Some(format!("names `{program}`; write its absolute path"))
+                Some(format!("`{program}` is not an absolute path; write that"))
             }
             Some(_) => None,
         },
         _ => None,
     };
-    let services = catalog.services().iter();
-    services.filter_map(|service| Some(format!("catalogue: restart of {} {}", service.name, wrong(service)?))).collect()
+    let services = catalog.services().iter().enumerate();
+    services
+        .filter_map(|(row, service)| Some(Problem::at(format!("services[{row}].restart"), wrong(service)?)))
+        .collect()
 }
 
 impl ServiceRestart {
@@ -225,6 +227,10 @@ impl Action for ServiceRestart {
             Ok(target @ Target::Process { .. }) if self.here.is(target.machine()) => Settle::Probe,
             _ => Settle::AskPerson,
         }
+    }
+
+    fn ends_with_mayday(&self) -> bool {
+        true
     }
 
     fn default_timeout(&self) -> Duration {

@@ -122,6 +122,9 @@ async fn opened(place: &Place, doors: &dyn Doors) -> Result<Opened, Problem> {
 
 /// Erases what a record says.
 pub(super) async fn erase(record: &str, reason: &str, place: &Place, doors: &dyn Doors) -> Result<Exit, Problem> {
+    if reason.trim().is_empty() {
+        return Err(Problem::refused(message::erasure_needs_reason()));
+    }
     let named = record.rsplit_once(':').and_then(|(chain, seq)| Some((chain, seq.parse::<u64>().ok()?)));
     let (chain, seq) = named.ok_or_else(|| Problem::refused(message::no_audit_place(record)))?;
     let Opened { store, clock, .. } = opened(place, doors).await?;

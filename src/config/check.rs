@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use super::Config;
 use super::diagnostic::{Code, Diagnostic};
 use super::tree::{Kind, Node, Step};
+use crate::catalog::Catalog;
 use crate::core::message::config as message;
 use crate::core::nearest::nearest;
 
@@ -51,6 +52,21 @@ pub(super) struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
+    /// Where a room's `list[2].key` stands. Rooms count what was read; what was set aside shifts their indices.
+    fn place_of(&self, path: &str) -> Vec<Step> {
+        let mut at: Vec<Step> = Vec::new();
+        for part in path.split('.') {
+            let (name, index) =
+                part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
+            at.push(Step::from(name));
+            if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
+                let row = rows(self.left, &at).get(index).copied().unwrap_or(index);
+                at.push(Step::from(row));
+            }
+        }
+        at
+    }
+
     fn add(&mut self, path: &[Step], code: Code, says: String) {
         self.wrong.push(Diagnostic { file: self.file.to_owned(), place: self.written.place_of(path), code, says });
     }
@@ -65,6 +81,7 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
     let mut sheet = Sheet { left, written, file, wrong };
     services(config, &mut sheet);
     eyes(config, &mut sheet);
+    actions(config, &mut sheet);
     listener(config, &mut sheet);
     users(config, &mut sheet);
     policies(config, &mut sheet);
@@ -77,39 +94,25 @@ pub fn cross(config: &Config, left: &Node, written: &Node, file: &str, wrong: &m
 
 /// Own eyes: what the room itself finds, and services that the catalogue does not have.
 fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
-    // The room counts what was read; what was set aside shifts its indices, so places come after the lists' own.
-    let lists: HashMap<&str, Vec<usize>> = ["scrape", "processes", "rules"]
-        .into_iter()
-        .map(|list| (list, rows(sheet.left, path!["watch", list])))
-        .chain([("files", rows(sheet.left, path!["watch", "logs", "files"]))])
-        .collect();
     for problem in config.watch.problems() {
-        let mut at = vec![Step::from("watch")];
-        for part in problem.path.split('.') {
-            let (name, index) =
-                part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
-            at.push(Step::from(name));
-            if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
-                at.push(Step::from(lists.get(name).and_then(|rows| rows.get(index)).copied().unwrap_or(index)));
-            }
-        }
+        let at = sheet.place_of(&format!("watch.{}", problem.path));
         sheet.add(&at, Code::Bounds, message::option_problem(&problem.path, &problem.why));
     }
     let known = service_names(sheet.written);
     let mut unknown: Vec<(Vec<Step>, &str)> = Vec::new();
     let watch = &config.watch;
-    for (target, row) in watch.scrape.iter().zip(&lists["scrape"]) {
-        unknown.push((path!["watch", "scrape", *row, "service"].to_vec(), &target.service));
+    for (target, row) in watch.scrape.iter().zip(rows(sheet.left, path!["watch", "scrape"])) {
+        unknown.push((path!["watch", "scrape", row, "service"].to_vec(), &target.service));
     }
-    for (file, row) in watch.logs.files.iter().zip(&lists["files"]) {
-        unknown.push((path!["watch", "logs", "files", *row, "service"].to_vec(), &file.service));
+    for (file, row) in watch.logs.files.iter().zip(rows(sheet.left, path!["watch", "logs", "files"])) {
+        unknown.push((path!["watch", "logs", "files", row, "service"].to_vec(), &file.service));
     }
-    for (rule, row) in watch.rules.iter().zip(&lists["rules"]) {
+    for (rule, row) in watch.rules.iter().zip(rows(sheet.left, path!["watch", "rules"])) {
         if let Some(service) = &rule.service {
-            unknown.push((path!["watch", "rules", *row, "service"].to_vec(), service));
+            unknown.push((path!["watch", "rules", row, "service"].to_vec(), service));
         }
         if let Some(logs) = &rule.logs {
-            unknown.push((path!["watch", "rules", *row, "logs", "service"].to_vec(), &logs.service));
+            unknown.push((path!["watch", "rules", row, "logs", "service"].to_vec(), &logs.service));
         }
     }
     for (at, name) in unknown {
@@ -128,6 +131,20 @@ fn eyes(config: &Config, sheet: &mut Sheet<'_>) {
     }
     if let Err(why) = super::assemble::log::filter(&config.log.filter) {
         sheet.add(path!["log", "filter"], Code::Value, why);
+    }
+}
+
+/// What playbooks may reach: what that room itself finds. Names that are taken twice are told elsewhere.
+fn actions(config: &Config, sheet: &mut Sheet<'_>) {
+    let Ok(catalog) = Catalog::new(config.services.clone()) else { return };
+    // An address or a folder that was told with its service is not told twice.
+    let told = sheet.wrong.iter().any(|wrong| matches!(wrong.code, Code::Url | Code::Folder));
+    for problem in crate::action::problems(&config.actions, &catalog) {
+        let of_service = problem.path.starts_with("services") && !problem.path.ends_with("restart");
+        if !(told && of_service) {
+            let at = sheet.place_of(&problem.path);
+            sheet.add(&at, Code::Value, problem.why);
+        }
     }
 }
 

@@ -249,7 +249,7 @@ fn buttons(view: &RunView, approval: Option<&ApprovalView>, what: &str) -> Vec<B
     let unwinds = view.state == RunState::RollingBack;
     if view.undo_failed() {
         buttons.push(button(say::undo_again(), format!("retry {run}"), ButtonStyle::Primary, None));
-    } else if view.state != RunState::Ended && !unwinds && failed {
+    } else if !matches!(view.state, RunState::Ended | RunState::Running) && !unwinds && failed {
         buttons.push(plain(say::retry(), "retry"));
     }
     match view.state {
@@ -274,6 +274,7 @@ fn questions(view: &RunView, task: &TaskView) -> Vec<Button> {
         TaskState::InDoubt => vec![
             button(capped(&say::it_happened(&task.name), LABEL), format!("{answer} done"), ButtonStyle::Plain, None),
             button(capped(&say::it_did_not(&task.name), LABEL), format!("{answer} not_done"), ButtonStyle::Plain, None),
+            button(capped(&say::it_failed(&task.name), LABEL), format!("{answer} failed"), ButtonStyle::Plain, None),
         ],
         TaskState::Waiting if task.kind == "Ask_Human" => {
             let question = task.note.as_deref().unwrap_or(&task.name);

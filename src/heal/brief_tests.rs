@@ -136,7 +136,8 @@ fn what_only_a_person_can_say_has_buttons_that_say_it() {
     view.tasks[1].state = TaskState::InDoubt;
     let plan = brief(&view, "orders").plan;
     let commands: Vec<&str> = plan.buttons.iter().map(|button| button.command.as_str()).collect();
-    assert_eq!(commands[..2], ["answer RUN-3 --task restart done", "answer RUN-3 --task restart not_done"]);
+    let said = ["done", "not_done", "failed"].map(|said| format!("answer RUN-3 --task restart {said}"));
+    assert_eq!(commands[..3], said);
     view.tasks[1].state = TaskState::Waiting;
     view.tasks[1].kind = "Ask_Human".to_owned();
     let plan = brief(&view, "orders").plan;

@@ -159,6 +159,11 @@ pub trait Action: Send + Sync + 'static {
     }
     /// How an intent in doubt is settled. May depend on the target (a GET repeats, a POST does not).
     fn settle(&self, target: &Value) -> Settle;
+    /// Whether an effect under way ends with the process that makes it, whatever became of that: then, where no other one can
+    /// be making it, nobody waits for the deadline before it is settled.
+    fn ends_with_mayday(&self) -> bool {
+        false
+    }
     /// How long one try may take when the playbook does not say.
     fn default_timeout(&self) -> Duration {
         Duration::from_secs(30)

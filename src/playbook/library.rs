@@ -24,6 +24,8 @@ pub struct Library {
     books: RwLock<BTreeMap<String, Arc<Book>>>,
     /// Versions that a person chose instead of what the files say.
     pinned: RwLock<BTreeMap<String, Arc<Book>>>,
+    /// What was wrong with the files when they were read last, a line each.
+    wrong: RwLock<Vec<String>>,
 }
 
 impl Library {
@@ -82,7 +84,16 @@ impl Library {
         let all: Vec<&Book> = found.values().map(AsRef::as_ref).collect();
         mistakes.extend(super::children::mistakes(&all));
         *self.books.write().unwrap_or_else(PoisonError::into_inner) = found;
+        *self.wrong.write().unwrap_or_else(PoisonError::into_inner) =
+            mistakes.iter().map(ToString::to_string).collect();
         mistakes
+    }
+
+    /// What is wrong with the files as they were read last, a line each: where one has become bad, its last good version is in
+    /// force.
+    #[must_use]
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts versions in force instead of what the files say; those pinned before no longer are.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::run::{Event, Given, Grant, Stage, Status};
+use super::run::{Event, FailureKind, Given, Grant, Stage, Status};
 use super::view::{Decided, Order};
 use crate::access::{Actor, AuditRecord, Permission, Person, Refusal, Right, Standing, Vote};
 use crate::core::message::access;
@@ -325,11 +325,17 @@ fn reply(status: &Status, task: &str, answer: &str, person: &Person, done: &Done
             "not_done" | "no" => {
                 let (task, by) = (task.to_owned(), Some(person.id.clone()));
                 let event = Event::NotDone { task, by, interrupted: false };
-                done("answer", vec![event], detail, said)
+                done("answer", vec![event], detail, say::answered_not_done(run, name))
             }
-            other => {
-                Answer::nothing(say::not_now(run, &format!("`{other}` is no answer here; say `done` or `not_done`")))
+            "failed" => {
+                let (task, why) = (task.to_owned(), say::reported(&person.name));
+                let event = Event::Failed { task, kind: FailureKind::Reported, why, retry_at: None, output: None };
+                done("answer", vec![event], detail, say::answered_failed(run, name))
             }
+            other => Answer::nothing(say::not_now(
+                run,
+                &format!("`{other}` is no answer here; say `done`, `not_done` or `failed`"),
+            )),
         },
         (Stage::Waits { .. }, "Ask_Human") => {
             let options = status.tasks[index].intent.as_ref().and_then(|intent| {

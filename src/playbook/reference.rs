@@ -224,7 +224,11 @@ fn task_types(page: &mut String) {
             (_, true) => "`rollback: inverse`",
             (_, false) => "by a task of its own only (`rollback: TASK`)",
         };
-        let _ = writeln!(page, "* Risk: {risk}\n* Undone: {undo}\n* In doubt after a crash: {}\n", task.doubt);
+        let _ = writeln!(
+            page,
+            "* Risk: {risk}\n* Undone: {undo}\n* In doubt, after a crash or without an answer that tells: {}\n",
+            task.doubt
+        );
         match task.takes {
             Takes::Anything => page.push_str("Its `parameters` are what the API takes.\n\n"),
             Takes::These(declared) => {

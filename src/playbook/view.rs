@@ -243,7 +243,7 @@ pub enum Order {
     Answer {
         /// Which task.
         task: String,
-        /// What the person says; `done`, `not_done` for a task in doubt.
+        /// What the person says; `done`, `not_done`, `failed` for a task in doubt.
         answer: String,
     },
 }

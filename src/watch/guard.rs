@@ -107,6 +107,11 @@ impl Guard {
         pid.unwrap_or(0)
     }
 
+    /// Whether it is still there, where there is one.
+    pub fn lives(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|(guard, _)| matches!(guard.try_wait(), Ok(None)))
+    }
+
     /// The program has ended: what it left behind on purpose stays.
     pub async fn dismiss(mut self) {
         if let Some((guard, _held)) = &mut self.0 {

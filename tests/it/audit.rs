@@ -64,6 +64,7 @@ fn mayday(folder: &std::path::Path, arguments: &[&str]) -> std::process::Output 
         .env("XDG_RUNTIME_DIR", folder)
         .env_remove("MAYDAY_TOKEN")
         .env("SUDO_USER", "ana")
+        .env("USER", "ana")
         .output()
         .unwrap()
 }
@@ -200,14 +201,14 @@ fn accepting_says_so_and_is_quiet_but_not_to_a_copy(folder: &std::path::Path, da
     let quiet = verify(&[]);
     assert_eq!(quiet.0, Some(0), "{quiet:?}");
     assert!(
-        quiet.1.contains("a cut was accepted by cli:ana@") && quiet.1.contains("restored from Friday's backup"),
+        quiet.1.contains("a cut was accepted by cli:ana(") && quiet.1.contains("restored from Friday's backup"),
         "{quiet:?}"
     );
     let nothing = accept(&["--reason", "again"]);
     assert!(nothing.0 == Some(1) && nothing.1.contains("nothing to accept"), "{nothing:?}");
     let elsewhere = verify(&["--checkpoints", file]);
     assert!(elsewhere.0 == Some(1) && elsewhere.1.contains("checkpoint"), "{elsewhere:?}");
-    assert!(elsewhere.1.contains("a cut was accepted by cli:ana@"), "{elsewhere:?}");
+    assert!(elsewhere.1.contains("a cut was accepted by cli:ana("), "{elsewhere:?}");
     std::fs::remove_file(copied.join("audit-key")).unwrap();
     let no_key = accept(&["--reason", "again", "--checkpoints", file]);
     assert!(no_key.0 == Some(1) && no_key.1.contains("audit-key"), "{no_key:?}");

@@ -163,6 +163,63 @@ fn a_configuration_is_checked_with_its_exit_code() {
     assert!(out(&missing).starts_with("mayday.yaml:1:1: CF008: "), "{}", out(&missing));
 }
 
+#[test]
+fn what_playbooks_may_reach_is_checked_with_all_else_and_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yaml");
+    let text = "services:
+  - {name: a, team: b, restart: {program: [systemctl]}}
+actions:
+  api_hosts: ['*']
+  commands:
+    - {name: sh, path: /bin/bash}
+    - {name: ok, path: /bin/true, allow_args: ['[']}
+    - {name: two, path: /bin/true, idempotent: true, undo: ok}
+";
+    std::fs::write(&file, text).unwrap();
+    let checked = mayday(&["check", "-c", file.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(1));
+    let said = out(&checked);
+    let places: Vec<(&str, &str)> = said
+        .lines()
+        .map(|line| {
+            let rest = line.strip_prefix(&format!("{}:", file.display())).unwrap_or(line);
+            let (place, says) = rest.split_once(": ").unwrap();
+            (place.split(':').next().unwrap(), says)
+        })
+        .collect();
+    let lines: Vec<&str> = places.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, ["2", "4", "6", "7", "8"], "{said}");
+    for (at, wanted) in
+        ["not an absolute path", "`*`", "a shell runs", "unclosed character class", "is idempotent"].iter().enumerate()
+    {
+        assert!(places[at].1.contains(wanted), "{wanted}: {said}");
+    }
+}
+
+/// What a task names and nothing has would fail when it is needed.
+#[test]
+fn parts_and_programs_that_are_not_there_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mayday.yaml");
+    std::fs::create_dir(folder.path().join("playbooks")).unwrap();
+    let playbook = "playbook_id: PB-Own\nname: own\ntasks:\n  - {id: one, type: Sub_Playbook, parameters: {playbook: PB-Disk-Clean}}\n  - {id: two, type: Run_Command, parameters: {program: fix}}\n  - {id: three, type: Run_Command, parameters: {program: there}}\n";
+    std::fs::write(folder.path().join("playbooks/own.yaml"), playbook).unwrap();
+    let text = format!(
+        "playbooks: {{folder: {}/playbooks}}\nactions: {{commands: [{{name: there, path: /bin/true}}]}}\n",
+        folder.path().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let checked = mayday(&["check", "-c", file.to_str().unwrap()]);
+    let said = out(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("runs the playbook `PB-Disk-Clean`") && said.contains("did you mean `PB-Disk-Cleanup`?"),
+        "{said}"
+    );
+    assert!(said.contains("runs the program `fix`") && !said.contains("`there`"), "{said}");
+}
+
 /// A request that nobody could approve shows before it is made.
 #[test]
 fn approvers_whom_the_configuration_does_not_have_are_a_warning() {

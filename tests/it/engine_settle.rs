@@ -2,7 +2,7 @@
 //! to nobody.
 
 use mayday::access::Role;
-use mayday::playbook::view::{Order, RunOutcome};
+use mayday::playbook::view::{Decided, Order, RunOutcome};
 use mayday::playbook::{Engine, Faults, RunView, Runs as _, TaskState};
 
 use super::engine_world::{Act, World, person};
@@ -198,4 +198,69 @@ async fn a_change_that_has_begun_is_looked_at_also_while_the_run_is_paused() {
     passes(&world).await;
     let view = world.until(&engine, run, "done", |view| is(view, "shift", TaskState::Succeeded)).await;
     assert_eq!(calls(&world), 2, "{view:#?}");
+}
+
+const DOUBT: &str = "
+playbook_id: PB-Shift
+name: a change of which nobody knows whether it happened
+tasks:
+  - {id: first, type: Traffic_Shift, parameters: {service: a, to: b, percent: 0}, rollback: inverse}
+  - {id: run, name: Run it, type: Run_Command, depends_on: [first], parameters: {program: fix}, rollback: back}
+  - {id: back, type: Traffic_Shift, parameters: {service: a, to: b, percent: 1}}
+  - {id: after, type: Metric_Query, depends_on: [run], parameters: {expr: up}}
+";
+
+/// Until it waits for a person's word.
+async fn doubted(text: &str) -> (World, Engine, mayday::core::RunId) {
+    let world = World::of(&[text]);
+    world.target().script.insert("run".to_owned(), [Act::Hang].into());
+    let engine = world.engine(Faults::none()).await;
+    let run = world.propose(&engine, "PB-Shift").await;
+    for _ in 0..2 {
+        world
+            .until(&engine, run, "asked or in doubt", |view| {
+                view.approval.is_some() || is(view, "run", TaskState::InDoubt)
+            })
+            .await;
+        world.approve(&engine, run, "ana").await;
+    }
+    world.until(&engine, run, "in doubt", |view| is(view, "run", TaskState::InDoubt)).await;
+    (world, engine, run)
+}
+
+#[tokio::test]
+async fn what_a_person_says_has_failed_is_a_failure_that_may_have_changed_something() {
+    let ana = person("ana", Role::Approver);
+    let failed = Order::Answer { task: "run".to_owned(), answer: "failed".to_owned() };
+    // Undone like all else, with what it may have done first.
+    let (world, engine, run) = doubted(DOUBT).await;
+    let said = engine.order(run, failed.clone(), &ana).await.unwrap();
+    assert!(matches!(&said, Decided::Done(says) if says.contains("goes on as after a failure")), "{said:?}");
+    let view = world.finish(&engine, run).await.unwrap();
+    assert_eq!(view.outcome, Some(RunOutcome::Failed), "{view:#?}");
+    assert!(view.why.as_ref().unwrap().contains("Run it failed: ana says that it failed"), "{:?}", view.why);
+    assert_eq!(World::states(&view)["run"], TaskState::RolledBack);
+    assert_eq!(World::states(&view)["first"], TaskState::RolledBack);
+    assert_eq!(world.target().effects.get("back"), Some(&1));
+    // Where the playbook goes on after a failure, so does the run; it is not done again.
+    let (world, engine, run) = doubted(&DOUBT.replace("rollback: back", "on_failure: continue, rollback: back")).await;
+    engine.order(run, failed, &ana).await.unwrap();
+    let view = world.until_ended(&engine, run).await;
+    assert!(is(&view, "run", TaskState::Failed) && is(&view, "after", TaskState::Succeeded), "{view:#?}");
+    assert_eq!(world.target().calls["run"], 1);
+    // A process that takes it up knows it too.
+    let again = world.engine(Faults::none()).await;
+    assert!(is(&again.get(run).await.unwrap().unwrap(), "run", TaskState::Failed));
+}
+
+#[tokio::test]
+async fn a_cancelled_run_says_so_while_it_waits_for_a_word() {
+    let (_world, engine, run) = doubted(DOUBT).await;
+    let before = engine.get(run).await.unwrap().unwrap();
+    assert!(!before.undoes.is_empty());
+    engine.order(run, Order::Cancel, &person("ana", Role::Approver)).await.unwrap();
+    let view = engine.get(run).await.unwrap().unwrap();
+    let why = view.why.unwrap();
+    assert!(why.starts_with("cancelled by ana; first: Run it: it is not known whether"), "{why}");
+    assert!(view.undoes.is_empty(), "it will, whatever is pressed");
 }

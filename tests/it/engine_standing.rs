@@ -203,6 +203,32 @@ async fn what_a_person_starts_again_is_approved_as_what_they_run() {
 }
 
 #[tokio::test]
+async fn a_part_of_what_a_person_started_again_is_for_people_too() {
+    let parent = "
+playbook_id: PB-Parent
+name: parent
+tasks:
+  - {id: look, type: Metric_Query, parameters: {expr: up}, output_variable: seen, on_failure: continue}
+  - {id: hold, type: Wait, depends_on: [look], parameters: {for: 10m}}
+  - {id: part, type: Sub_Playbook, depends_on: [hold], parameters: {playbook: PB-Restart}}
+";
+    for again in [false, true] {
+        let mut world = World::of(&[parent, RESTART]);
+        world.standing = vec![policy(3)];
+        world.target().script.insert("look".to_owned(), [Act::Permanent].into());
+        let engine = world.engine(Faults::none()).await;
+        let run = world.propose(&engine, "PB-Parent").await;
+        world.until(&engine, run, "failed", |view| World::states(view)["look"] == TaskState::Failed).await;
+        if again {
+            engine.order(run, Order::Retry, &person("ana", Role::Approver)).await.unwrap();
+        }
+        world.until(&engine, run, "at its part", |view| World::states(view)["part"] == TaskState::Waiting).await;
+        let part = settled(&world, &engine, RunId::new(2)).await;
+        assert_eq!((part.approval.is_some(), part.allowed_by.is_empty()), (again, again), "{part:#?}");
+    }
+}
+
+#[tokio::test]
 async fn what_moved_since_it_was_allowed_is_for_people_and_uses_up_no_more() {
     let at = record_of(RESTART, "allowed", |_| {}).await;
     let world = world(RESTART, &[policy(3)]);

@@ -97,6 +97,10 @@ async fn a_program_and_all_that_it_started_ends_with_a_killed_mayday() {
     assert!(pids.iter().all(|pid| lives(*pid).unwrap().1 == of[0]), "it was born into it");
     house.kill();
     until("ended", &house, async || pids.iter().all(|pid| lives(*pid).is_none())).await;
+    // Nobody else can be running it, so a person is asked at once, not when the program's five minutes are over.
+    house.start();
+    house.listens().await;
+    until("in doubt", &house, async || run(&house).await["tasks"][0]["state"] == "in_doubt").await;
 }
 
 /// A file, a terminal or nothing at its input: then nobody of ours has started it.

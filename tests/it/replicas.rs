@@ -178,6 +178,20 @@ async fn a_record_of_the_audit_is_erased_while_replicas_run() {
     assert!(whole.status.code() == Some(0) && told.contains("is whole"), "{told}");
 }
 
+/// Its token file, series and signing key are one bot's, wherever the store is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_one_on_a_data_folder_is_refused_and_leaves_the_first_alone() {
+    let url = database();
+    let folder = tempfile::tempdir().unwrap();
+    let first = Replica::start(folder.path(), &url);
+    let refused = mayday(folder.path(), &["run", "-c", "mayday.yaml"], &url);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("in use by another Mayday"), "{said}");
+    let still = mayday(folder.path(), &["say", "runs", "--data", "data"], &url);
+    assert!(still.status.success(), "{}", String::from_utf8_lossy(&still.stderr));
+    drop(first);
+}
+
 #[test]
 fn a_command_on_a_database_makes_no_tables_in_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,12 +9,12 @@
 //! copied elsewhere; and anything at all to someone who holds the key and has replaced every copy. So copy them to a
 //! place that this machine can't change, and note the public key there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, Checkpoint, Head, Signer, digest, is_signed};
+use super::{Audit, Checkpoint, Head, MAIN, Payload, Signer, cut, digest, is_signed, payload_key};
 use crate::core::duration::Span;
 use crate::core::stop::Stop;
 use crate::core::{SharedClock, Timestamp};
@@ -226,19 +226,44 @@ pub async fn judged(store: &SharedStore, own: Option<&str>) -> Result<Judged, st
         }
         _ => None,
     };
-    let (wrong, trusted) = judge(&recent, own, since);
+    let (mut wrong, mut trusted) = judge(&recent, own, since.as_ref().map(|(first, _)| *first));
+    // A cut may have to be accepted with the key of before.
+    if let Some((_, before)) = &since {
+        let mut accepts = BTreeSet::new();
+        for (number, signed) in &recent {
+            let Some(signed) = signed.as_ref().filter(|signed| before.contains(&signed.key)) else { continue };
+            if wrong.contains(&(*number, Wrong::OtherKey)) && is_acceptance(store, signed).await? {
+                accepts.insert(*number);
+            }
+        }
+        wrong.retain(|(number, wrong)| *wrong != Wrong::OtherKey || !accepts.contains(number));
+        let newer = |signed: &Signed| trusted.is_none_or(|trusted| trusted.number < signed.number);
+        let accepted =
+            recent.iter().find(|(number, _)| accepts.contains(number)).and_then(|(_, signed)| signed.as_ref());
+        trusted = accepted.filter(|signed| newer(signed)).or(trusted);
+    }
     let trusted = trusted.cloned();
     Ok(Judged { wrong, trusted, last: recent.into_iter().next().and_then(|(_, signed)| signed) })
 }
 
-/// The oldest checkpoint in the store that a key signed.
-async fn signs_since(store: &SharedStore, key: &str) -> Result<Option<u64>, store::Error> {
-    let (mut range, mut read) = (Range::under(&Key::of(["audit-checkpoint"]), PAGE), 0);
+/// Whether a checkpoint was signed with an acceptance of a cut.
+async fn is_acceptance(store: &SharedStore, signed: &Signed) -> Result<bool, store::Error> {
+    let Some(end) = signed.heads.iter().find(|head| head.chain == MAIN) else { return Ok(false) };
+    let payload = store.read(&payload_key(MAIN, end.seq)).await?;
+    Ok(payload.is_some_and(|payload| payload.decode::<Payload>().is_ok_and(|payload| payload.action == cut::ACTION)))
+}
+
+/// The oldest checkpoint in the store that a key signed, and the keys that had signed before it.
+async fn signs_since(store: &SharedStore, key: &str) -> Result<Option<(u64, BTreeSet<String>)>, store::Error> {
+    let (mut range, mut read, mut before) = (Range::under(&Key::of(["audit-checkpoint"]), PAGE), 0, BTreeSet::new());
     loop {
         let page = store.scan(&range).await?;
         let signed = |entry: &store::Entry| entry.decode::<Signed>().ok().filter(Signed::is_signed);
-        if let Some(first) = page.iter().filter_map(signed).find(|signed| signed.key == key) {
-            return Ok(Some(first.number));
+        for signed in page.iter().filter_map(signed) {
+            if signed.key == key {
+                return Ok(Some((signed.number, before)));
+            }
+            before.insert(signed.key);
         }
         read += page.len() as u64;
         match page.last() {

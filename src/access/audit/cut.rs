@@ -71,15 +71,19 @@ impl Accepted {
     }
 
     /// Whether the checkpoint it names was signed when it was the chain's end, with a key that had signed before what it
-    /// covers: `oldest` is the first checkpoint that states what is gone. So who comes with a key of their own, and has it
-    /// sign first, accepts nothing. Once that checkpoint is let go, as the oldest ones are, those it covers are gone too.
-    pub(super) fn is_signed_by(&self, stored: &Stored, oldest: Option<u64>) -> bool {
+    /// covers: `first` is the first checkpoint that states what is gone. So who comes with a key of their own, and has it
+    /// sign first, accepts nothing. Where the store no longer tells who signed first (none), any key does: the acceptance is
+    /// shown, with who said so, and a foreign key's checkpoint is a finding of its own. Once that checkpoint is let go, as the
+    /// oldest ones are, those it covers are gone too.
+    pub(super) fn is_signed_by(&self, stored: &Stored, first: Option<u64>) -> bool {
         let number = self.said.checkpoint;
-        let until = oldest.map_or(number, |oldest| number.min(oldest.saturating_add(1)));
         let is_first = stored.signers.range(..number).next().is_none();
-        let is_known = |key: &String| is_first || stored.signers.range(..until).any(|(_, earlier)| earlier == key);
+        let knows = |first: u64, key: &String| {
+            is_first || stored.signers.range(..number.min(first + 1)).any(|(_, earlier)| earlier == key)
+        };
         let is_its_end = stored.heads.get(&self.place).is_some_and(|(first, _)| *first == number);
-        is_its_end && stored.signers.get(&number).is_some_and(is_known)
+        let signed = stored.signers.get(&number);
+        is_its_end && signed.is_some_and(|key| first.is_none_or(|first| knows(first, key)))
     }
 }
 
@@ -131,10 +135,9 @@ impl Audit {
             if let Some(bad) = examined.report.first_bad {
                 return Err(CantAccept::Broken(bad));
             }
-            let oldest = first_stated(&examined.misfits);
-            let signers = &examined.stored.signers;
-            let mut before = signers.range(..=oldest.unwrap_or(u64::MAX));
-            if !before.any(|(_, key)| key == signer.public()) && !signers.is_empty() {
+            if let Some(first) = first_stated(&examined.misfits, &examined.stored)
+                && !examined.stored.signers.range(..=first).any(|(_, key)| key == signer.public())
+            {
                 return Err(CantAccept::OtherKey(signer.public().to_owned()));
             }
             let cut = cuts(&examined.misfits, |chain| examined.fits.get(chain).copied().unwrap_or(0));

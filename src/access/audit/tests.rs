@@ -344,6 +344,67 @@ async fn a_second_cut_is_accepted_with_the_key_that_signs_by_then() {
     assert_eq!((told.first_bad, told.accepted.len()), (None, 2));
 }
 
+/// More checkpoints than are kept, with this chain as it was.
+async fn a_week(desk: &Desk, key: &tempfile::TempDir) {
+    let signer = signer(key);
+    let mut last = checkpoint::recent(&desk.store).await.unwrap().remove(0).1;
+    for _ in 0..=checkpoint::KEPT {
+        let mut batch = Batch::new();
+        let heads = checkpoint::ends(&desk.store).await.unwrap();
+        let made = checkpoint::sign_next(&mut batch, last.as_ref(), heads, Timestamp::UNIX_EPOCH, &signer).unwrap();
+        desk.store.commit(batch).await.unwrap();
+        last = Some(made);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_of_what_was_signed_longer_ago_than_is_kept_is_accepted_with_any_key_that_signs() {
+    let (desk, data, _) = lost(5).await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    a_week(&desk, &one).await;
+    cut(&desk, 4).await;
+    let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
+    assert!(report(&desk).await.first_bad.is_some());
+    desk.audit.accept_cut(&signer(&two), you(), "an old backup", &[], true).await.unwrap();
+    let told = report(&desk).await;
+    assert_eq!((told.first_bad, told.accepted.len()), (None, 1));
+    // And it stays accepted until nothing of what it covers is kept.
+    a_week(&desk, &data).await;
+    assert_eq!(report(&desk).await.first_bad, None);
+}
+
+#[tokio::test]
+async fn a_cut_that_is_accepted_with_the_key_of_before_keeps_nobody_from_signing() {
+    let (desk, data, _) = lost(5).await;
+    let new = tempfile::tempdir().unwrap();
+    let ends = checkpoint::ends(&desk.store).await.unwrap();
+    sign(&desk, &new, ends).await;
+    cut(&desk, 4).await;
+    let desk = Desk { audit: Audit::new(desk.store.clone(), Arc::new(desk.clock.clone())), ..desk };
+    let refused = desk.audit.accept_cut(&signer(&new), you(), "x", &[], true).await.unwrap_err();
+    assert!(matches!(&refused, CantAccept::OtherKey(_)), "{refused}");
+    desk.audit.accept_cut(&signer(&data), you(), "x", &[], true).await.unwrap();
+    let options = checkpoint::Options::default();
+    let signing = checkpoint::Service::new(desk.store.clone(), Arc::new(desk.clock.clone()), signer(&new), &options);
+    desk.audit.commit(Batch::new(), record("later")).await.unwrap();
+    assert_eq!(signing.make(Span::from_secs(0)).await.unwrap().unwrap().number, 5);
+    // What the key of before signs beside that is foreign.
+    let ends = checkpoint::ends(&desk.store).await.unwrap();
+    desk.audit.commit(Batch::new(), record("more")).await.unwrap();
+    sign(&desk, &data, ends).await;
+    assert!(signing.make(Span::from_secs(0)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_forged_number_in_a_long_chain_is_found_and_leads_nobody_in_circles() {
+    let desk = written(1_200).await;
+    let mut link: serde_json::Value = serde_json::from_slice(&bytes(&desk, &link_key(MAIN, 1_200)).await).unwrap();
+    link["d"]["seq"] = json!(1);
+    tamper(&desk, vec![Write::Put(link_key(MAIN, 1_200), link.to_string().into_bytes())]).await;
+    let told = tokio::time::timeout(Duration::from_secs(20), report(&desk)).await.unwrap();
+    assert_eq!((told.first_bad.map(|bad| bad.seq), told.records), (Some(1_200), 1_200));
+}
+
 /// A store whose chains grow right after their links were read.
 struct Grows {
     store: SharedStore,

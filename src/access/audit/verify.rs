@@ -167,7 +167,7 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
         let (covered, left): (Vec<_>, Vec<_>) =
             misfits.into_iter().partition(|misfit| misfit.stated.is_some_and(|(_, last)| last < upto));
         misfits = left;
-        if accepted.is_signed_by(&stored, first_stated(&covered)) {
+        if accepted.is_signed_by(&stored, first_stated(&covered, &stored)) {
             walk.accepted.push(accepted);
         } else {
             // What anyone could have written is no acceptance, and is not shown.
@@ -185,32 +185,31 @@ pub(super) async fn examine(store: &SharedStore, checkpoints: &[Checkpoint]) -> 
     Ok(Examined { report, in_links, misfits, fits: walk.fits, stored })
 }
 
-/// The first checkpoint in the store that states one of these.
-pub(super) fn first_stated(misfits: &[Misfit]) -> Option<u64> {
-    misfits.iter().filter_map(|misfit| misfit.stated).map(|(first, _)| first).min()
+/// The first checkpoint that states one of these, as far as the store still tells: of what the oldest one states that is kept,
+/// the first may be gone.
+pub(super) fn first_stated(misfits: &[Misfit], stored: &checkpoint::Stored) -> Option<u64> {
+    let pruned = stored.signers.keys().next().copied().filter(|oldest| *oldest > 1);
+    let first = misfits.iter().filter_map(|misfit| misfit.stated).map(|(first, _)| first);
+    first.filter(|first| Some(*first) != pruned).min()
 }
 
-/// Reads what was written since the walk came by, up to these heads: a bot goes on meanwhile.
+/// Reads what was written since the walk came by, up to these heads: a bot goes on meanwhile. Only of what is whole so far.
 async fn grown(store: &SharedStore, heads: &[store::Entry], walk: &mut Walk) -> Result<(), store::Error> {
     for entry in heads {
         let chain = entry.key.last();
         let Ok(head) = entry.decode::<Head>() else { continue };
-        loop {
-            let end = walk.ends.get(chain).map_or(0, |(seq, _)| *seq);
-            if end >= head.seq {
-                break;
-            }
-            let page = store.scan(&Range::under(&Key::of(["audit", chain]), PAGE).past(&link_key(chain, end))).await?;
+        let (mut end, upto) = (walk.ends.get(chain).map_or(0, |(seq, _)| *seq), link_key(chain, head.seq));
+        // By the keys: what the records say of themselves may be forged.
+        while end < head.seq && walk.first_bad.is_none() {
+            let links = Range::under(&Key::of(["audit", chain]), PAGE).past(&link_key(chain, end));
             let said = Range::under(&Key::of(["audit-payload", chain]), PAGE).past(&payload_key(chain, end));
+            let page = store.scan(&links).await?;
             let payloads = store.scan(&said).await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
-            let upto = link_key(chain, head.seq);
             for entry in page.iter().filter(|entry| entry.key <= upto) {
                 walk.link(entry, &payloads);
             }
-            if walk.ends.get(chain).map_or(0, |(seq, _)| *seq) == end {
-                // There is nothing: its head says so.
-                break;
-            }
+            let Some(last) = page.last().and_then(|last| last.key.last().parse::<u64>().ok()) else { break };
+            end = last;
         }
     }
     Ok(())

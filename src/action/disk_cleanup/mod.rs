@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::here::Here;
 use super::off_loop::{Cancel, off_loop, time_left};
-use super::{json as to_json, parameters, target};
+use super::{Problem, json as to_json, parameters, target};
 use crate::catalog::{Catalog, CleanupFolder};
 use crate::core::duration::Span;
 use crate::core::message::action as say;
@@ -63,12 +63,14 @@ struct Folder {
 
 /// What is wrong with the catalogue's `cleanup` entries.
 #[must_use]
-pub fn check(catalog: &Catalog) -> Vec<String> {
+pub fn check(catalog: &Catalog) -> Vec<Problem> {
     let mut wrong = Vec::new();
-    for service in catalog.services() {
-        for folder in &service.cleanup {
+    for (row, service) in catalog.services().iter().enumerate() {
+        for (place, folder) in service.cleanup.iter().enumerate() {
             let path = folder.path.display();
-            let mut bad = |why: &str| wrong.push(format!("catalogue: cleanup of {}: `{path}` {why}", service.name));
+            let mut bad = |why: &str| {
+                wrong.push(Problem::at(format!("services[{row}].cleanup[{place}]"), format!("`{path}` {why}")));
+            };
             if !folder.path.is_absolute() || folder.path.components().any(|part| part == Component::ParentDir) {
                 bad("must be an absolute path without `..`");
             } else if folder.path.components().count() < 3 {
@@ -265,6 +267,10 @@ impl Action for DiskCleanup {
             Ok(target) if !self.here.is(target.machine.as_deref()) => Settle::AskPerson,
             _ => Settle::Repeat,
         }
+    }
+
+    fn ends_with_mayday(&self) -> bool {
+        true
     }
 
     fn default_timeout(&self) -> Duration {

@@ -110,6 +110,7 @@ pub struct Bot {
     /// Ends last: what the loops finish is still fenced by the leases.
     keeper: (Stopper, tokio::task::JoinHandle<()>),
     store: SharedStore,
+    _folder: std::fs::File,
     took: Duration,
 }
 
@@ -148,7 +149,7 @@ impl Bot {
         (machine, leases): (Option<String>, Arc<Leases>),
         began: Instant,
     ) -> Result<Self, Error> {
-        let Opened { store, series, clock, store_clock } = opened;
+        let Opened { folder, store, series, clock, store_clock } = opened;
 
         let catalog = Arc::new(Catalog::new(config.services.clone())?);
         let persons = Arc::new(Persons::new(&config.access)?);
@@ -186,7 +187,7 @@ impl Bot {
         if !wrong.is_empty() {
             return Err(Error::Playbooks(wrong));
         }
-        for says in named::too_few(&config, &library) {
+        for says in named::warnings(&config, &library) {
             tracing::warn!("{says}");
         }
         let library = Arc::new(library);
@@ -340,6 +341,7 @@ impl Bot {
             tasks,
             keeper,
             store,
+            _folder: folder,
             took,
         })
     }
@@ -418,6 +420,8 @@ async fn store_fails(store: &SharedStore) -> String {
 }
 
 struct Opened {
+    /// Held as long as the bot runs.
+    folder: std::fs::File,
     store: SharedStore,
     series: Arc<Series>,
     clock: SharedClock,
@@ -429,6 +433,7 @@ struct Opened {
 async fn open(config: &Config) -> Result<Opened, Error> {
     let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
+    let folder = claim(&config.data)?;
     let machine = SystemClock::shared();
     let series = |clock: &SharedClock| {
         let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
@@ -449,7 +454,20 @@ async fn open(config: &Config) -> Result<Opened, Error> {
         }
     };
     let series = series.await.map_err(|error| wrong(std::io::Error::other(error)))?;
-    Ok(Opened { store, series: series.map_err(|error| Error::Series(error.to_string()))?, clock, store_clock })
+    Ok(Opened { folder, store, series: series.map_err(|error| Error::Series(error.to_string()))?, clock, store_clock })
+}
+
+/// Makes the data folder this process's: the token file, the series and the signing key are one bot's, also where the store is
+/// elsewhere. The system lets go of it with the process.
+fn claim(data: &Path) -> Result<std::fs::File, Error> {
+    let path = data.join("lock");
+    let wrong = |why| Error::Data { path: data.display().to_string(), why };
+    let lock = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(store::Error::InUse(data.display().to_string()).into()),
+        Err(std::fs::TryLockError::Error(why)) => Err(wrong(why)),
+    }
 }
 
 /// Opens the store of a bot that does not run, for commands that only need what is in it.
@@ -524,9 +542,18 @@ fn checks(
         Arc::new(health::StoreCheck(store.clone())),
         Arc::new(health::QueuesCheck { store: store.clone(), clock: clock.clone(), queues: health::QUEUES }),
         Arc::new(health::DeliveryCheck { store: store.clone(), clock: clock.clone() }),
-        Arc::new(Ask { name: "playbooks", ask: move || (State::Well, message::playbooks_loaded(library.all().len())) }),
+        Arc::new(Ask { name: "playbooks", ask: move || playbooks(&library) }),
         ports::own_eyes(eyes),
         Arc::new(Ask { name: "auditor", ask: move || auditor.health() }),
         Arc::new(health::ProcessCheck(telemetry.clone())),
     ]
+}
+
+/// A file that has become bad keeps nobody from running its last good version; somebody thinks that it is another one.
+fn playbooks(library: &Library) -> (State, String) {
+    let (loaded, wrong) = (library.all().len(), library.wrong());
+    match wrong.first() {
+        None => (State::Well, message::playbooks_loaded(loaded)),
+        Some(first) => (State::Degraded, message::playbooks_wrong(loaded, first, wrong.len() - 1)),
+    }
 }

@@ -4,7 +4,9 @@ use crate::access::{Permission, Person, Persons, Risk, StandingPolicy, approval}
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::core::message::config as message;
+use crate::core::nearest::nearest;
 use crate::ops::schedule;
+use crate::playbook::run::risk;
 use crate::playbook::{self, Library};
 
 /// What a look at the playbooks of a configuration gave.
@@ -26,7 +28,7 @@ pub fn look(config: &Config) -> Result<Looked, Vec<String>> {
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(Looked { playbooks: library.all().len(), warnings: too_few(config, &library) })
+    Ok(Looked { playbooks: library.all().len(), warnings: warnings(config, &library) })
 }
 
 /// What the configuration asks of playbooks and can't have.
@@ -67,9 +69,43 @@ pub(super) fn by_name(mut policies: Vec<StandingPolicy>, catalog: &Catalog) -> V
     policies
 }
 
-/// Tasks whose `approvers` are fewer persons than must approve: found out at three in the morning otherwise. Only a warning,
-/// since people change more often than playbooks, and the break-glass remains.
-pub(super) fn too_few(config: &Config, library: &Library) -> Vec<String> {
+/// What keeps nobody from starting, and would be found out at three in the morning.
+pub(super) fn warnings(config: &Config, library: &Library) -> Vec<String> {
+    let mut warnings = too_few(config, library);
+    warnings.extend(missing(config, library));
+    warnings
+}
+
+/// Parts and programs that tasks name and that are not there.
+fn missing(config: &Config, library: &Library) -> Vec<String> {
+    let programs: Vec<&str> = config.actions.commands.iter().map(|command| command.name.as_str()).collect();
+    let mut warnings = Vec::new();
+    for book in library.all() {
+        for task in &book.playbook.tasks {
+            let named = |key: &str| task.parameters.get(key)?.as_str().filter(|text| !text.contains("{{"));
+            let id = &book.playbook.playbook_id;
+            match task.kind.as_str() {
+                "Sub_Playbook" => {
+                    if let Some(part) = named("playbook").filter(|part| library.get(part).is_none()) {
+                        warnings.push(message::part_not_loaded(&task.id, id, part, library.nearest(part).as_deref()));
+                    }
+                }
+                "Run_Command" => {
+                    if let Some(program) = named("program").filter(|program| !programs.contains(program)) {
+                        let near = nearest(program, programs.iter().copied());
+                        warnings.push(message::program_not_listed(&task.id, id, program, near));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    warnings
+}
+
+/// Tasks whose `approvers` are fewer persons than must approve. Only a warning, since people change more often than
+/// playbooks, and the break-glass remains.
+fn too_few(config: &Config, library: &Library) -> Vec<String> {
     let Ok(persons) = Persons::new(&config.access) else { return Vec::new() };
     let may: Vec<&Person> =
         persons.all().into_iter().filter(|person| person.role.may(Permission::Approve(Risk::Reversible))).collect();
@@ -79,7 +115,8 @@ pub(super) fn too_few(config: &Config, library: &Library) -> Vec<String> {
             let Some(asked) = task.approval.as_ref().filter(|asked| !asked.approvers.is_empty()) else { continue };
             let named = |person: &&&Person| asked.approvers.iter().any(|wanted| approval::means(wanted, person));
             let found: Vec<&str> = may.iter().filter(named).map(|person| person.name.as_str()).collect();
-            let needed = asked.count.unwrap_or(1) as usize;
+            let policy = config.playbooks.approvals.of(risk(&book, task));
+            let needed = policy.max(asked.count.unwrap_or(1)) as usize;
             if found.len() < needed {
                 warnings.push(message::too_few_approvers(
                     &task.id,

@@ -86,15 +86,13 @@ pub fn command_undo(undo: &str) -> String {
 /// An `undo` that is not there.
 #[must_use]
 pub fn command_undo_unknown(command: &str, undo: &str) -> String {
-    format!(
-        "actions.commands: {command}: its undo `{undo}` is not another program of the list; add it, or name one that is there"
-    )
+    format!("{command}: its undo `{undo}` is not another program of the list; add it, or name one that is there")
 }
 /// An `undo` that can't be repeated of a program that can.
 #[must_use]
 pub fn command_undo_once(command: &str, undo: &str) -> String {
     format!(
-        "actions.commands: {command} is idempotent and its undo `{undo}` is not: when it is not known whether {command} ran, its undo runs \
+        "{command} is idempotent and its undo `{undo}` is not: when it is not known whether {command} ran, its undo runs \
          all the same; make `{undo}` set what was there before and say `idempotent: true`, or leave `undo` out"
     )
 }

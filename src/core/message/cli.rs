@@ -210,6 +210,11 @@ pub fn cut_needs_reason() -> &'static str {
     "say with --reason why records are gone; it is what others read when they ask"
 }
 
+/// An erasure without a word.
+pub fn erasure_needs_reason() -> &'static str {
+    "say with --reason why it is erased; it stands in the audit instead of what the record said"
+}
+
 /// A record's text is gone.
 pub fn audit_erased(record: &str) -> String {
     format!("what {record} says is erased; that it was, and why, is in the audit")

@@ -175,6 +175,12 @@ pub fn playbooks_loaded(count: usize) -> String {
     format!("{count} loaded")
 }
 
+/// For `health`: files of playbooks that can't be read any more.
+pub fn playbooks_wrong(count: usize, first: &str, more: usize) -> String {
+    let more = if more == 0 { String::new() } else { format!("; {more} more: `mayday playbook check` on the folder") };
+    format!("{count} loaded, the last good version where a file is bad: {first}{more}")
+}
+
 /// For `health`: what is scraped, and which own rules another replica evaluates.
 pub fn own_eyes((pages, up): (usize, usize), (rules, here): (usize, usize)) -> String {
     let pages = if pages == 0 {
@@ -233,6 +239,20 @@ pub fn scheduled_playbook(schedule: &str, playbook: &str, near: Option<&str>) ->
 pub fn allowed_playbook(policy: &str, playbook: &str, near: Option<&str>) -> String {
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("access.standing: `{policy}` names the playbook `{playbook}`, which is not loaded{near}")
+}
+
+/// A task runs a playbook that is not there.
+pub fn part_not_loaded(task: &str, playbook: &str, part: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("the task `{task}` of {playbook} runs the playbook `{part}`, which is not loaded: it would fail{near}")
+}
+
+/// A task runs a program that is not on the list.
+pub fn program_not_listed(task: &str, playbook: &str, program: &str, near: Option<&str>) -> String {
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!(
+        "the task `{task}` of {playbook} runs the program `{program}`, which actions.commands does not have: it would fail{near}"
+    )
 }
 
 /// Fewer may approve a task than must.

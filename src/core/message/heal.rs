@@ -299,7 +299,13 @@ pub fn it_happened(task: &str) -> String {
 /// Label: a task in doubt did not happen.
 #[must_use]
 pub fn it_did_not(task: &str) -> String {
-    format!("It did not happen: {}", lower_first(task))
+    format!("It did not happen, do it again: {}", lower_first(task))
+}
+
+/// Label: a task in doubt went wrong.
+#[must_use]
+pub fn it_failed(task: &str) -> String {
+    format!("It failed: {}", lower_first(task))
 }
 
 /// Diagnosis did not finish in time.

@@ -154,6 +154,29 @@ pub fn answered(run: RunId, task: &str) -> String {
     format!("{run}: your answer for {task} is noted, the run goes on.")
 }
 
+/// A task in doubt did not happen, by a person's word.
+pub fn answered_not_done(run: RunId, task: &str) -> String {
+    format!("{run}: your answer for {task} is noted; it is done again, by the approval that it has.")
+}
+
+/// A task in doubt went wrong, by a person's word.
+pub fn answered_failed(run: RunId, task: &str) -> String {
+    format!(
+        "{run}: your answer for {task} is noted; the run goes on as after a failure, and what {task} may have changed is undone where the playbook says how."
+    )
+}
+
+/// Why a task failed, by a person's word.
+pub fn reported(name: &str) -> String {
+    format!("{name} says that it failed")
+}
+
+/// A cancelled run that has not ended, and what it waits for.
+pub fn being_cancelled(by: &Actor, waits: Option<&str>) -> String {
+    let waits = waits.map(|waits| format!("; first: {waits}")).unwrap_or_default();
+    format!("cancelled by {}{waits}", actor(by))
+}
+
 /// A step of one item of a list.
 #[must_use]
 pub fn item_of(task: &str, item: &str) -> String {
@@ -337,7 +360,9 @@ pub fn held_too_long() -> String {
 /// A task in doubt asks a person.
 #[must_use]
 pub fn in_doubt(task: &str, why: &str) -> String {
-    format!("it is not known whether this happened ({why}); answer `done` or `not_done` for {task}")
+    format!(
+        "it is not known whether this happened ({why}); answer for {task}: `done`, `not_done` (it is then done again), or `failed` (the run goes on as after a failure)"
+    )
 }
 
 /// A verification that holds; where it had to hold for some time, it did.

@@ -21,10 +21,11 @@ pub fn end_nothing_changed() -> String {
     "nothing was changed".to_owned()
 }
 
-/// Changed, and nothing measured it.
+/// Changed, and nothing measured it; named where something else was measured.
 #[must_use]
-pub fn end_not_verified() -> String {
-    "the change was made, but nothing measured whether it helped".to_owned()
+pub fn end_not_verified(some: &[&str]) -> String {
+    let named = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+    format!("the change was made, but nothing measured whether it helped{named}")
 }
 
 /// Changed, and what must hold afterwards held before as well; at most three conditions are named.
@@ -133,7 +134,7 @@ pub fn end_too_long(limit: Duration) -> String {
 #[must_use]
 pub fn end_stuck(task: &str, id: &str) -> String {
     format!(
-        "nobody said whether {task} happened; look at the system and answer `done` or `not_done` for {id}, then what is left to undo is undone"
+        "nobody said whether {task} happened; look at the system and answer `done`, `not_done` or `failed` for {id}, then what is left to undo is undone"
     )
 }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -27,6 +27,9 @@ use crate::store::{self, SharedStore};
 
 /// A child is looked at this often where nothing wakes its parent earlier (another process may drive it).
 const LOOK: Duration = Duration::from_secs(1);
+
+/// An order to another replica is not repeated for so long.
+const ON_ITS_WAY: Duration = Duration::from_secs(30);
 
 /// Whether the run is to end, for the futures that wait for its children.
 #[derive(Debug, Default)]
@@ -70,7 +73,7 @@ impl Driver {
             return;
         };
         let (engine, head) = (Engine(self.shared.clone()), self.status.head.clone());
-        let parent = Parent { run: head.run, task: head.tasks[index].id.clone() };
+        let parent = Parent { run: head.run, task: head.tasks[index].id.clone(), again: self.status.is_again() };
         let mut line = head.line.clone();
         line.push(head.playbook.clone());
         let parameters = match intent.target.get("parameters") {
@@ -86,6 +89,7 @@ impl Driver {
             key,
             parent: Some(parent),
             line,
+            fence: Some(self.lease.clone()),
         };
         self.busy.insert(index);
         let now = self.shared.parts.clock.now();
@@ -186,17 +190,26 @@ impl Driver {
         let (engine, parent) = (Engine(self.shared.clone()), self.status.head.run);
         self.busy.insert(index);
         self.fly(async move {
+            let mut told: Option<Instant> = None;
             loop {
                 let child_ended = engine.0.child_ended.notified();
                 match child_of(&engine, &key).await {
                     // Who was to open it again may have died before that.
                     Ok(None) => return Landed::Came(index, Came::Done(json!({"changed": false, "stays": []}))),
+                    // An order that has not been answered is on its way: the shard may be changing hands.
+                    Ok(Some((_, status)))
+                        if status.may_be_taken_back() && told.is_some_and(|told| told.elapsed() < ON_ITS_WAY) => {}
                     Ok(Some((run, status))) if status.may_be_taken_back() => {
+                        told = Some(Instant::now());
                         match tell(&engine, run, Said::ParentUndoes { parent }).await {
                             Ok(Decided::Done(_)) => {}
-                            // It can't be opened: another try is made like any other, and after the last one people are told.
+                            // It can't be opened: another try is made like any other, and after the last one people are
+                            // told. Unless an earlier order has opened it meanwhile.
                             Ok(Decided::Nothing(why) | Decided::Refused(why)) => {
-                                return Landed::Came(index, Came::Failed(FailureKind::Transient, why));
+                                let still = child_of(&engine, &key).await;
+                                if matches!(still, Ok(Some((_, status))) if status.may_be_taken_back()) {
+                                    return Landed::Came(index, Came::Failed(FailureKind::Transient, why));
+                                }
                             }
                             Err(error) => {
                                 tracing::warn!(%parent, %error, "a child run can't be asked to take back what it did yet");

@@ -34,6 +34,8 @@ const PLAN_TIMEOUT: Duration = Duration::from_secs(30);
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// So long after a start the sources may still say how it was before: sampled last, or not reached yet.
 const READINGS_COME: Duration = Duration::from_secs(60);
+/// What ends with its process has ended so long after a start.
+const ENDS: Duration = Duration::from_secs(1);
 /// A larger plan is not kept, bytes: the plans of all tasks that one commit may write must fit into it.
 pub const PLAN_MOST: usize = 400 * 1024;
 
@@ -238,14 +240,14 @@ impl Tools {
         }
     }
 
-    /// Settles an intent without an outcome, after its deadline, as its action says.
+    /// Settles an intent without an outcome, as its action says; one of a change after its deadline. `alone`: no other process
+    /// makes changes on this store, so that what ends with its process has ended.
     pub async fn settle(
         &self,
         action: Option<Arc<dyn Action>>,
         mut context: Context,
         intent: Intent,
-        version: u32,
-        changes: bool,
+        (version, changes, alone): (u32, bool, bool),
     ) -> Came {
         // Of a reading nobody need say whether it happened.
         let lost = |why: String| if changes { Came::Doubt(why) } else { Came::Failed(FailureKind::NotAvailable, why) };
@@ -257,7 +259,8 @@ impl Tools {
         }
         // A read by another process can't do harm: only changes wait until nobody can still be making them.
         if changes && let Ok(left) = Duration::try_from(intent.deadline.duration_since(self.clock.now())) {
-            self.clock.sleep(left).await;
+            let over = alone && safely(|| action.ends_with_mayday(), || false);
+            self.clock.sleep(if over { left.min(ENDS) } else { left }).await;
         }
         context.now = self.clock.now();
         self.find_out(&*action, &context, &intent, "Mayday was interrupted".to_owned()).await

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::{RunId, Timestamp};
-use crate::playbook::run::{Event, Given, Status, TaskPlan, TaskStatus, apply};
+use crate::playbook::run::{Event, FailureKind, Given, Status, TaskPlan, TaskStatus, apply};
 use crate::store::{self, Batch, Key, Range, Record, SharedStore, Write};
 
 /// The status is rewritten at least every so many events.
@@ -36,12 +36,12 @@ impl Record for Together {
     const READS_SINCE: u32 = 2;
 
     /// Since 3 a plan says how a task undoes the change, which its digest covers: a Mayday before would find no approval. And
-    /// there are standing policies, of which it knows nothing.
+    /// there are standing policies, and failures that people report, of which it knows nothing.
     fn version(&self) -> u32 {
         let says = |journaled: &Journaled| match &journaled.event {
             Event::Planned { plan, .. } | Event::Moved { plan, .. } => plan.rollback.is_some(),
             Event::Cancelled { reopens, .. } => *reopens,
-            Event::Allowed { .. } => true,
+            Event::Allowed { .. } | Event::Failed { kind: FailureKind::Reported, .. } => true,
             _ => false,
         };
         if self.0.iter().any(says) { Self::VERSION } else { 2 }
@@ -56,10 +56,13 @@ impl Record for Status {
     const VERSION: u32 = 2;
     const READS_SINCE: u32 = 1;
 
-    /// As its journal: since 2 a plan says how a task undoes the change, and a standing policy may have given the right.
+    /// As its journal: since 2 a plan says how a task undoes the change, a standing policy may have given the right, and a
+    /// person may have said that a task failed.
     fn version(&self) -> u32 {
         let says = |plan: &Option<TaskPlan>| plan.as_ref().is_some_and(|plan| plan.rollback.is_some());
-        let task = |task: &TaskStatus| says(&task.plan) || task.earlier.iter().any(|done| says(&done.plan));
+        let reported = |task: &TaskStatus| task.failure == Some(FailureKind::Reported);
+        let task =
+            |task: &TaskStatus| reported(task) || says(&task.plan) || task.earlier.iter().any(|done| says(&done.plan));
         let allowed = self.grants.iter().any(|grant| grant.given != Given::ByVotes);
         if allowed || self.tasks.iter().any(task) { Self::VERSION } else { 1 }
     }

@@ -266,7 +266,8 @@ impl Driver {
         let (changes, version) = (head.changes, self.status.tasks[index].version);
         let context = self.context(index, self.shared.parts.clock.now());
         let tools = self.tools();
-        self.fly(async move { Landed::Came(index, tools.settle(action, context, intent, version, changes).await) });
+        let of = (version, changes, !self.shared.parts.leases.shares());
+        self.fly(async move { Landed::Came(index, tools.settle(action, context, intent, of).await) });
     }
 
     pub(super) fn verify(&mut self, index: usize) {

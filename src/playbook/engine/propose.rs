@@ -23,6 +23,7 @@ use crate::playbook::text::{self, Use};
 use crate::playbook::view::{ProposeRequest, Proposed, RunOutcome};
 use crate::playbook::{Error, RunChanged, parameters};
 use crate::store::{self, Batch, Key, Range, Record, SharedStore};
+use crate::work::Lease;
 
 /// So many runs that were proposed after another may have made their changes before it, and it is still counted by when it
 /// made its own.
@@ -88,6 +89,8 @@ pub struct Wanted {
     pub parent: Option<Parent>,
     /// The playbooks above it.
     pub line: Vec<String>,
+    /// Who proposes must hold this: a parent that was taken over begins no part.
+    pub fence: Option<Lease>,
 }
 
 impl From<ProposeRequest> for Wanted {
@@ -101,6 +104,7 @@ impl From<ProposeRequest> for Wanted {
             key: request.key,
             parent: None,
             line: Vec::new(),
+            fence: None,
         }
     }
 }
@@ -213,6 +217,9 @@ async fn first_commit(
     // its shard takes it up.
     if let Some(lease) = shared.parts.leases.of(shard_of(run)) {
         lease.guard(&mut batch);
+    }
+    if let Some(fence) = &request.fence {
+        fence.guard(&mut batch);
     }
     batch.require_absent(made.clone()).require_absent(event_key(run, 0)).require_absent(status_key(run));
     batch.put(made.clone(), &record)?;

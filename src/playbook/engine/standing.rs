@@ -225,8 +225,7 @@ impl Driver {
         // What a person runs, or has started again, they have approved by those who may. What moved since it was allowed, and an undo that is not the
         // one that was allowed with its change, is no routine any more.
         let by_itself = matches!(self.status.head.by, Actor::Mayday(_));
-        let again = self.status.round > 0;
-        if !by_itself || again || !ask.difference.is_empty() || self.status.unwinding.is_some() {
+        if !by_itself || self.status.is_again() || !ask.difference.is_empty() || self.status.unwinding.is_some() {
             return Vec::new();
         }
         self.shared.parts.standing.iter().filter(covers).cloned().collect()

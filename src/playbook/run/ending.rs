@@ -145,7 +145,12 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
             return (RunOutcome::NoEffect, say::end_no_effect(&task, &note));
         }
     }
-    if let Some(index) = all().find(|index| aborts(book, status, *index)) {
+    // Also one that may have happened before it failed, and was undone since.
+    let failed_and_undone = |index: usize| {
+        let (task, declared) = (&status.tasks[index], &book.playbook.tasks[status.declared(index)]);
+        task.stage == Stage::RolledBack && task.failure.is_some() && !declared.on_failure.continues()
+    };
+    if let Some(index) = all().find(|index| aborts(book, status, *index) || failed_and_undone(*index)) {
         let (task, note) = note(index);
         return (RunOutcome::Failed, say::end_failed(&task, &note));
     }
@@ -157,8 +162,11 @@ fn plain(book: &Book, status: &Status) -> (RunOutcome, String) {
         child_fixed(status, *change)
             || all().any(|index| status.tasks[index].verified == Some(true) && tells_of(index, *change))
     };
-    if !changes.iter().all(covered) {
-        return (RunOutcome::NoEffect, say::end_not_verified());
+    let open: Vec<usize> = changes.iter().copied().filter(|change| !covered(change)).collect();
+    if !open.is_empty() {
+        let name = |index: &usize| status.head.tasks[*index].name.as_str();
+        let named: Vec<&str> = if open.len() < changes.len() { open.iter().map(name).collect() } else { Vec::new() };
+        return (RunOutcome::NoEffect, say::end_not_verified(&named));
     }
     // One that did not hold before is enough: others may only watch that nothing else suffers.
     let mut already: Vec<&str> = Vec::new();

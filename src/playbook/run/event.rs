@@ -110,6 +110,9 @@ pub struct Parent {
     pub run: RunId,
     /// Which of its tasks.
     pub task: String,
+    /// Whether a person had started something of it again by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// A task as the journal knows it: enough to read a run without its playbook.
@@ -233,6 +236,8 @@ pub enum FailureKind {
     NotVerified,
     /// What should hold afterwards does not, and it is measurably worse than before.
     MadeWorse,
+    /// A person says that it went wrong: it may have changed something.
+    Reported,
 }
 
 impl FailureKind {

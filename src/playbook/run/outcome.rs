@@ -84,7 +84,11 @@ pub fn retry_at(
         FailureKind::Transient => on.contains(&RetryOn::Transient) || on.contains(&RetryOn::Any),
         FailureKind::Timeout => on.contains(&RetryOn::Timeout) || on.contains(&RetryOn::Any),
         FailureKind::Permanent => on.contains(&RetryOn::Any),
-        FailureKind::NotAvailable | FailureKind::Broken | FailureKind::NotVerified | FailureKind::MadeWorse => false,
+        FailureKind::NotAvailable
+        | FailureKind::Broken
+        | FailureKind::NotVerified
+        | FailureKind::MadeWorse
+        | FailureKind::Reported => false,
     };
     if !wanted || attempt >= retry.attempts {
         return None;

@@ -112,6 +112,12 @@ pub fn apply(event: &Event, at: Timestamp, status: Option<Status>) -> Result<Sta
 }
 
 impl Status {
+    /// Whether a person has started something of it again, or of what it is a part of.
+    #[must_use]
+    pub fn is_again(&self) -> bool {
+        self.round > 0 || self.head.parent.as_ref().is_some_and(|parent| parent.again)
+    }
+
     /// The index of a task.
     #[must_use]
     pub fn index(&self, task: &str) -> Option<usize> {
@@ -196,7 +202,9 @@ impl Status {
     fn fold(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         let reopens = match event {
             Event::Retried { .. } => self.failed_undo().is_some(),
-            Event::Succeeded { task, .. } | Event::NotDone { task, .. } => self.waits_for_a_word(task),
+            Event::Succeeded { task, .. }
+            | Event::NotDone { task, .. }
+            | Event::Failed { task, kind: FailureKind::Reported, .. } => self.waits_for_a_word(task),
             Event::Cancelled { reopens, .. } => *reopens && self.may_be_taken_back(),
             _ => false,
         };
@@ -474,6 +482,7 @@ impl Status {
                 Event::Succeeded { output, note, verify_until, .. },
             ) => {
                 task.output = Some(output.clone());
+                task.failure = None;
                 task.done = Some(seq);
                 task.note.clone_from(note);
                 task.stage = match verify_until {
@@ -504,9 +513,11 @@ impl Status {
                 | Stage::Again { .. }
                 | Stage::Planned,
                 Event::Failed { kind, why, retry_at, output, .. },
-            ) => {
+            )
+            | (Stage::InDoubt, Event::Failed { kind: kind @ FailureKind::Reported, why, retry_at, output, .. }) => {
                 // What failed before it started was a try as well: it must end some time.
-                task.attempt += u32::from(!matches!(stage, Stage::Running | Stage::Waits { .. }));
+                let started = matches!(stage, Stage::Running | Stage::Waits { .. } | Stage::InDoubt);
+                task.attempt += u32::from(!started);
                 task.note = Some(why.clone());
                 task.failure = Some(*kind);
                 if output.is_some() {
@@ -518,7 +529,7 @@ impl Status {
                 // Nobody waited to the end: it may have happened. What a failed child run changed may stand.
                 let stands =
                     output.as_ref().is_some_and(|output| output["stays"].as_array().is_some_and(|it| !it.is_empty()));
-                if *kind == FailureKind::Timeout || stands {
+                if matches!(kind, FailureKind::Timeout | FailureKind::Reported) || stands {
                     task.done = task.done.or(Some(seq));
                 }
                 task.stage = match retry_at {

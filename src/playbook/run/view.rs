@@ -6,7 +6,7 @@ use super::task::Stage;
 use super::unwind::undoable;
 use crate::access::StandingPolicy;
 use crate::core::Tainted;
-use crate::core::message::playbook::verified_words;
+use crate::core::message::playbook as say;
 use crate::playbook::book::Book;
 use crate::playbook::pace::Pace;
 use crate::playbook::view::{ApprovalView, RunView, TaskState, TaskView};
@@ -75,9 +75,21 @@ impl Status {
         }
     }
 
+    /// A condition with the run's parameters in it: who approves it must see against what it is measured.
+    fn filled(&self, condition: &str) -> String {
+        let mut filled = condition.to_owned();
+        let mut named: Vec<_> = self.head.parameters.iter().filter(|(_, value)| !value.is_object()).collect();
+        // A name may be the beginning of another one.
+        named.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        for (name, value) in named {
+            filled = filled.replace(&format!("params.{name}"), &value.to_string());
+        }
+        filled
+    }
+
     /// What would be undone if the run ended now, by name.
     fn would_undo(&self, book: &Book) -> Vec<String> {
-        if self.ended.is_some() || self.unwinding.is_some() {
+        if self.ended.is_some() || self.unwinding.is_some() || self.cancelled.is_some() {
             return Vec::new();
         }
         let mut undoes = undoable(book, self);
@@ -112,7 +124,11 @@ impl Status {
                 .flatten()
         });
         let unwinding = || self.unwinding.as_ref().map(|_| say_unwinding(self));
-        waiting.or_else(|| self.paused.as_ref().map(crate::core::message::playbook::paused_by)).or_else(unwinding)
+        let why = waiting.or_else(|| self.paused.as_ref().map(say::paused_by)).or_else(unwinding);
+        match &self.cancelled {
+            Some(by) if self.unwinding.is_none() => Some(say::being_cancelled(by, why.as_deref())),
+            _ => why,
+        }
     }
 
     fn approval(&self, book: Option<&Book>) -> Option<ApprovalView> {
@@ -152,7 +168,7 @@ impl Status {
         let changed: Vec<usize> = tasks.iter().filter_map(|id| Some(self.declared(self.index(id)?))).collect();
         let words = |task: usize| {
             let condition = book.verify.get(task)?.as_ref()?;
-            Some(verified_words(condition.source(), Pace::of(&book.playbook.tasks[task]).hold))
+            Some(say::verified_words(&self.filled(condition.source()), Pace::of(&book.playbook.tasks[task]).hold))
         };
         let own = changed.iter().find_map(|task| words(*task));
         let after = || {

@@ -31,9 +31,8 @@ const WINDOW: Param = may("time_window", ParamKind::Duration, "how far back to l
 /// How doubts are settled.
 const REPEATED: &str = "it is done again, which is the same as doing it once";
 const PROBED: &str =
-    "the process is looked at where Mayday supervises it; otherwise a person is asked whether it happened";
-const BY_LIST: &str =
-    "it is done again where the allow-list says that this is safe; otherwise a person is asked whether it happened";
+    "the process is looked at where Mayday supervises it; otherwise a person says `done`, `not_done` or `failed`";
+const BY_LIST: &str = "it is done again where the allow-list says that this is safe; otherwise a person says `done`, `not_done` or `failed`";
 
 /// A task type that changes nothing.
 const fn read(name: &'static str, doc: &'static str, takes: &'static [Param], gives: &'static [Out]) -> TaskType {
@@ -77,11 +76,11 @@ pub const TASK_TYPES: &[TaskType] = &[
         doc: "Calls an HTTP API. `action` is `METHOD /path` (default API), `METHOD service:/path` (a catalogue \
               entry's base URL) or `GET service:health` (its health path). The output is the answer's JSON object \
               (`{body: …}` for anything else) with `http_status` and `duration_ms` added; an answer other than 2xx is \
-              a failure. `rollback: inverse` of a PATCH sets its fields back, where a GET of the same address shows them.",
+              a failure. Of a change that is answered with 5xx, or not at all, nobody knows whether it happened. `rollback: inverse` of a PATCH sets its fields back, where a GET of the same address shows them.",
         takes: Takes::Anything,
         gives: Gives::Dynamic,
         risk: Risk::Disruptive,
-        doubt: "a GET or HEAD is done again; of another method a person is asked whether it happened",
+        doubt: "a GET or HEAD is done again; of another method a person says `done`, `not_done` or `failed`",
         reversible: false,
         action_line: true,
     },
@@ -296,7 +295,10 @@ pub const TASK_TYPES: &[TaskType] = &[
             may("args", ParamKind::Texts, "arguments, each passed as it is"),
         ],
         &[
-            number("exit_code", "0 is success; any other is a failure"),
+            number(
+                "exit_code",
+                "0 is success; any other a failure where the allow-list calls the program idempotent, else a doubt",
+            ),
             text("stdout", "what it wrote, cut"),
             text("stderr", "what it complained about, cut"),
             truth("truncated", "whether something was cut"),

@@ -61,7 +61,7 @@ pub fn about(command: &str) -> String {
         "retry" => "Starts a run's failed tasks again.",
         "approve" => "Lets a plan happen, exactly as shown.",
         "reject" => "Refuses a plan and ends its run.",
-        "answer" => "Answers what a run asks; `done` or `not_done` for a task in doubt.",
+        "answer" => "Answers what a run asks; for a task in doubt `done`, `not_done` (it is done again) or `failed`.",
         "oncall" => "Who is on call.",
         "timeline" => "Everything that happened to an incident, in order.",
         "postmortem" => "Drafts the write-up of an incident.",
