@@ -241,13 +241,21 @@ async fn a_hung_service_is_shown_restarted_after_one_approval_and_verified() {
 async fn a_full_folder_is_shown_cleaned_after_one_approval_and_verified() {
     let demo = Demo::start();
     let cookie = demo.sign_in().await;
+    let written = demo.data().join("shop/payment-gateway/payments.log");
+    let file = || std::fs::metadata(&written).ok().map(|data| std::os::unix::fs::MetadataExt::ino(&data));
+    let begun = Instant::now();
+    while file().is_none() {
+        assert!(begun.elapsed() < STEP, "no payment is booked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = file();
     healed(&demo, &cookie, "disk", "payment-gateway", "Disk_Full", "RUN-1 is approved").await;
     let left: u64 = std::fs::read_dir(demo.data().join("shop/payment-gateway"))
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
     assert!(left < 2_000_000, "{left} bytes are left");
-    assert!(demo.data().join("shop/payment-gateway/payments.log").exists(), "what is being written stays");
+    assert_eq!(file(), before, "what is being written stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
