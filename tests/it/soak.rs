@@ -185,7 +185,7 @@ async fn killed_again_and_again_it_loses_nothing_repeats_nothing_and_ends_everyt
     }
     let of = |outcome: &str| runs.values().filter(|run| run["outcome"] == outcome).count();
     let left = runs.values().filter(|run| ["before", "judge"].iter().any(|task| given_up(run, task))).count();
-    assert!(left <= 1 + runs.len() / 100, "seed {seed}: {left} runs gave up a reading");
+    assert!(left <= 1 + runs.len() / 20, "seed {seed}: {left} runs gave up a reading");
     let slowest = starts.iter().max().copied().unwrap_or_default();
     println!(
         "{kills} kills ({young} while it started) in {killing:.1?}, a start at most {slowest:.2?}; {} alerts, {} runs: {} done, {} taken back ({left} since a reading was interrupted four times); {} changes made once; all after {:.1?}",
