@@ -30,6 +30,14 @@ tasks:
   - {id: check, type: Verify, depends_on: [change], parameters: {condition: up.value == 1, within: 10s}}
 ";
 
+/// Another playbook that wants the key of [`keyed`].
+const OTHER: &str = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
+
+/// The child with a key of its own.
+fn keyed() -> String {
+    CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n")
+}
+
 /// What the child does helps.
 fn world() -> World {
     let world = World::of(&[PARENT, CHILD]);
@@ -293,9 +301,8 @@ async fn a_child_that_can_not_take_it_back_leaves_its_parent_stuck_until_a_retry
 
 #[tokio::test]
 async fn a_child_whose_key_another_run_holds_by_then_is_taken_back_once_that_has_ended() {
-    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
-    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
-    let world = World::of(&[TAKEN_BACK, &keyed, other]);
+    let keyed = keyed();
+    let world = World::of(&[TAKEN_BACK, &keyed, OTHER]);
     let waits = [Act::Later];
     world.target().script.insert("after".to_owned(), waits.into_iter().chain([Act::Permanent; 50]).collect());
     let engine = world.engine(Faults::none()).await;
@@ -359,11 +366,10 @@ async fn a_crash_at_any_record_takes_back_what_the_child_did_once() {
 #[tokio::test]
 async fn a_child_that_never_came_about_keeps_nobody_from_undoing() {
     // A crash after its task was started; then the key that it needs is another run's.
-    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
-    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
+    let keyed = keyed();
     let mut seen = 0;
     for record in 1..6 {
-        let world = World::of(&[TAKEN_BACK, &keyed, other]);
+        let world = World::of(&[TAKEN_BACK, &keyed, OTHER]);
         let engine = world.engine(Faults { crash_after: Some(record), ..Faults::none() }).await;
         let Ok(Proposed::New(run)) = engine.propose(world.request("PB-Parent", "key")).await else { continue };
         while !engine.has_crashed() {
@@ -431,9 +437,8 @@ async fn a_run_that_is_to_end_begins_no_part_after_a_restart() {
 /// Who was to open it again died before that, and another run has taken the key meanwhile.
 #[tokio::test]
 async fn a_parent_does_not_wait_for_ever_for_a_child_that_can_not_be_opened_again() {
-    let keyed = CHILD.replace("name: child\n", "name: child\nconcurrency_key: 'x'\n");
-    let other = "{playbook_id: PB-Other, name: o, concurrency_key: 'x', tasks: [{id: ask, type: Service_Restart, parameters: {service: a}}]}";
-    let texts = [TAKEN_BACK, &keyed, other];
+    let keyed = keyed();
+    let texts = [TAKEN_BACK, &keyed, OTHER];
     let mut seen = 0;
     for record in 1..40 {
         let world = World::of(&texts);

@@ -220,30 +220,35 @@ pub struct Judged {
 /// The store's.
 pub async fn judged(store: &SharedStore, own: Option<&str>) -> Result<Judged, store::Error> {
     let recent = recent(store).await?;
-    let since = match own {
-        Some(own) if recent.iter().flat_map(|(_, signed)| signed).any(|signed| signed.key != own) => {
-            signs_since(store, own).await?
-        }
-        _ => None,
+    let foreign = match own {
+        Some(own) => foreign(store, &recent, own).await?,
+        None => BTreeSet::new(),
     };
-    let (mut wrong, mut trusted) = judge(&recent, own, since.as_ref().map(|(first, _)| *first));
-    // A cut may have to be accepted with the key of before.
-    if let Some((_, before)) = &since {
-        let mut accepts = BTreeSet::new();
-        for (number, signed) in &recent {
-            let Some(signed) = signed.as_ref().filter(|signed| before.contains(&signed.key)) else { continue };
-            if wrong.contains(&(*number, Wrong::OtherKey)) && is_acceptance(store, signed).await? {
-                accepts.insert(*number);
-            }
-        }
-        wrong.retain(|(number, wrong)| *wrong != Wrong::OtherKey || !accepts.contains(number));
-        let newer = |signed: &Signed| trusted.is_none_or(|trusted| trusted.number < signed.number);
-        let accepted =
-            recent.iter().find(|(number, _)| accepts.contains(number)).and_then(|(_, signed)| signed.as_ref());
-        trusted = accepted.filter(|signed| newer(signed)).or(trusted);
-    }
+    let (wrong, trusted) = judge(&recent, &foreign);
     let trusted = trusted.cloned();
     Ok(Judged { wrong, trusted, last: recent.into_iter().next().and_then(|(_, signed)| signed) })
+}
+
+/// Those that another key signed after the own one had begun. A key that begins finds those of the one before it, and with
+/// that one a cut may still have to be accepted.
+async fn foreign(
+    store: &SharedStore,
+    recent: &[(u64, Option<Signed>)],
+    own: &str,
+) -> Result<BTreeSet<u64>, store::Error> {
+    let mut foreign = BTreeSet::new();
+    let others: Vec<&Signed> =
+        recent.iter().flat_map(|(_, signed)| signed).filter(|signed| signed.key != own).collect();
+    if others.is_empty() {
+        return Ok(foreign);
+    }
+    let Some((since, before)) = signs_since(store, own).await? else { return Ok(foreign) };
+    for signed in others.into_iter().filter(|signed| signed.number > since) {
+        if !(before.contains(&signed.key) && is_acceptance(store, signed).await?) {
+            foreign.insert(signed.number);
+        }
+    }
+    Ok(foreign)
 }
 
 /// Whether a checkpoint was signed with an acceptance of a cut.
@@ -273,21 +278,14 @@ async fn signs_since(store: &SharedStore, key: &str) -> Result<Option<(u64, BTre
     }
 }
 
-/// A key that begins to sign finds those of the one before it; what another one signed after `since`, when it had begun, is
-/// not of this Mayday.
-fn judge<'a>(
-    recent: &'a [(u64, Option<Signed>)],
-    own: Option<&str>,
-    since: Option<u64>,
-) -> (Vec<(u64, Wrong)>, Option<&'a Signed>) {
-    let is_own = |signed: &Signed| own.is_none_or(|own| signed.key == own);
+fn judge<'a>(recent: &'a [(u64, Option<Signed>)], foreign: &BTreeSet<u64>) -> (Vec<(u64, Wrong)>, Option<&'a Signed>) {
     let (mut wrong, mut trusted) = (Vec::new(), None);
     for (at, (number, signed)) in recent.iter().enumerate() {
         let Some(signed) = signed.as_ref().filter(|signed| signed.number == *number && signed.is_signed()) else {
             wrong.push((*number, Wrong::Changed));
             continue;
         };
-        if !is_own(signed) && since.is_some_and(|since| since < *number) {
+        if foreign.contains(number) {
             wrong.push((*number, Wrong::OtherKey));
         } else {
             trusted = trusted.or(Some(signed));

@@ -433,7 +433,7 @@ struct Opened {
 async fn open(config: &Config) -> Result<Opened, Error> {
     let wrong = |why| Error::Data { path: config.data.display().to_string(), why };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(wrong)?;
-    let folder = claim(&config.data)?;
+    let folder = claim(&config.data).await?;
     let machine = SystemClock::shared();
     let series = |clock: &SharedClock| {
         let (path, options, clock) = (config.data.join("series"), config.series.clone(), clock.clone());
@@ -458,16 +458,19 @@ async fn open(config: &Config) -> Result<Opened, Error> {
 }
 
 /// Makes the data folder this process's: the token file, the series and the signing key are one bot's, also where the store is
-/// elsewhere. The system lets go of it with the process.
-fn claim(data: &Path) -> Result<std::fs::File, Error> {
-    let path = data.join("lock");
+/// elsewhere. The system lets go of it with the process, or a moment later where that was just starting a program.
+async fn claim(data: &Path) -> Result<std::fs::File, Error> {
+    const AGAIN: (u32, Duration) = (15, Duration::from_millis(20));
     let wrong = |why| Error::Data { path: data.display().to_string(), why };
-    let lock = std::fs::File::options().create(true).append(true).open(&path).map_err(wrong)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(store::Error::InUse(data.display().to_string()).into()),
-        Err(std::fs::TryLockError::Error(why)) => Err(wrong(why)),
+    let lock = std::fs::File::options().create(true).append(true).open(data.join("lock")).map_err(wrong)?;
+    for _ in 0..AGAIN.0 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(AGAIN.1).await,
+            Err(std::fs::TryLockError::Error(why)) => return Err(wrong(why)),
+        }
     }
+    Err(store::Error::InUse(data.display().to_string()).into())
 }
 
 /// Opens the store of a bot that does not run, for commands that only need what is in it.

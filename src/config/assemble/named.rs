@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::core::message::config as message;
 use crate::core::nearest::nearest;
 use crate::ops::schedule;
-use crate::playbook::run::risk;
+use crate::playbook::run::{CHILD, risk};
 use crate::playbook::{self, Library};
 
 /// What a look at the playbooks of a configuration gave.
@@ -85,7 +85,7 @@ fn missing(config: &Config, library: &Library) -> Vec<String> {
             let named = |key: &str| task.parameters.get(key)?.as_str().filter(|text| !text.contains("{{"));
             let id = &book.playbook.playbook_id;
             match task.kind.as_str() {
-                "Sub_Playbook" => {
+                CHILD => {
                     if let Some(part) = named("playbook").filter(|part| library.get(part).is_none()) {
                         warnings.push(message::part_not_loaded(&task.id, id, part, library.nearest(part).as_deref()));
                     }
